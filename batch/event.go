@@ -1,0 +1,66 @@
+package batch
+
+import (
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// A Source is what all records of a shard have in common in an event (L59).
+type Source struct {
+	StreamARN   string // eventSourceARN: the stream, or the stream consumer of enhanced fan-out (L61)
+	Region      string // awsRegion
+	Shard       string // the part of eventID before the colon
+	IdentityARN string // invokeIdentityArn, empty unless configured
+}
+
+// A Record is what differs from record to record.
+type Record struct {
+	PartitionKey   string
+	SequenceNumber string
+	Data           []byte
+	Arrival        time.Time // ApproximateArrivalTimestamp
+}
+
+// Event builds the event of one attempt (L5). The n records come from at, which is called once for each position. Their
+// data is copied into one new block, each piece with its capacity cut to its length, so that a handler may change,
+// append to and keep it without reaching the source or a neighbour. Times are in UTC and truncated to milliseconds
+// (L60). An event has three allocations, whatever n.
+func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
+	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, n)}
+	size, names := 0, 0
+	for i := range ev.Records {
+		in, r := at(i), &ev.Records[i]
+		*r = events.KinesisEventRecord{
+			AwsRegion: s.Region, EventName: "aws:kinesis:record", EventSource: "aws:kinesis", EventSourceArn: s.StreamARN,
+			EventVersion: "1.0", InvokeIdentityArn: s.IdentityARN,
+			Kinesis: events.KinesisRecord{
+				ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: time.UnixMilli(in.Arrival.UnixMilli()).UTC()},
+				Data:                        in.Data, // replaced below
+				PartitionKey:                in.PartitionKey, SequenceNumber: in.SequenceNumber, KinesisSchemaVersion: "1.0",
+			},
+		}
+		size += len(in.Data)
+		names += len(s.Shard) + len(":") + len(in.SequenceNumber)
+	}
+	var ids strings.Builder
+	ids.Grow(names)
+	arena := make([]byte, 0, size)
+	for i := range ev.Records {
+		k := &ev.Records[i].Kinesis
+		from := len(arena)
+		arena = append(arena, k.Data...)
+		k.Data = arena[from:len(arena):len(arena)]
+		ids.WriteString(s.Shard)
+		ids.WriteByte(':')
+		ids.WriteString(k.SequenceNumber)
+	}
+	all := ids.String()
+	for i := range ev.Records {
+		r := &ev.Records[i]
+		size := len(s.Shard) + len(":") + len(r.Kinesis.SequenceNumber)
+		r.EventID, all = all[:size], all[size:]
+	}
+	return ev
+}

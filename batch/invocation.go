@@ -1,0 +1,54 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// ErrThrottled is what a handler returns, alone or wrapped, when something it needs has no capacity. The batch is tried
+// again after a backoff and the attempt is not counted: no retry limit ends it, only age or retention (C13). Inside
+// Lambda it is an error like any other.
+var ErrThrottled = errors.New("batch: throttled")
+
+// An Invocation says what a handler may know about one attempt, beyond its event.
+type Invocation struct {
+	Stream  string // name of the stream
+	Shard   string // shard id, "shardId-000000000007"
+	Epoch   int64  // epoch of the lease on the shard: a sink that keeps the highest one it saw can refuse a stale owner
+	Attempt int    // 1 for the first attempt of the batch; throttled attempts do not count
+	// IteratorAge is the age of the last record when the event was handed over, at least 0 (C18).
+	IteratorAge time.Duration
+	RequestID   string // a UUID, the same for all attempts of a slice; also LambdaContext.AwsRequestID
+	FunctionARN string // also LambdaContext.InvokedFunctionArn; the group's name unless configured (C12)
+	// Subs holds one number per record of the event: the index of the record in its KPL aggregate, or NoSub. It is nil
+	// if no record comes from an aggregate. Behind an interceptor it belongs to the records that were passed on.
+	Subs []int64
+}
+
+type invocationKey struct{}
+
+// NewContext returns a ctx that carries inv for [InvocationFrom], and RequestID and FunctionARN for
+// lambdacontext.FromContext. Tests of handlers use it as consumers do.
+func NewContext(ctx context.Context, inv Invocation) context.Context {
+	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
+		AwsRequestID: inv.RequestID, InvokedFunctionArn: inv.FunctionARN,
+	})
+	return context.WithValue(ctx, invocationKey{}, &inv)
+}
+
+// InvocationFrom returns what a consumer says about the attempt that ctx belongs to. ok is false, and the Invocation
+// zero, inside Lambda and wherever else no consumer called the handler.
+func InvocationFrom(ctx context.Context) (inv Invocation, ok bool) {
+	p, ok := ctx.Value(invocationKey{}).(*Invocation)
+	if !ok {
+		return Invocation{}, false
+	}
+	inv = *p
+	if subs, ok := ctx.Value(subsKey{}).(*subRecords); ok {
+		inv.Subs = subs.index
+	}
+	return inv, true
+}
