@@ -20,10 +20,10 @@ import (
 // A panic in f, or a call of runtime.Goexit, is the error of its item and does not reach the caller; the text has the
 // stack, and a panic with an error wraps it. The ctx that f gets is ctx.
 func Each[T any](ctx context.Context, n int, items []T, key func(T) string, f func(context.Context, T) error) []error {
-	e := &each[T]{ctx: ctx, items: items, f: f, errs: make([]error, len(items))}
+	e := &each[T]{items: items, f: f, errs: make([]error, len(items))}
 	heads := e.chain(key)
 	for range min(max(n, 1), heads) {
-		e.workers.Go(e.work)
+		spawn(&e.workers, func() { e.work(ctx) })
 	}
 	e.workers.Wait()
 	var left error
@@ -43,7 +43,6 @@ var errPending = errors.New("partition: item pending")
 
 // each is one call of Each.
 type each[T any] struct {
-	ctx     context.Context
 	items   []T
 	f       func(context.Context, T) error
 	errs    []error // an item's error is written by the worker that has its key
@@ -75,21 +74,21 @@ func (e *each[T]) chain(key func(T) string) int {
 
 // work calls f until no item is ready. A worker has one key at a time and puts at most that key back, so when it finds
 // nothing ready, those that still run are enough.
-func (e *each[T]) work() {
+func (e *each[T]) work(ctx context.Context) {
 	exited := true
 	defer func() {
 		if exited { // f called Goexit: this goroutine cannot go on
-			e.workers.Go(e.work)
+			spawn(&e.workers, func() { e.work(ctx) })
 		}
 	}()
-	for i := e.take(-1); i >= 0; i = e.take(i) {
-		e.call(i)
+	for i := e.take(ctx, -1); i >= 0; i = e.take(ctx, i) {
+		e.call(ctx, i)
 	}
 	exited = false
 }
 
 // call calls f for item i and stores the outcome.
-func (e *each[T]) call(i int) {
+func (e *each[T]) call(ctx context.Context, i int) {
 	err := errExited
 	defer func() {
 		if v := recover(); v != nil {
@@ -102,13 +101,13 @@ func (e *each[T]) call(i int) {
 			e.next[i] = -1
 		}
 	}()
-	err = e.f(e.ctx, e.items[i])
+	err = e.f(ctx, e.items[i])
 }
 
 // take makes the item after done ready, where done is not negative and has one, and returns the lowest ready item; -1
 // if there is none or ctx is done.
-func (e *each[T]) take(done int) int {
-	if e.ctx.Err() != nil {
+func (e *each[T]) take(ctx context.Context, done int) int {
+	if ctx.Err() != nil {
 		return -1
 	}
 	e.mu.Lock()

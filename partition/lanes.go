@@ -50,7 +50,7 @@ type Lanes[T any] struct {
 	f   func(ctx context.Context, lane int, items []T) error
 
 	mu      sync.Mutex
-	ctx     context.Context // of the calls; made by the first
+	ctx     context.Context // of the calls; made by the first //nolint:containedctx // it lives from the first call to Drain
 	cancel  context.CancelFunc
 	active  map[int]*lane[T] // lanes with a goroutine, and stopped ones; nil when there are none
 	free    *lane[T]         // idle lanes for reuse, at most keep, linked by next
@@ -182,4 +182,9 @@ func launch[T any](ln *lane[T]) {
 		go ln.run()
 		ln = next
 	}
+}
+
+// spawn runs f in a goroutine that wg waits for.
+func spawn(wg *sync.WaitGroup, f func()) {
+	wg.Go(f)
 }
