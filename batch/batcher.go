@@ -2,6 +2,7 @@ package batch
 
 import (
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -13,8 +14,8 @@ type Limits struct {
 }
 
 // A Batcher gathers items into batches, in the order they are added. A batch is ready when it has as many items as it
-// may have, when its window has elapsed, when the next item would exceed the bytes, or when it has all the bytes already. Time comes in with the
-// calls and has to be monotonic; a Batcher has no clock and starts nothing.
+// may have, when its window has elapsed, when the next item would exceed the bytes, or when no bytes are left for one.
+// Time comes in with the calls and never goes back; a Batcher has no clock and starts nothing.
 //
 // The zero value has no limits and is ready to use. Limits and Size are set before the first Add. A Batcher is not safe
 // for concurrent use.
@@ -25,6 +26,10 @@ type Batcher[T any] struct {
 	items []T
 	sizes []int     // of items, kept where bytes are limited
 	since []arrival // when items came, kept where there is a window
+
+	// The first batch, as far as items have been looked at: its length, its bytes, and whether it cannot grow.
+	n, sum int
+	full   bool
 }
 
 // arrival says that n items began to wait at a time.
@@ -63,7 +68,7 @@ func (b *Batcher[T]) Deadline() (time.Time, bool) {
 	if len(b.items) == 0 {
 		return time.Time{}, false
 	}
-	if _, full := b.cut(); full || b.Limits.Window <= 0 {
+	if b.cut(); b.full || b.Limits.Window <= 0 {
 		return time.Time{}, true
 	}
 	return b.since[0].at.Add(b.Limits.Window), true
@@ -100,45 +105,53 @@ func (b *Batcher[T]) Flush() iter.Seq[[]T] {
 
 func (b *Batcher[T]) bytes() bool { return b.Limits.Bytes > 0 && b.Size != nil }
 
-// cut returns the length of the first batch and whether more items could not make it longer.
-func (b *Batcher[T]) cut() (n int, full bool) {
-	n = len(b.items)
-	if most := b.Limits.Records; most > 0 && n >= most {
-		n, full = most, true
-	}
-	if !b.bytes() {
-		return n, full
-	}
-	sum := 0
-	for i, size := range b.sizes[:n] {
-		if sum += size; sum > b.Limits.Bytes {
-			return max(i, 1), true
+// cut looks at the items that came since and completes n, sum and full.
+func (b *Batcher[T]) cut() {
+	for ; !b.full && b.n < len(b.items); b.n++ {
+		if b.bytes() {
+			size := b.sizes[b.n]
+			if b.n > 0 && b.sum+size > b.Limits.Bytes {
+				b.full = true
+				return
+			}
+			b.sum += size
+			b.full = b.sum >= b.Limits.Bytes
 		}
+		b.full = b.full || b.n+1 == b.Limits.Records
 	}
-	return n, full || sum == b.Limits.Bytes
 }
 
 // take removes the first batch.
 func (b *Batcher[T]) take() []T {
-	n, _ := b.cut()
+	b.cut()
+	n := b.n
+	b.n, b.sum, b.full = 0, 0, false
 	if b.bytes() {
-		b.sizes = b.sizes[n:]
+		b.sizes = drop(b.sizes, n)
 	}
 	for left := n; left > 0 && len(b.since) > 0; {
 		k := min(left, b.since[0].n)
 		left -= k
 		if b.since[0].n -= k; b.since[0].n == 0 {
-			b.since = b.since[1:]
+			b.since = drop(b.since, 1)
 		}
 	}
+	batch := b.items[:n:n]
 	if n == len(b.items) { // the whole array goes with it
-		batch := b.items[:n:n]
 		b.items = nil
 		return batch
 	}
 	// A copy, so that a batch that is kept does not keep its neighbours.
-	batch := append([]T(nil), b.items[:n]...)
+	batch = slices.Clone(batch)
 	clear(b.items[:n])
 	b.items = b.items[n:]
-	return batch[:n:n]
+	return batch
+}
+
+// drop returns s without its first n elements, at the start of its array if nothing is left.
+func drop[E any](s []E, n int) []E {
+	if n == len(s) {
+		return s[:0]
+	}
+	return s[n:]
 }

@@ -18,10 +18,10 @@ func Each(f func(context.Context, events.KinesisEventRecord) error) func(context
 		return nil
 	}
 	return func(ctx context.Context, ev events.KinesisEvent) (events.KinesisEventResponse, error) {
-		for _, r := range ev.Records {
+		for i, r := range ev.Records {
 			err := context.Cause(ctx)
 			if err == nil {
-				err = f(ctx, r)
+				err = f(follow(ctx, ev.Records[i:i+1]), r)
 			}
 			if err == nil {
 				continue

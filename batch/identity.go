@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -20,37 +21,55 @@ const (
 // stored: a sink that keeps the identities it has seen can leave out what comes again (L26). It is
 // "<shard id>:<sequence number>", the event id, and "/<index>" after it for a record of an aggregate.
 //
-// rs is the slice that the handler or interceptor got, or records of it. Records of an aggregate are known by position,
-// else by their data, else by partition key where that leaves no doubt; Identity panics where it does, which takes an
-// interceptor that replaces the data of records, drops others of the same aggregate and key, and so hides which ones.
+// rs is the slice that the handler or interceptor got, or records of it; ctx is the one that came with it. A record of
+// an aggregate is known by its place and its data, or by its partition key and order where that leaves no doubt.
+// Identity panics where it does leave doubt: behind an interceptor that drops some records of an aggregate and replaces
+// the data of others.
 func Identity(ctx context.Context, rs []events.KinesisEventRecord, i int) string {
 	r := &rs[i]
 	id := r.EventID
 	if id == "" {
 		id = r.Kinesis.SequenceNumber
 	}
-	subs, ok := ctx.Value(subsKey{}).(*subRecords)
+	s, ok := ctx.Value(subsKey{}).(*subRecords)
 	if !ok {
 		return id
 	}
-	switch sub := subs.of(rs)[i]; sub {
+	var sub int64
+	if len(rs) == len(s.marks) && s.marks[i] == markOf(r) {
+		sub = s.index[i]
+	} else {
+		sub = s.of(rs)[i]
+	}
+	switch sub {
 	case NoSub:
 		return id
 	case unknown:
 		panic(fmt.Sprintf("batch: no identity: an interceptor dropped and changed records of the aggregate %s", id))
-	default:
-		return id + "/" + strconv.FormatInt(sub, 10)
 	}
+	return id + "/" + strconv.FormatInt(sub, 10)
 }
 
 type subsKey struct{}
 
 // subRecords says which records of an event come from where in their aggregate.
 type subRecords struct {
-	rs    []events.KinesisEventRecord
-	data  []*byte // where the data of rs starts, nil for none; a handler may set r.Kinesis.Data
-	ids   []string
-	index []int64
+	marks []mark  // of the records, as they were when the handler or interceptor got them
+	index []int64 // of the records in their aggregates
+}
+
+// mark is what a record is known by when it comes back from an interceptor.
+type mark struct {
+	id, key string
+	data    *byte // where the data starts, nil if it is empty: then the mark is not unique
+}
+
+func markOf(r *events.KinesisEventRecord) mark {
+	m := mark{id: r.Kinesis.SequenceNumber, key: r.Kinesis.PartitionKey}
+	if len(r.Kinesis.Data) > 0 {
+		m.data = &r.Kinesis.Data[0]
+	}
+	return m
 }
 
 // WithSubRecords returns a ctx in which rs[i] is known as the sub-record index[i] of its aggregate, or as an ordinary
@@ -60,84 +79,89 @@ func WithSubRecords(ctx context.Context, rs []events.KinesisEventRecord, index [
 	if len(rs) != len(index) {
 		panic(fmt.Sprintf("batch: WithSubRecords of %d records and %d indexes", len(rs), len(index)))
 	}
-	s := &subRecords{rs: rs, data: make([]*byte, len(rs)), ids: sequences(rs), index: index}
+	s := &subRecords{marks: make([]mark, len(rs)), index: index}
 	for i := range rs {
-		s.data[i] = start(rs[i].Kinesis.Data)
+		s.marks[i] = markOf(&rs[i])
 	}
 	return context.WithValue(ctx, subsKey{}, s)
 }
 
-// follow returns ctx with the sub-records for rs, the records that an interceptor passes on.
+// follow returns ctx with the sub-records for rs, the records that go on from here.
 func follow(ctx context.Context, rs []events.KinesisEventRecord) context.Context {
-	subs, ok := ctx.Value(subsKey{}).(*subRecords)
-	if !ok || subs.same(rs) {
+	s, ok := ctx.Value(subsKey{}).(*subRecords)
+	if !ok || s.same(rs) {
 		return ctx
 	}
-	return WithSubRecords(ctx, rs, subs.of(rs))
+	return WithSubRecords(ctx, rs, s.of(rs))
 }
 
-// same tells whether rs is the slice that s was made for.
+// same tells whether rs are the records of s, unchanged.
 func (s *subRecords) same(rs []events.KinesisEventRecord) bool {
-	return len(rs) == len(s.rs) && (len(rs) == 0 || &rs[0] == &s.rs[0])
+	if len(rs) != len(s.marks) {
+		return false
+	}
+	for i := range rs {
+		if s.marks[i] != markOf(&rs[i]) {
+			return false
+		}
+	}
+	return true
 }
 
-// of returns the index in its aggregate of each of rs.
+// of returns the index in its aggregate of each of rs. Besides the sequence number it goes by the data, then by the key,
+// then by nothing else. What several records share counts, in their order, if as many of rs have it as of s.
 func (s *subRecords) of(rs []events.KinesisEventRecord) []int64 {
-	if s.same(rs) {
-		return s.index
-	}
-	type name struct{ id, key string }
-	whole := map[string]bool{} // sequence numbers of ordinary records
-	byData := map[*byte]int{}  // start of data → position in s.rs
-	for i, at := range s.data {
-		if s.index[i] == NoSub {
-			whole[s.ids[i]] = true
-		} else if at != nil {
-			byData[at] = i
-		}
-	}
 	out := make([]int64, len(rs))
-	found := make([]bool, len(s.rs))
-	rest := map[name][]int{} // positions in rs that their data does not tell
+	whole, aggregate := map[string]bool{}, map[string]bool{} // sequence numbers
+	var from, to []int                                       // positions in s and in rs that are not matched yet
+	for i, m := range s.marks {
+		if s.index[i] == NoSub {
+			whole[m.id] = true
+			continue
+		}
+		aggregate[m.id] = true
+		from = append(from, i)
+	}
 	for j := range rs {
-		k := &rs[j].Kinesis
-		i, ok := byData[start(k.Data)]
-		switch {
-		case ok && s.ids[i] == k.SequenceNumber:
-			out[j], found[i] = s.index[i], true
-		case whole[k.SequenceNumber]:
-			out[j] = NoSub
-		default:
-			out[j] = NoSub // a record that the interceptor made up
-			rest[name{k.SequenceNumber, k.PartitionKey}] = append(rest[name{k.SequenceNumber, k.PartitionKey}], j)
+		id := rs[j].Kinesis.SequenceNumber
+		out[j] = NoSub
+		if aggregate[id] && !whole[id] { // else an ordinary record, or one that an interceptor made
+			out[j] = unknown
+			to = append(to, j)
 		}
 	}
-	if len(rest) == 0 {
-		return out
-	}
-	left, aggregate := map[name][]int64{}, map[string]bool{}
-	for i, r := range s.rs {
-		aggregate[s.ids[i]] = true
-		if !found[i] && s.index[i] != NoSub {
-			left[name{s.ids[i], r.Kinesis.PartitionKey}] = append(left[name{s.ids[i], r.Kinesis.PartitionKey}], s.index[i])
+	for _, weaken := range []func(mark) mark{
+		func(m mark) mark { return mark{id: m.id, data: m.data} },
+		func(m mark) mark { return mark{id: m.id, key: m.key} },
+		func(m mark) mark { return mark{id: m.id} },
+	} {
+		have, want := map[mark][]int{}, map[mark][]int{}
+		for _, i := range from {
+			m := weaken(s.marks[i])
+			have[m] = append(have[m], i)
 		}
-	}
-	for n, at := range rest {
-		for x, j := range at {
-			if len(left[n]) == len(at) {
-				out[j] = left[n][x]
-			} else if aggregate[n.id] {
-				out[j] = unknown
+		for _, j := range to {
+			m := weaken(markOf(&rs[j]))
+			want[m] = append(want[m], j)
+		}
+		from, to = nil, nil
+		for m, is := range have {
+			js := want[m]
+			one := len(is) == 1 && m.data != nil // may be passed on more than once
+			if len(js) == 0 || len(is) != len(js) && !one {
+				from = append(from, is...)
+				continue
 			}
+			for x, j := range js {
+				out[j] = s.index[is[min(x, len(is)-1)]]
+			}
+			delete(want, m)
 		}
+		for _, js := range want {
+			to = append(to, js...)
+		}
+		slices.Sort(from)
+		slices.Sort(to)
 	}
 	return out
-}
-
-// start returns the address of the first byte of b, nil if there is none.
-func start(b []byte) *byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return &b[0]
 }

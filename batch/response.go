@@ -43,7 +43,10 @@ func sequences(rs []events.KinesisEventRecord) []string {
 // lowest returns the lowest position in ids that failed names (L36, L37), len(ids) if failed is empty. An identifier
 // that is empty or names no record is an error, also beside valid ones (L38, C8).
 func lowest(ids []string, failed []events.KinesisBatchItemFailure) (int, error) {
-	named := make(map[string]bool, len(failed))
+	if len(failed) == 0 {
+		return len(ids), nil
+	}
+	named := make(map[string]bool, len(failed)) // true until found
 	for _, f := range failed {
 		if f.ItemIdentifier == "" {
 			return 0, errors.New("batch: handler reported an empty item identifier")
@@ -51,7 +54,7 @@ func lowest(ids []string, failed []events.KinesisBatchItemFailure) (int, error) 
 		named[f.ItemIdentifier] = true
 	}
 	first := len(ids)
-	for i := len(ids) - 1; i >= 0 && len(failed) > 0; i-- {
+	for i := len(ids) - 1; i >= 0; i-- {
 		if _, ok := named[ids[i]]; ok {
 			named[ids[i]], first = false, i
 		}

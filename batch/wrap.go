@@ -117,7 +117,8 @@ func wrapWindow(f windowFunc, is []Interceptor) windowFunc {
 				call.State = map[string]string{}
 			}
 			resp, err := f(ctx, call)
-			if first, invalid := lowest(ids, resp.BatchItemFailures); err == nil && invalid == nil && first != 0 {
+			first, invalid := lowest(ids, resp.BatchItemFailures)
+			if err == nil && invalid == nil && (first > 0 || len(resp.BatchItemFailures) == 0) {
 				mu.Lock()
 				state = resp.State
 				mu.Unlock()
