@@ -1,0 +1,269 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/shardlane/shardlane/checkpoint"
+)
+
+// maxTries bounds the writes of one operation. A second is needed when an
+// earlier write of unknown result arrives between reading and writing.
+const maxTries = 4
+
+// A Lease is the right of this worker to write the row of one shard. Its
+// operations may be called concurrently and run one after the other, so that
+// one write of a row is under way at most. Each is safe to repeat.
+//
+// An operation that returns ErrLost, ErrRollback or ErrReleased returns it ever
+// after. After any other error its write may still be applied: the next
+// operation reads the row first.
+type Lease struct {
+	table *Table
+	shard string
+	took  string
+
+	lock chan struct{} // holds one element while an operation runs
+
+	// Written by the operation that holds lock, under mu; read under either.
+	mu  sync.Mutex
+	row Row // newest state known to be stored
+
+	// The following belong to the operation that holds lock.
+	rev     string   // revision of row, or of the read-back since
+	void    bool     // rev is not known to be current: read before writing
+	gone    bool     // the row was seen absent
+	sent    []string // By of writes on rev whose result is unknown
+	closing bool     // one of sent is a release or an end
+	closed  closing  // what ended the lease, if the lease did
+	over    error    // why nothing more can be written, nil while it can
+
+	high    checkpoint.Position // the highest checkpoint asked for
+	arrival int64               // of high
+}
+
+// closing is how a lease ends by its own doing.
+type closing uint8
+
+const (
+	open closing = iota
+	released
+	ended
+)
+
+func newLease(t *Table, shard string, r Row, rev, took string) *Lease {
+	return &Lease{
+		table: t, shard: shard, took: took,
+		lock: make(chan struct{}, 1),
+		row:  r, rev: rev, high: r.Ck, arrival: r.Arrival,
+	}
+}
+
+// Shard returns the shard id.
+func (l *Lease) Shard() string { return l.shard }
+
+// Took returns the owner from whom the shard was taken over; it is empty if the
+// row named nobody, or this worker.
+func (l *Lease) Took() string { return l.took }
+
+// Row returns the newest state of the row that is known to be stored.
+func (l *Lease) Row() Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.row.clone()
+}
+
+// Epoch returns Row().Epoch. It grows when a row that was gone is put back.
+func (l *Lease) Epoch() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.row.Epoch
+}
+
+// Checkpoint stores pos and the arrival time of its record in milliseconds. A
+// pos that is stored already costs no write. One that is lower than an earlier
+// one, or END, is refused with ErrRegress before anything is sent; so is any
+// after a release or end of unknown result, with ErrReleased.
+func (l *Lease) Checkpoint(ctx context.Context, pos checkpoint.Position, arrival int64) error {
+	return l.do(ctx, "checkpoint", pos, arrival, open, func(r Row) Row {
+		return r
+	})
+}
+
+// Release gives the shard up at pos: final checkpoint, no owner, epoch + 1 in
+// one write. An empty pos stands for the highest checkpoint asked for. A
+// release of unknown result is repeated until it is resolved, or undone by a
+// new claim; work is not resumed on it.
+func (l *Lease) Release(ctx context.Context, pos checkpoint.Position, arrival int64) error {
+	return l.do(ctx, "release", pos, arrival, released, func(r Row) Row {
+		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
+		return r
+	})
+}
+
+// End says that the shard was read to its end and that the rows of its children
+// are put: the checkpoint becomes END, the owner nobody, the epoch + 1 in one
+// write. As for Release, a result that is unknown is resolved by repeating.
+func (l *Lease) End(ctx context.Context, children []string) error {
+	children = slices.Clone(children)
+	slices.Sort(children)
+	return l.do(ctx, "end", "", 0, ended, func(r Row) Row {
+		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
+		r.Ck, r.Children = checkpoint.End, children
+		return r
+	})
+}
+
+// do runs one operation: it moves the checkpoint to pos, applies change, and
+// writes the result in place of the current row.
+func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arrival int64, as closing, change func(Row) Row) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("lease: %s %s: %w", op, l.shard, err)
+	}
+	select {
+	case l.lock <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("lease: %s %s: %w", op, l.shard, ctx.Err())
+	}
+	defer func() { <-l.lock }()
+
+	if done, err := l.refuse(as); done {
+		return err
+	}
+	if as == open || pos != "" {
+		if _, err := checkpoint.ParsePosition(string(pos)); err != nil {
+			return fmt.Errorf("lease: checkpoint %s: %w", l.shard, err)
+		}
+		if pos < l.high || pos == checkpoint.End {
+			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(pos), string(l.high))
+		}
+		if pos > l.high {
+			l.high, l.arrival = pos, arrival
+		}
+	}
+	for range maxTries {
+		if l.void {
+			if err := l.look(ctx); err != nil {
+				return err
+			}
+			if done, err := l.refuse(as); done {
+				return err
+			}
+		}
+		next := l.row.clone()
+		next.Ck, next.Arrival = l.high, l.arrival
+		if l.gone {
+			next.Epoch++ // the re-put; the operation itself follows
+		} else {
+			if as == open && l.row.Ck == next.Ck {
+				return nil
+			}
+			next = change(next)
+		}
+		if err := l.write(ctx, next, as); err != nil {
+			return err
+		}
+		if done, err := l.refuse(as); done {
+			return err
+		}
+	}
+	return fmt.Errorf("lease: %s %s: %w: the row keeps changing", op, l.shard, checkpoint.ErrConflict)
+}
+
+// refuse reports whether the operation needs no write, or no further one, and
+// what it returns then.
+func (l *Lease) refuse(as closing) (bool, error) {
+	switch {
+	case l.over != nil:
+		return true, l.over
+	case l.closed != open && l.closed == as:
+		return true, nil
+	case l.closed != open || l.closing && as == open:
+		return true, fmt.Errorf("%w: %s", ErrReleased, l.shard)
+	}
+	return false, nil
+}
+
+// write swaps next into the store. It returns an error if the operation cannot
+// go on; a nil error means that the state of l has moved, by this write or by
+// an earlier one.
+func (l *Lease) write(ctx context.Context, next Row, as closing) error {
+	next.V, next.By = Version, l.table.sign()
+	stored, rev, err := l.table.swap(ctx, l.shard, next, l.rev)
+	switch {
+	case err == nil:
+		l.settle(stored, rev)
+		return nil
+	case errors.Is(err, checkpoint.ErrNotApplied):
+		return err
+	}
+	l.sent = append(l.sent, next.By)
+	l.closing = l.closing || as != open && next.Owner == ""
+	l.void = true
+	if errors.Is(err, checkpoint.ErrConflict) {
+		return nil // read back at once
+	}
+	return err
+}
+
+// settle takes r, stored under rev, as the current state. Every write sent
+// before is ruled out by it.
+func (l *Lease) settle(r Row, rev string) {
+	restored := l.gone
+	l.mu.Lock()
+	l.row = r
+	l.mu.Unlock()
+	l.rev, l.void, l.gone, l.sent, l.closing = rev, false, false, nil, false
+	switch {
+	case r.Owner != "":
+	case r.Ended():
+		l.closed = ended
+	default:
+		l.closed = released
+	}
+	if restored && l.table.Restored != nil {
+		l.table.Restored(l.shard, r.clone())
+	}
+}
+
+// look reads the row back and decides what became of the writes sent. Its error
+// is the store's; a tenure that is over is in l.over.
+func (l *Lease) look(ctx context.Context) error {
+	e, r, err := l.table.get(ctx, l.shard)
+	var bad *RowError
+	switch {
+	case err != nil && !errors.As(err, &bad):
+		return err
+	case e.Revision == l.rev:
+		l.void = false // the writes sent may still arrive: they stay in sent
+	case e.Revision == "":
+		l.rev, l.void, l.gone = "", false, true
+	case bad != nil:
+		l.over = fmt.Errorf("%w: %w", ErrLost, bad)
+	case slices.Contains(l.sent, r.By):
+		l.table.remember(l.shard, r)
+		l.settle(r, e.Revision)
+	case l.gone:
+		l.over = fmt.Errorf("%w: %s was deleted and is %q's, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
+	case l.rolledBack(r):
+		l.over = fmt.Errorf("%w: %s shows epoch %d written by %s after epoch %d by %s",
+			ErrRollback, l.shard, r.Epoch, strconv.Quote(r.By), l.row.Epoch, strconv.Quote(l.row.By))
+	default:
+		l.over = fmt.Errorf("%w: %s shows owner %q, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
+	}
+	return nil
+}
+
+// rolledBack reports whether r is older than what is known to have been stored.
+func (l *Lease) rolledBack(r Row) bool {
+	if r.Epoch != l.row.Epoch {
+		return r.Epoch < l.row.Epoch
+	}
+	n, own := l.table.mine(r.By)
+	last, _ := l.table.mine(l.row.By)
+	return own && n < last
+}

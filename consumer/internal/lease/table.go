@@ -1,0 +1,247 @@
+// Package lease keeps one row per shard in a checkpoint.Store: who owns the
+// shard, and how far it was read. Owner and checkpoint change in one write, a
+// compare-and-swap on the revision last seen, so a worker that lost a shard
+// cannot move its checkpoint.
+//
+// A [Table] is the rows of one stream in one group. [Table.Claim] makes a
+// [Lease], the right to write one row; it ends by [Lease.Release] or
+// [Lease.End], or when another owner is found in the row.
+//
+// A write whose reply was lost may have been applied, or may be applied later.
+// Nothing here retries: an operation that fails is repeated by its caller, with
+// the caller's backoff, and first reads back what became of the earlier one. Every
+// operation is safe to repeat. The package starts no goroutine and reads no
+// clock.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/shardlane/shardlane/checkpoint"
+)
+
+// A Table reads and writes the rows of one stream for one group. It is safe for
+// concurrent use.
+type Table struct {
+	// Restored, if set, is called after the row of a held lease was found gone
+	// and was put back. It is set before the first use, must return soon, and
+	// must not use the lease.
+	Restored func(shard string, r Row)
+
+	store         checkpoint.Store
+	group, stream string
+	owner, inc    string
+	writes        atomic.Int64 // counts this worker's writes, for Row.By
+
+	mu    sync.Mutex
+	wrote map[string]mark // by shard
+}
+
+// mark is the newest state of a row that this worker has itself written.
+type mark struct {
+	epoch   int64
+	ck      checkpoint.Position
+	arrival int64
+}
+
+// NewTable returns the Table of stream, "account:name:creationEpoch", in group.
+// owner is "<worker>/<incarnation>"; the incarnation is new at every start of a
+// process and used by one Table per stream, as it tells one's own writes from
+// all others.
+func NewTable(store checkpoint.Store, group, stream, owner string) *Table {
+	return &Table{
+		store: store, group: group, stream: stream,
+		owner: owner, inc: owner[strings.LastIndexByte(owner, '/')+1:],
+		wrote: make(map[string]mark),
+	}
+}
+
+// Owner returns the owner given to NewTable.
+func (t *Table) Owner() string { return t.owner }
+
+// metaKey returns the key of the row of the stream.
+func (t *Table) metaKey() string {
+	return url.PathEscape(t.group) + "/stream/" + url.PathEscape(t.stream)
+}
+
+// key returns the key of the row of shard; of "", the prefix of all of them.
+func (t *Table) key(shard string) string {
+	return url.PathEscape(t.group) + "/lease/" + url.PathEscape(t.stream) + "/" + url.PathEscape(shard)
+}
+
+// sign returns a new value for Row.By.
+func (t *Table) sign() string {
+	return t.inc + "." + strconv.FormatInt(t.writes.Add(1), 10)
+}
+
+// mine reports whether by is a signature of this worker, and its number.
+func (t *Table) mine(by string) (int64, bool) {
+	num, ok := strings.CutPrefix(by, t.inc+".")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(num, 10, 64)
+	return n, err == nil
+}
+
+// Rows lists the rows of the stream by shard id. The list may be stale: it
+// serves to choose what to do, never to do it. Rows that this version cannot
+// read are returned apart, sorted by key, and concern their own shards only. The
+// error is the store's.
+func (t *Table) Rows(ctx context.Context) (map[string]Row, []*RowError, error) {
+	prefix := t.key("")
+	list, err := t.store.List(ctx, prefix)
+	if err != nil {
+		return nil, nil, fmt.Errorf("lease: list the rows of stream %s: %w", t.stream, err)
+	}
+	rows := make(map[string]Row, len(list))
+	var bad []*RowError
+	for _, e := range list {
+		shard, err := url.PathUnescape(strings.TrimPrefix(e.Key, prefix))
+		if err != nil {
+			shard = strings.TrimPrefix(e.Key, prefix)
+		}
+		r, err := decodeRow(e.Value)
+		if err != nil {
+			bad = append(bad, &RowError{Key: e.Key, Shard: shard, Err: err})
+			continue
+		}
+		rows[shard] = r
+	}
+	slices.SortFunc(bad, func(a, b *RowError) int { return strings.Compare(a.Key, b.Key) })
+	return rows, bad, nil
+}
+
+// Row returns the row of shard as it is now; false if there is none. Its error
+// may be a *RowError.
+func (t *Table) Row(ctx context.Context, shard string) (Row, bool, error) {
+	e, r, err := t.get(ctx, shard)
+	return r, err == nil && e.Revision != "", err
+}
+
+// get reads the row of shard. The Revision of an absent row is empty; that of
+// one which cannot be decoded comes with a *RowError.
+func (t *Table) get(ctx context.Context, shard string) (checkpoint.Entry, Row, error) {
+	e, err := t.store.Get(ctx, t.key(shard))
+	if err != nil {
+		return checkpoint.Entry{}, Row{}, fmt.Errorf("lease: read the row of %s: %w", shard, err)
+	}
+	if e.Revision == "" {
+		return e, Row{}, nil
+	}
+	r, err := decodeRow(e.Value)
+	if err != nil {
+		return e, Row{}, &RowError{Key: t.key(shard), Shard: shard, Err: err}
+	}
+	return e, r, nil
+}
+
+// swap writes r, signed, in place of the row with revision rev, and returns it
+// as stored with its new revision. Its error wraps the store's.
+func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (Row, string, error) {
+	value, err := r.encode()
+	if err != nil {
+		return r, "", fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, err)
+	}
+	e, err := t.store.Swap(ctx, checkpoint.Entry{Key: t.key(shard), Value: value, Revision: rev})
+	if err != nil {
+		return r, "", fmt.Errorf("lease: write the row of %s: %w", shard, err)
+	}
+	t.remember(shard, r)
+	return r, e.Revision, nil
+}
+
+// remember notes that r was written by this worker and is stored.
+func (t *Table) remember(shard string, r Row) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.wrote[shard]; r.Epoch >= m.epoch {
+		t.wrote[shard] = mark{epoch: r.Epoch, ck: r.Ck, arrival: r.Arrival}
+	}
+}
+
+// last returns the newest state of the row of shard that this worker has
+// written; false if it has written none.
+func (t *Table) last(shard string) (mark, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m, ok := t.wrote[shard]
+	return m, ok
+}
+
+// Create puts the row of shard if there is none; one that exists already is
+// left as it is, with a nil error. Parents and children are sorted, V and By
+// are set. A row that this worker has written before and that is gone comes
+// back with its epoch + 1 and no lower checkpoint.
+func (t *Table) Create(ctx context.Context, shard string, r Row) error {
+	r = r.clone()
+	slices.Sort(r.Parents)
+	slices.Sort(r.Children)
+	if m, ok := t.last(shard); ok {
+		r.Epoch = m.epoch + 1
+		if m.ck > r.Ck {
+			r.Ck, r.Arrival = m.ck, m.arrival
+		}
+	}
+	r.V, r.By = Version, t.sign()
+	value, err := r.encode()
+	if err != nil {
+		return err
+	}
+	_, err = t.store.Swap(ctx, checkpoint.Entry{Key: t.key(shard), Value: value})
+	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
+		return fmt.Errorf("lease: create the row of %s: %w", shard, err)
+	}
+	return nil
+}
+
+// Claim makes this worker the owner of shard: owner and epoch + 1 in one write.
+// A row that names another owner is taken over; Took tells whom from. Work
+// starts at the checkpoint of the lease's Row, never at a listed one.
+//
+// ErrNoRow, ErrEnded, ErrRollback and a *RowError stay until somebody acts. Any
+// other error may be repeated: a claim of unknown result that turns out to have
+// been applied is claimed anew, never adopted by reading alone. An error that
+// wraps checkpoint.ErrConflict says that another worker wrote the row at this
+// moment.
+func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
+	for try := 1; ; try++ {
+		e, r, err := t.get(ctx, shard)
+		switch {
+		case err != nil:
+			return nil, err
+		case e.Revision == "":
+			return nil, fmt.Errorf("%w: %s", ErrNoRow, shard)
+		}
+		if m, ok := t.last(shard); ok && r.Epoch < m.epoch {
+			return nil, fmt.Errorf("%w: %s has epoch %d after %d", ErrRollback, shard, r.Epoch, m.epoch)
+		}
+		if r.Ended() {
+			return nil, fmt.Errorf("%w: %s", ErrEnded, shard)
+		}
+		took := r.Owner
+		if took == t.owner {
+			took = ""
+		}
+		if _, own := t.mine(r.By); try > 1 && !own || try > maxTries {
+			return nil, fmt.Errorf("lease: claim %s: %w: it belongs to %q", shard, checkpoint.ErrConflict, r.Owner)
+		}
+		r.Owner, r.To, r.Epoch = t.owner, "", r.Epoch+1
+		r.V, r.By = Version, t.sign()
+		r, rev, err := t.swap(ctx, shard, r, e.Revision)
+		switch {
+		case err == nil:
+			return newLease(t, shard, r, rev, took), nil
+		case !errors.Is(err, checkpoint.ErrConflict):
+			return nil, err
+		}
+	}
+}
