@@ -18,12 +18,12 @@ const Version = 1
 // A Row is what the store holds for one shard: who owns it and how far it was
 // read. Rows are values; those that this package returns share nothing with it.
 type Row struct {
-	V      int    // Version of the writer
-	By     string // incarnation and counter of the write, for recognising one's own
-	Owner  string // "<worker>/<incarnation>"; empty while nobody owns the shard
-	Epoch  int64  // +1 at each claim, release, end and re-put
-	To     string // hint: who is meant to claim a released shard
-	Ck     checkpoint.Position
+	V     int    // Version of the writer
+	By    string // incarnation and counter of the write, for recognising one's own
+	Owner string // "<worker>/<incarnation>"; empty while nobody owns the shard
+	Epoch int64  // +1 at each claim, release, end and re-put
+	To    string // hint: who is meant to claim a released shard
+	Ck    checkpoint.Position
 	// Arrival is the service's time of the checkpoint's record in milliseconds
 	// since 1970, 0 if unknown. It serves reports only.
 	Arrival            int64
