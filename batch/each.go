@@ -18,10 +18,11 @@ func Each(f func(context.Context, events.KinesisEventRecord) error) func(context
 		return nil
 	}
 	return func(ctx context.Context, ev events.KinesisEvent) (events.KinesisEventResponse, error) {
+		one := narrow(ctx, ev.Records)
 		for i, r := range ev.Records {
 			err := context.Cause(ctx)
 			if err == nil {
-				err = f(follow(ctx, ev.Records[i:i+1]), r)
+				err = f(one(i), r)
 			}
 			if err == nil {
 				continue

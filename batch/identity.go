@@ -89,10 +89,20 @@ func WithSubRecords(ctx context.Context, rs []events.KinesisEventRecord, index [
 // follow returns ctx with the sub-records for rs, the records that go on from here.
 func follow(ctx context.Context, rs []events.KinesisEventRecord) context.Context {
 	s, ok := ctx.Value(subsKey{}).(*subRecords)
-	if !ok || s.same(rs) {
+	if !ok {
 		return ctx
 	}
 	return WithSubRecords(ctx, rs, s.of(rs))
+}
+
+// narrow returns a function that returns ctx with the sub-record for one of rs.
+func narrow(ctx context.Context, rs []events.KinesisEventRecord) func(i int) context.Context {
+	s, ok := ctx.Value(subsKey{}).(*subRecords)
+	if !ok {
+		return func(int) context.Context { return ctx }
+	}
+	index := s.of(rs)
+	return func(i int) context.Context { return WithSubRecords(ctx, rs[i:i+1], index[i:i+1]) }
 }
 
 // same tells whether rs are the records of s, unchanged.
@@ -111,6 +121,9 @@ func (s *subRecords) same(rs []events.KinesisEventRecord) bool {
 // of returns the index in its aggregate of each of rs. Besides the sequence number it goes by the data, then by the key,
 // then by nothing else. What several records share counts, in their order, if as many of rs have it as of s.
 func (s *subRecords) of(rs []events.KinesisEventRecord) []int64 {
+	if s.same(rs) {
+		return s.index
+	}
 	out := make([]int64, len(rs))
 	whole, aggregate := map[string]bool{}, map[string]bool{} // sequence numbers
 	var from, to []int                                       // positions in s and in rs that are not matched yet
@@ -147,7 +160,8 @@ func (s *subRecords) of(rs []events.KinesisEventRecord) []int64 {
 		from, to = nil, nil
 		for m, is := range have {
 			js := want[m]
-			one := len(is) == 1 && m.data != nil // may be passed on more than once
+			// One record, which may be passed on more than once.
+			one := m.data != nil && !slices.ContainsFunc(is, func(i int) bool { return s.index[i] != s.index[is[0]] })
 			if len(js) == 0 || len(is) != len(js) && !one {
 				from = append(from, is...)
 				continue

@@ -54,6 +54,9 @@ func (l *Lane[T]) Current() (s *Slice[T], ok bool) {
 	return l.stack[len(l.stack)-1], true
 }
 
+// Len returns the number of slices that are not resolved, 0 after the lane stopped.
+func (l *Lane[T]) Len() int { return len(l.stack) }
+
 // Settle takes the result of an attempt of the current slice. It panics if there is no current slice.
 //
 //   - Succeeded resolves the slice.

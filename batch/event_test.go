@@ -1,0 +1,189 @@
+package batch_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/google/go-cmp/cmp"
+	"github.com/shardlane/shardlane/batch"
+	"pgregory.net/rapid"
+)
+
+// TestEvent holds the fields of L59–L61, and L5: nothing that a handler does to an event reaches the source, another
+// record or another attempt.
+func TestEvent(t *testing.T) {
+	src := source
+	src.IdentityARN = "arn:aws:iam::123456789012:role/billing"
+	arrival := time.Date(2026, 3, 5, 15, 6, 58, 250_999_999, time.FixedZone("CET", 3600))
+	data := [][]byte{[]byte("one"), nil, []byte("three")}
+	calls := 0
+	build := func() events.KinesisEvent {
+		return src.Event(len(data), func(i int) batch.Record {
+			calls++
+			return batch.Record{PartitionKey: fmt.Sprint("key", i), SequenceNumber: fmt.Sprint(49 + i), Data: data[i], Arrival: arrival}
+		})
+	}
+	ev := build()
+	want := events.KinesisEventRecord{
+		AwsRegion: "eu-west-1", EventID: "shardId-000000000007:51", EventName: "aws:kinesis:record", EventSource: "aws:kinesis",
+		EventSourceArn: "arn:aws:kinesis:eu-west-1:123456789012:stream/orders", EventVersion: "1.0",
+		InvokeIdentityArn: "arn:aws:iam::123456789012:role/billing",
+		Kinesis: events.KinesisRecord{
+			ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: time.Date(2026, 3, 5, 14, 6, 58, 250_000_000, time.UTC)},
+			Data:                        []byte("three"), PartitionKey: "key2", SequenceNumber: "51", KinesisSchemaVersion: "1.0",
+		},
+	}
+	if diff := cmp.Diff(want, ev.Records[2]); diff != "" || calls != 3 {
+		t.Errorf("%d calls (-want +got):\n%s", calls, diff)
+	}
+	if loc := ev.Records[0].Kinesis.ApproximateArrivalTimestamp.Location(); loc != time.UTC {
+		t.Errorf("times in %v", loc)
+	}
+	if d := ev.Records[1].Kinesis.Data; d == nil || len(d) != 0 {
+		t.Errorf("no data is %#v, want empty", d)
+	}
+	for i := range ev.Records {
+		k := &ev.Records[i].Kinesis
+		copy(k.Data, "XXXXXX")
+		k.Data = append(k.Data, "overflow"...)
+		k.PartitionKey = "changed"
+	}
+	if got := string(ev.Records[2].Kinesis.Data); got != "XXXXXoverflow" {
+		t.Errorf("an append reached a neighbour: %q", got)
+	}
+	ev = build()
+	for i, r := range ev.Records {
+		if !bytes.Equal(r.Kinesis.Data, []byte([]string{"one", "", "three"}[i])) || r.Kinesis.PartitionKey != fmt.Sprint("key", i) {
+			t.Errorf("the next attempt sees %+v", r)
+		}
+	}
+	if ev := src.Event(0, nil); ev.Records == nil || len(ev.Records) != 0 {
+		t.Errorf("an empty event is %+v", ev)
+	}
+	if n := testing.AllocsPerRun(20, func() { build() }); n > 3+float64(2*len(data)) { // 2 per record are the test's own
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// eventJSON writes ev as section 10 of the rules shows it.
+func eventJSON(t interface{ Fatal(...any) }, ev events.KinesisEvent) string {
+	type kinesis struct {
+		Version string          `json:"kinesisSchemaVersion"`
+		Key     string          `json:"partitionKey"`
+		Number  string          `json:"sequenceNumber"`
+		Data    []byte          `json:"data"`
+		Arrival json.RawMessage `json:"approximateArrivalTimestamp"`
+	}
+	type rec struct {
+		Kinesis  kinesis `json:"kinesis"`
+		Source   string  `json:"eventSource"`
+		Version  string  `json:"eventVersion"`
+		ID       string  `json:"eventID"`
+		Name     string  `json:"eventName"`
+		Identity string  `json:"invokeIdentityArn"`
+		Region   string  `json:"awsRegion"`
+		ARN      string  `json:"eventSourceARN"`
+	}
+	all := struct{ Records []rec }{[]rec{}}
+	for _, r := range ev.Records {
+		k := r.Kinesis
+		ms := k.ApproximateArrivalTimestamp.UnixMilli()
+		sign := ""
+		if ms < 0 {
+			sign, ms = "-", -ms
+		}
+		at := strconv.FormatInt(ms/1000, 10)
+		if frac := strings.TrimRight(fmt.Sprintf("%03d", ms%1000), "0"); frac != "" {
+			at += "." + frac
+		}
+		all.Records = append(all.Records, rec{
+			kinesis{k.KinesisSchemaVersion, k.PartitionKey, k.SequenceNumber, k.Data, json.RawMessage(sign + at)},
+			r.EventSource, r.EventVersion, r.EventID, r.EventName, r.InvokeIdentityArn, r.AwsRegion, r.EventSourceArn,
+		})
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(all); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// TestSizeExample takes the record of section 10, to the byte.
+func TestSizeExample(t *testing.T) {
+	const want = `{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"customer-17","sequenceNumber":"4967",` +
+		`"data":"eyJrIjoidiJ9","approximateArrivalTimestamp":1772719618.25},` +
+		`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000007:4967",` +
+		`"eventName":"aws:kinesis:record","invokeIdentityArn":"",` +
+		`"awsRegion":"eu-west-1","eventSourceARN":"arn:aws:kinesis:eu-west-1:123456789012:stream/orders"}]}`
+	ev := source.Event(1, func(int) batch.Record {
+		return batch.Record{PartitionKey: "customer-17", SequenceNumber: "4967", Data: []byte(`{"k":"v"}`), Arrival: time.UnixMilli(1772719618250)}
+	})
+	if got := eventJSON(t, ev); got != want || batch.EventSize(ev) != len(want) {
+		t.Errorf("size %d, want %d; the test's own JSON is %s", batch.EventSize(ev), len(want), got)
+	}
+}
+
+// TestSize compares the computed sizes with JSON that is made for it (L19, C6, L60).
+func TestSize(t *testing.T) {
+	text := rapid.OneOf(rapid.String(), rapid.Custom(func(t *rapid.T) string {
+		return string(rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes")) // broken UTF-8 and control characters
+	}), rapid.SampledFrom([]string{"<&>", "\u2028\u2029", "\ufffd", "\x7f\x00\b\f\n\r\t\"\\/"}))
+	instant := rapid.OneOf(rapid.Int64Range(-5000, 5000), rapid.Int64Range(0, 4e12), rapid.Map(rapid.Int64Range(-1, 1e7), func(n int64) int64 { return n * 100 }))
+	rapid.Check(t, func(t *rapid.T) {
+		src := batch.Source{StreamARN: text.Draw(t, "arn"), Region: text.Draw(t, "region"), Shard: text.Draw(t, "shard"), IdentityARN: text.Draw(t, "identity")}
+		// The parts of eventID are whole characters.
+		src.Shard = strings.ToValidUTF8(src.Shard, "?")
+		rs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) batch.Record {
+			return batch.Record{
+				PartitionKey: text.Draw(t, "key"), SequenceNumber: text.Draw(t, "number"), Data: rapid.SliceOf(rapid.Byte()).Draw(t, "data"),
+				Arrival: time.UnixMilli(instant.Draw(t, "ms")),
+			}
+		}), 0, 4).Draw(t, "records")
+		ev := src.Event(len(rs), func(i int) batch.Record { return rs[i] })
+		want := len(eventJSON(t, ev))
+		sum, sizer := batch.EventOverhead, src.Sizer()
+		for _, r := range rs {
+			sum += sizer(r)
+		}
+		if len(rs) == 0 {
+			sum++
+		}
+		if got := batch.EventSize(ev); got != want || sum != want {
+			t.Fatalf("EventSize %d, by Sizer %d, JSON %d", got, sum, want)
+		}
+	})
+}
+
+// TestPayloadLimit fills batches up to a limit: each one fits, and none would have room for the next record.
+func TestPayloadLimit(t *testing.T) {
+	const limit = 5000
+	sizer := source.Sizer()
+	b := batch.Batcher[batch.Record]{Limits: batch.Limits{Bytes: limit - batch.EventOverhead}, Size: sizer}
+	for i := range 100 {
+		b.Add(time.Time{}, batch.Record{PartitionKey: "k", SequenceNumber: fmt.Sprint(i), Data: make([]byte, i*7%300)})
+	}
+	batches := slices.Collect(b.Flush())
+	for i, rs := range batches {
+		size := batch.EventSize(source.Event(len(rs), func(i int) batch.Record { return rs[i] }))
+		if size > limit || i+1 < len(batches) && size+sizer(batches[i+1][0]) <= limit {
+			t.Errorf("batch %d of %d records has %d bytes", i, len(rs), size)
+		}
+	}
+}
+
+func BenchmarkSizer(b *testing.B) {
+	r := batch.Record{PartitionKey: "customer-17", SequenceNumber: strings.Repeat("4", 56), Data: make([]byte, 1000), Arrival: time.UnixMilli(1772719618257)}
+	size := source.Sizer()
+	for b.Loop() {
+		size(r)
+	}
+}
