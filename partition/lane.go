@@ -1,6 +1,9 @@
 package partition
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // keep is the number of idle lanes that Lanes hold for reuse. Lambda's largest factor fits.
 const keep = 10
@@ -9,7 +12,8 @@ const keep = 10
 type lane[T any] struct {
 	lanes   *Lanes[T]
 	id      int
-	waiting []T
+	waiting [][]T    // runs in the order of their Submits
+	queued  int      // items in waiting
 	taken   int      // items of the running call
 	running bool     // f is running
 	woken   bool     // f is to be called even if nothing waits
@@ -27,18 +31,26 @@ func (ln *lane[T]) run() {
 		}
 	}()
 	for {
-		ctx, items, ok := l.settle(ln, err)
+		ctx, runs, ok := l.settle(ln, err)
 		if !ok {
 			returned = true // the lane may be another's by now
 			return
 		}
-		err = l.f(ctx, ln.id, items)
+		err = l.f(ctx, ln.id, join(runs))
 	}
+}
+
+// join makes one slice of runs. One run is that slice.
+func join[T any](runs [][]T) []T {
+	if len(runs) == 1 {
+		return runs[0]
+	}
+	return slices.Concat(runs...)
 }
 
 // settle ends the lane's running call, if there is one, and begins the next: it returns the ctx and the items of the
 // next call, or ok false when the lane has stopped or has nothing to do; the goroutine then leaves it alone.
-func (l *Lanes[T]) settle(ln *lane[T], err error) (ctx context.Context, items []T, ok bool) {
+func (l *Lanes[T]) settle(ln *lane[T], err error) (ctx context.Context, runs [][]T, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ln.running {
@@ -56,21 +68,22 @@ func (l *Lanes[T]) settle(ln *lane[T], err error) (ctx context.Context, items []
 		ln.stopped = true
 		l.busy--
 		l.closeIfIdle()
-	case len(ln.waiting) == 0 && !ln.woken:
+	case ln.queued == 0 && !ln.woken:
 		l.release(ln)
 		l.closeIfIdle()
 	default:
 		if l.ctx == nil {
 			l.ctx, l.cancel = context.WithCancel(context.Background())
 		}
-		ctx, items, ok = l.ctx, ln.waiting, true
-		ln.waiting, ln.taken, ln.woken, ln.running = nil, len(items), false, true
+		ctx, runs, ok = l.ctx, ln.waiting, true
+		ln.taken, ln.running = ln.queued, true
+		ln.waiting, ln.queued, ln.woken = nil, 0, false
 		l.running++
 	}
 	if l.err != nil || !l.full() {
 		l.wakeSubmits()
 	}
-	return ctx, items, ok
+	return ctx, runs, ok
 }
 
 // queue hands a run to its lane. A lane that was idle is put in front of the list of lanes to launch.
@@ -80,11 +93,8 @@ func (l *Lanes[T]) queue(r run[T], start *lane[T]) *lane[T] {
 		ln = l.activate(r.lane)
 		ln.next, start = start, ln
 	}
-	if ln.waiting == nil {
-		ln.waiting = r.items
-	} else {
-		ln.waiting = append(ln.waiting, r.items...)
-	}
+	ln.waiting = append(ln.waiting, r.items)
+	ln.queued += len(r.items)
 	return start
 }
 
@@ -136,9 +146,9 @@ func (l *Lanes[T]) release(ln *lane[T]) {
 
 // drop drops what waits for a lane and reports whether there were items.
 func (l *Lanes[T]) drop(ln *lane[T]) bool {
-	n := len(ln.waiting)
+	n := ln.queued
 	l.pending -= n
-	ln.waiting, ln.woken = nil, false
+	ln.waiting, ln.queued, ln.woken = nil, 0, false
 	return n > 0
 }
 
