@@ -1,0 +1,18 @@
+package kinesistest
+
+type deleteStreamInput struct {
+	streamRef
+	EnforceConsumerDeletion bool
+}
+
+func (s *Server) apiDeleteStream(c *call, in *deleteStreamInput) (any, error) {
+	st, err := s.stream(&in.streamRef)
+	if err != nil {
+		return nil, err
+	}
+	if st.status == creating || st.status == deleting {
+		return nil, inUse(st)
+	}
+	s.during(st, deleting, c.Time, nil)
+	return nil, nil
+}

@@ -1,0 +1,37 @@
+package kinesistest
+
+import "time"
+
+type mergeShardsInput struct {
+	streamRef
+	ShardToMerge         *string
+	AdjacentShardToMerge *string
+}
+
+func (in *mergeShardsInput) shardID() string { return deref(in.ShardToMerge) }
+
+func (s *Server) apiMergeShards(c *call, in *mergeShardsInput) (any, error) {
+	var v validation
+	v.required("shardToMerge", in.ShardToMerge)
+	v.required("adjacentShardToMerge", in.AdjacentShardToMerge)
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	st, err := s.changeable(&in.streamRef)
+	if err != nil {
+		return nil, err
+	}
+	a, err := st.openShard(*in.ShardToMerge)
+	if err != nil {
+		return nil, err
+	}
+	b, err := st.openShard(*in.AdjacentShardToMerge)
+	if err != nil {
+		return nil, err
+	}
+	if !adjacent(a, b) {
+		return nil, invalid("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging", a.id, b.id, st.name, account)
+	}
+	s.during(st, updating, c.Time, func(now time.Time) { st.merge(a, b, now) })
+	return nil, nil
+}

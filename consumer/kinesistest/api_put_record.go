@@ -1,0 +1,90 @@
+package kinesistest
+
+import (
+	"strconv"
+	"unicode/utf8"
+)
+
+type putRecordInput struct {
+	streamRef
+	entry
+	SequenceNumberForOrdering *string
+}
+
+// entry is one record to put.
+type entry struct {
+	Data            []byte
+	ExplicitHashKey *string
+	PartitionKey    *string
+}
+
+type putBody struct {
+	SequenceNumber string `json:",omitempty"`
+	ShardId        string `json:",omitempty"`
+	ErrorCode      string `json:",omitempty"`
+	ErrorMessage   string `json:",omitempty"`
+}
+
+func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
+	var v validation
+	in.entry.validate(&v, "")
+	if n := in.SequenceNumberForOrdering; n != nil {
+		v.check(isNumber(*n, 129), "sequenceNumberForOrdering", *n, `satisfy regular expression pattern: 0|([1-9]\d{0,128})`)
+	}
+	if err := v.err(); err != nil {
+		return nil, err
+	}
+	st, err := s.readable(&in.streamRef)
+	if err != nil {
+		return nil, err
+	}
+	h, err := in.entry.hash()
+	if err != nil {
+		return nil, err
+	}
+	if err := in.entry.fits(st); err != nil {
+		return nil, err
+	}
+	sh := st.route(h)
+	if !s.admitWrite(sh, in.entry.size(), c.Time) {
+		return nil, refuse("ProvisionedThroughputExceededException", "Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account)
+	}
+	c.records, c.bytes, c.Shard = 1, in.entry.size(), sh.id
+	return putBody{SequenceNumber: st.put(sh, *in.PartitionKey, in.Data, c.Time), ShardId: sh.id}, nil
+}
+
+func (e *entry) size() int { return len(e.Data) + len(deref(e.PartitionKey)) }
+
+// validate checks what needs no stream. at is the path of the record in the request.
+func (e *entry) validate(v *validation, at string) {
+	v.check(e.Data != nil, at+"data", "null", "not be null")
+	v.check(len(e.Data) <= 10<<20, at+"data", "java.nio.HeapByteBuffer[pos=0 lim="+strconv.Itoa(len(e.Data))+"]", "have length less than or equal to 10485760")
+	v.required(at+"partitionKey", e.PartitionKey)
+	if e.PartitionKey != nil {
+		n := utf8.RuneCountInString(*e.PartitionKey)
+		v.check(n >= 1, at+"partitionKey", *e.PartitionKey, "have length greater than or equal to 1")
+		v.check(n <= 256, at+"partitionKey", *e.PartitionKey, "have length less than or equal to 256")
+	}
+	if e.ExplicitHashKey != nil {
+		v.check(isNumber(*e.ExplicitHashKey, 39), at+"explicitHashKey", *e.ExplicitHashKey, `satisfy regular expression pattern: 0|([1-9]\d{0,38})`)
+	}
+}
+
+func (e *entry) hash() (hash, error) {
+	if e.ExplicitHashKey == nil {
+		return hashOf(*e.PartitionKey), nil
+	}
+	h, ok := parseHash(*e.ExplicitHashKey)
+	if !ok {
+		return h, invalid("Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %s", *e.ExplicitHashKey)
+	}
+	return h, nil
+}
+
+// fits checks the stream's limit of a record: data and key together.
+func (e *entry) fits(st *streamState) error {
+	if e.size() > st.maxRecord {
+		return refuse("ValidationException", "1 validation error detected: Record size of %d bytes exceeds the limit of %d bytes of stream %s", e.size(), st.maxRecord, st.name)
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package kinesistest
+
+import "time"
+
+// now returns the service's time: the host's (a bubble's, in a bubble), in whole milliseconds as Kinesis tells it.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+func defaultLatency(op string) time.Duration {
+	if op == "GetRecords" {
+		return 20 * time.Millisecond
+	}
+	return 10 * time.Millisecond
+}
+
+// SetLatency sets how long every call through a client takes, from its arrival to its answer; the operation takes
+// effect half-way. Defaults to 20 ms for GetRecords and 10 ms for every other operation. Zero makes a test's bounds on
+// time trivial: choose it for benchmarks only.
+func (s *Server) SetLatency(d time.Duration) {
+	s.SetLatencyFunc(func(string) time.Duration { return d })
+}
+
+// SetLatencyFunc sets the latency of each call to what f returns for the call's operation. f is called by many
+// goroutines at once.
+func (s *Server) SetLatencyFunc(f func(op string) time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.latency = f
+}
+
+// sleep waits and reports whether the server is still open.
+func (s *Server) sleep(d time.Duration) bool {
+	if d <= 0 {
+		select {
+		case <-s.done:
+			return false
+		default:
+			return true
+		}
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.done:
+		return false
+	}
+}

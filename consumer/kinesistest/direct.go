@@ -1,0 +1,251 @@
+package kinesistest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"time"
+)
+
+// act runs f on a stream, at once. Streams are named by name or ARN.
+func (s *Server) act(method, name string, f func(st *streamState, at time.Time) error) {
+	if err := s.try(name, f); err != nil {
+		panic(fmt.Sprintf("kinesistest: %s: %v", method, err))
+	}
+}
+
+func (s *Server) try(name string, f func(st *streamState, at time.Time) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	s.settle(at)
+	name = streamName(name)
+	st, err := s.readable(&streamRef{StreamName: &name})
+	if err != nil {
+		return err
+	}
+	return f(st, at)
+}
+
+// CreateStream creates an active stream with so many shards, at once. It panics when the stream exists or the name or
+// the number is one that the service refuses.
+func (s *Server) CreateStream(stream string, shards int) {
+	var v validation
+	v.name("streamName", stream)
+	v.within("shardCount", &shards, 1, 100_000)
+	if err := v.err(); err != nil {
+		panic(fmt.Sprintf("kinesistest: CreateStream: %v", err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := now()
+	s.settle(at)
+	if s.streams[stream] != nil {
+		panic(fmt.Sprintf("kinesistest: CreateStream: stream %s exists", stream))
+	}
+	s.streams[stream] = s.newStream(stream, shards, at)
+}
+
+// DeleteStream deletes a stream with all it holds, at once. Iterators of it are good for no stream of the same name
+// that is created later. It panics when the stream does not exist.
+func (s *Server) DeleteStream(stream string) {
+	s.act("DeleteStream", stream, func(st *streamState, _ time.Time) error {
+		delete(s.streams, st.name)
+		return nil
+	})
+}
+
+// Put puts a record, at once, and returns its shard and its sequence number. data is copied. It panics when the stream
+// does not exist or the service would refuse the record.
+func (s *Server) Put(stream, key string, data []byte) (shard, seq string) {
+	return s.putEntry("Put", stream, entry{PartitionKey: &key, Data: data})
+}
+
+// PutHash is Put with an explicit hash key, a decimal number below 2^128, which decides the shard instead of key.
+func (s *Server) PutHash(stream, key, hashKey string, data []byte) (shard, seq string) {
+	return s.putEntry("PutHash", stream, entry{PartitionKey: &key, Data: data, ExplicitHashKey: &hashKey})
+}
+
+func (s *Server) putEntry(method, name string, e entry) (shard, seq string) {
+	e.Data = append([]byte{}, e.Data...)
+	s.act(method, name, func(st *streamState, at time.Time) error {
+		var v validation
+		e.validate(&v, "")
+		if err := v.err(); err != nil {
+			return err
+		}
+		h, err := e.hash()
+		if err != nil {
+			return err
+		}
+		if err := e.fits(st); err != nil {
+			return err
+		}
+		sh := st.route(h)
+		shard, seq = sh.id, st.put(sh, *e.PartitionKey, e.Data, at)
+		return nil
+	})
+	return shard, seq
+}
+
+// Split splits an open shard in the middle of its hash keys, at once, and returns the two children, the one with the
+// lower hash keys first. It panics when the shard cannot be split.
+func (s *Server) Split(stream, shard string) (lower, upper string) {
+	s.act("Split", stream, func(st *streamState, at time.Time) error {
+		sh, err := st.openShard(shard)
+		if err != nil {
+			return err
+		}
+		h := middle(sh.start, sh.end)
+		if !sh.start.less(h) {
+			return fmt.Errorf("shard %s has one hash key", shard)
+		}
+		l, u := st.split(sh, h, at)
+		lower, upper = l.id, u.id
+		return nil
+	})
+	return lower, upper
+}
+
+// SplitAt is Split with the first hash key of the upper child, a decimal number.
+func (s *Server) SplitAt(stream, shard, hashKey string) (lower, upper string) {
+	s.act("SplitAt", stream, func(st *streamState, at time.Time) error {
+		sh, err := st.openShard(shard)
+		if err != nil {
+			return err
+		}
+		h, ok := parseHash(hashKey)
+		if !ok || !sh.start.less(h) || sh.end.less(h) {
+			return fmt.Errorf("hash key %s does not split shard %s of %s to %s", hashKey, shard, sh.start, sh.end)
+		}
+		l, u := st.split(sh, h, at)
+		lower, upper = l.id, u.id
+		return nil
+	})
+	return lower, upper
+}
+
+// Merge merges two open shards with adjacent hash keys, at once, and returns their child. a becomes the child's parent
+// and b its adjacent parent. It panics when the shards cannot be merged.
+func (s *Server) Merge(stream, a, b string) (child string) {
+	s.act("Merge", stream, func(st *streamState, at time.Time) error {
+		first, err := st.openShard(a)
+		if err != nil {
+			return err
+		}
+		second, err := st.openShard(b)
+		if err != nil {
+			return err
+		}
+		if !adjacent(first, second) {
+			return fmt.Errorf("shards %s and %s are not adjacent", a, b)
+		}
+		child = st.merge(first, second, at).id
+		return nil
+	})
+	return child
+}
+
+// Reshard splits and merges, at once, until so many shards with equal ranges of hash keys are open, as UpdateShardCount
+// does, but from any number to any other. It panics when the stream does not exist or the number is below 1.
+func (s *Server) Reshard(stream string, shards int) {
+	s.act("Reshard", stream, func(st *streamState, at time.Time) error {
+		if shards < 1 {
+			return fmt.Errorf("%d shards", shards)
+		}
+		st.scale(shards, at)
+		return nil
+	})
+}
+
+// Trim drops the records of a shard with sequence numbers below before, as if they were past retention; with "", all
+// there are. It panics when the shard does not exist.
+func (s *Server) Trim(stream, shard, before string) {
+	s.act("Trim", stream, func(st *streamState, _ time.Time) error {
+		sh := st.shard(shard)
+		if sh == nil {
+			return noShard(st, shard)
+		}
+		n := len(sh.records)
+		if before != "" {
+			n = sort.Search(n, func(i int) bool { return sh.records[i].SequenceNumber >= before })
+		}
+		sh.trimmed = max(sh.trimmed, n)
+		return nil
+	})
+}
+
+// TrimBefore drops what arrived before t from a stream, as if it were past retention, and the shards that were closed
+// before t. It panics when the stream does not exist.
+func (s *Server) TrimBefore(stream string, t time.Time) {
+	s.act("TrimBefore", stream, func(st *streamState, at time.Time) error {
+		if t.After(at) {
+			t = at
+		}
+		st.trim(t)
+		return nil
+	})
+}
+
+// SetRetention sets how long a stream keeps records, at once: any time above zero, where the API has 24 to 8760 hours.
+// Closed shards vanish when they have been closed for as long. Defaults to 24 h. It panics when the stream does not
+// exist.
+func (s *Server) SetRetention(stream string, d time.Duration) {
+	s.act("SetRetention", stream, func(st *streamState, at time.Time) error {
+		if d <= 0 {
+			return fmt.Errorf("retention of %v", d)
+		}
+		st.retention = d
+		st.trim(at.Add(-d))
+		return nil
+	})
+}
+
+// SetMaxRecordSize sets how many bytes the data and the key of a record of a stream may have together, up to 10 MiB.
+// Defaults to 1 MiB. It panics when the stream does not exist.
+func (s *Server) SetMaxRecordSize(stream string, bytes int) {
+	s.act("SetMaxRecordSize", stream, func(st *streamState, _ time.Time) error {
+		if bytes < 1 || bytes > 10<<20 {
+			return fmt.Errorf("%d bytes are not between 1 and 10 MiB", bytes)
+		}
+		st.maxRecord = bytes
+		return nil
+	})
+}
+
+// SetTransition sets how long a stream stays CREATING, UPDATING or DELETING after a call through a client; what the
+// call changes, it changes at the end of that time. Zero changes it at once. Defaults to 500 ms.
+func (s *Server) SetTransition(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.transition = d
+}
+
+// SetShardEnd sets where GetRecords tells the end of a closed shard, by a nil NextShardIterator and ChildShards: with 0
+// in the answer that has the last records, with n in the n-th empty answer after it. Defaults to 0.
+func (s *Server) SetShardEnd(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.shardEnd = n
+}
+
+// SetEmptyPages puts n empty pages before each page of GetRecords that has records. Defaults to 0.
+func (s *Server) SetEmptyPages(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.emptyPages = n
+}
+
+// SetShardLimit sets how many open shards the account may have through the API. Defaults to 20,000.
+func (s *Server) SetShardLimit(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.shardLimit = n
+}
+
+// SetSeed gives the server a source of random numbers, for faults that have a Rate.
+func (s *Server) SetSeed(seed uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rand = rand.New(rand.NewPCG(seed, seed))
+}

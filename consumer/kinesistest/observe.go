@@ -1,0 +1,122 @@
+package kinesistest
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// A ShardInfo is what a server knows of a shard.
+type ShardInfo struct {
+	ID                 string
+	Parents            []string // none, one, or the two of a merge
+	Children           []string // of a closed shard
+	HashStart, HashEnd string   // decimal, both inclusive
+	Created            time.Time
+	Closed             bool
+	ClosedAt           time.Time
+	Expired            bool     // closed for longer than the retention: no call tells of it
+	Records            []Record // every record that was ever put, in order
+	Trimmed            int      // Records[:Trimmed] cannot be read any more
+}
+
+// Shards returns every shard that a stream ever had, in order of creation, with every record that was ever put to it:
+// what a checker compares a consumer with. It panics when the stream does not exist. Memory is not given back before
+// the stream is deleted.
+func (s *Server) Shards(stream string) []ShardInfo {
+	var infos []ShardInfo
+	s.act("Shards", stream, func(st *streamState, _ time.Time) error {
+		for _, sh := range st.shards {
+			info := ShardInfo{
+				ID: sh.id, Parents: slices.Clone(sh.parents), HashStart: sh.start.String(), HashEnd: sh.end.String(),
+				Created: sh.created, Closed: !sh.closed.IsZero(), ClosedAt: sh.closed, Expired: sh.expired,
+				Records: sh.records[:len(sh.records):len(sh.records)], Trimmed: sh.trimmed,
+			}
+			for _, ch := range sh.children {
+				info.Children = append(info.Children, ch.id)
+			}
+			infos = append(infos, info)
+		}
+		return nil
+	})
+	return infos
+}
+
+// Records returns every record that was ever put to a stream, in the order of arrival. It panics when the stream does
+// not exist.
+func (s *Server) Records(stream string) []Record {
+	var all []Record
+	for _, sh := range s.Shards(stream) {
+		all = append(all, sh.Records...)
+	}
+	order := func(r Record) uint64 {
+		q, _ := parseSequence(r.SequenceNumber)
+		return q.n
+	}
+	slices.SortFunc(all, func(a, b Record) int {
+		if order(a) < order(b) {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// A Call is a call as the server carried it out.
+type Call struct {
+	Op      string
+	Stream  string
+	Shard   string
+	Time    time.Time // when it took effect, or was refused
+	Code    string    // error code that came of it, "" for none
+	Records int       // put or returned
+	Bytes   int       // of their data and keys
+}
+
+type callKey struct{ op, shard string }
+
+// maxCalls is how many calls are kept.
+const maxCalls = 100_000
+
+// Calls returns the last 100,000 calls through clients, in the order in which they took effect.
+func (s *Server) Calls() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls[max(0, len(s.calls)-maxCalls):])
+}
+
+// Count returns how many calls of an operation took effect or were refused. With a shard, it counts those about it;
+// with "", all.
+func (s *Server) Count(op, shard string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[callKey{op, shard}]
+}
+
+func (s *Server) note(c *call, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noteLocked(c, err)
+}
+
+func (s *Server) noteLocked(c *call, err error) {
+	if err == nil {
+		err = c.faults.after
+	}
+	made := Call{Op: c.Op, Stream: c.Stream, Shard: c.Shard, Time: c.Time, Records: c.records, Bytes: c.bytes}
+	var refused *apiError
+	switch {
+	case errors.As(err, &refused):
+		made.Code = refused.code
+	case errors.Is(err, errDropped):
+		made.Code = "dropped"
+	}
+	if len(s.calls) >= 2*maxCalls {
+		s.calls = s.calls[:copy(s.calls, s.calls[maxCalls:])]
+	}
+	s.calls = append(s.calls, made)
+	s.counts[callKey{c.Op, ""}]++
+	if c.Shard != "" {
+		s.counts[callKey{c.Op, c.Shard}]++
+	}
+}

@@ -1,0 +1,151 @@
+package kinesistest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const contentType = "application/x-amz-json-1.1"
+
+// ServeHTTP serves one call of the Kinesis API. It is for programs that bring their own listener; Client and URL need
+// no such thing.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	c := &call{Request: Request{Time: time.Now(), Body: body}}
+	out, err := s.answer(c, r.Header.Get("X-Amz-Target"))
+	if errors.Is(err, errDropped) {
+		panic(http.ErrAbortHandler)
+	}
+	s.reply(w, c, out, err)
+}
+
+// errDropped says that the connection ends without an answer.
+var errDropped = errors.New("kinesistest: connection dropped")
+
+// answer carries a call out, with its latency and its faults.
+func (s *Server) answer(c *call, target string) (body []byte, err error) {
+	prefix, name, _ := strings.Cut(target, ".")
+	op, ok := s.ops[name]
+	if !ok || prefix != "Kinesis_20131202" {
+		return nil, refuse("UnknownOperationException", "")
+	}
+	c.Op = name
+	in, err := op.decode(c.Body)
+	if err != nil {
+		return nil, err
+	}
+	c.Stream, c.Shard = s.subject(in)
+	s.inject(c)
+	if c.faults.hang {
+		<-s.done
+		return nil, errDropped
+	}
+	s.mu.Lock()
+	latency := s.settings.latency
+	s.mu.Unlock()
+	wait := latency(name)
+	if !s.sleep(wait/2 + c.faults.delay) {
+		return nil, errDropped
+	}
+	var out any
+	if err = c.faults.before; err == nil {
+		out, err = s.apply(c, op, in)
+	} else {
+		s.note(c, err)
+	}
+	if !s.sleep(wait - wait/2) {
+		return nil, errDropped
+	}
+	if err == nil {
+		err = c.faults.after
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch out := out.(type) {
+	case nil:
+		return nil, nil
+	case func() []byte:
+		return out(), nil
+	}
+	return json.Marshal(out)
+}
+
+func (s *Server) apply(c *call, op operation, in any) (any, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.Time = now()
+	s.settle(c.Time)
+	out, err := op.run(s, c, in)
+	s.noteLocked(c, err)
+	return out, err
+}
+
+// subject tells which stream and shard an input is about, as far as it says so.
+func (s *Server) subject(in any) (stream, shard string) {
+	switch in := in.(type) {
+	case *getRecordsInput:
+		if it, err := parseIterator(deref(in.ShardIterator)); err == nil {
+			return it.Stream, it.Shard
+		}
+	case *listShardsInput:
+		if tok, err := parseListToken(deref(in.NextToken)); err == nil {
+			return tok.Stream, ""
+		}
+	}
+	if r, ok := in.(interface{ reference() *streamRef }); ok {
+		stream = r.reference().name()
+	}
+	if r, ok := in.(interface{ shardID() string }); ok {
+		shard = r.shardID()
+	}
+	return stream, shard
+}
+
+func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, err error) {
+	s.mu.Lock()
+	s.requests++
+	id := fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests)
+	s.mu.Unlock()
+	status := http.StatusOK
+	h := w.Header()
+	if err != nil {
+		var refused *apiError
+		if !errors.As(err, &refused) {
+			refused = &apiError{"InternalFailure", err.Error()}
+		}
+		status = refused.status()
+		h.Set("X-Amzn-ErrorType", refused.code)
+		body, _ = json.Marshal(struct {
+			Type    string `json:"__type"`
+			Message string `json:"message"`
+		}{refused.code, refused.message})
+	}
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Amzn-RequestId", id)
+	w.WriteHeader(status)
+	if c.faults.truncate && len(body) > 0 {
+		w.Write(body[:len(body)/2])
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	w.Write(body)
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
