@@ -1,0 +1,61 @@
+package consumer
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// A random source is the only one of a worker: jitter, request IDs and the incarnation come from it.
+type random struct {
+	mu  sync.Mutex
+	src *rand.Rand
+}
+
+func newRandom() *random {
+	return &random{src: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+}
+
+func (r *random) uint64() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.src.Uint64()
+}
+
+// jitter lengthens d by 0 to 20 % (C9).
+func (r *random) jitter(d time.Duration) time.Duration {
+	return d + time.Duration(float64(d)*0.2*float64(r.uint64()>>11)/(1<<53))
+}
+
+// uuid returns a random (version 4) UUID.
+func (r *random) uuid() string {
+	a, b := r.uint64(), r.uint64()
+	a = a&^0xf000 | 0x4000
+	b = b&^(0xc<<60) | 0x8<<60
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1))
+}
+
+// incarnation returns 128 random bits.
+func (r *random) incarnation() string {
+	return fmt.Sprintf("%016x%016x", r.uint64(), r.uint64())
+}
+
+// backoff is behind every retry loop but that of a slice, whose law is [batch.Backoff]: it doubles from initial to
+// limit, without end, with jitter after the cap. A loop has one of its own.
+func (r *random) backoff(initial, limit time.Duration) backoff.BackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.MaxElapsedTime = initial, limit, 0
+	b.Multiplier, b.RandomizationFactor = 2, 0
+	b.Reset()
+	return &jittered{b, r}
+}
+
+type jittered struct {
+	backoff.BackOff
+	r *random
+}
+
+func (j *jittered) NextBackOff() time.Duration { return j.r.jitter(j.BackOff.NextBackOff()) }

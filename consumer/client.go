@@ -1,0 +1,23 @@
+package consumer
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/shardlane/shardlane/consumer/internal/reader"
+)
+
+// A Client makes the Kinesis calls of a consumer. A *kinesis.Client is one; the caller configures region, credentials and
+// endpoint. The SDK's own retries are switched off per call, because the consumer retries by its own rules.
+type Client interface {
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+}
+
+var (
+	_ Client        = (*kinesis.Client)(nil)
+	_ reader.Client = Client(nil)
+)

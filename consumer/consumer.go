@@ -1,0 +1,157 @@
+// Package consumer runs the function that people give to lambda.Start as an Amazon Kinesis consumer inside their own
+// process, with the contract of Lambda's event source mapping for Kinesis.
+//
+// [Run] is all that a small program needs; [New] and [Consumer.Run] are the same in two steps, [RunAll] runs several
+// consumers as one worker.
+//
+// # Delivery
+//
+// Every record at or after the starting position is handed to the handler at least once; a batch whose handler returns
+// an error, or panics, is tried again until it succeeds. Records with the same partition key are handled in their order,
+// never concurrently, across batches, retries, restarts, splits and merges. A checkpoint never covers a record that has
+// not been handled, nor one before it that has not. After a restart, what was handled since the last checkpoint comes
+// again: at most what was started above it.
+//
+// The handler is called concurrently: once per shard, times the parallelization factor (L6, L24).
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// A Consumer is a handler, a stream and its settings. It is safe for concurrent use.
+type Consumer struct {
+	client  Client
+	stream  string
+	handler batch.Handler
+	cfg     *config
+
+	busy      atomic.Bool
+	observing atomic.Bool            // while the panic of an observer is told
+	running   atomic.Pointer[stream] // nil while it does not run
+	last      atomic.Pointer[Status] // of the last run
+}
+
+// New returns a Consumer of a stream, given by name or ARN. It checks everything and reports all that is wrong, joined,
+// each wrapping [ErrConfig]. It makes no call and starts no goroutine.
+//
+// The type of the handler says how its results are read (L2):
+//
+//	you have                                                              | you write
+//	----------------------------------------------------------------------|--------------------
+//	func(context.Context, events.KinesisEvent) error                      | h
+//	func(context.Context, events.KinesisEvent) (events.KinesisEventResponse, error) | h
+//	func(context.Context, events.KinesisEventRecord) error                | batch.Each(h)
+//	a method                                                              | value.Method
+//
+// A response that reports item failures makes the whole batch come again. The context of a call carries a
+// [batch.Invocation] and a lambdacontext.LambdaContext; it is not the context of Run, and lives until the drain timeout
+// has passed, or the shard is lost.
+func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer, error) {
+	handler, err := batch.HandlerOf(h)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	cfg := newConfig(opts)
+	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
+		return nil, err
+	}
+	return &Consumer{client: c, stream: stream, handler: handler, cfg: cfg}, nil
+}
+
+// Run is [New] and [Consumer.Run].
+func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts ...Option) error {
+	cons, err := New(c, stream, h, opts...)
+	if err != nil {
+		return err
+	}
+	return cons.Run(ctx)
+}
+
+// Run consumes until ctx is done, or every shard has come to the ending position, and then drains: it stops reading,
+// drops what waits, lets running handlers finish, stores the last checkpoints and gives the shards up. It returns at most
+// 5 s after the drain timeout, with no goroutine left.
+//
+// It returns nil after a clean drain and at the ending position. Errors are, wrapped in an [*Error]:
+//
+//   - [ErrStreamNotFound], [ErrAccessDenied]: at the start only. Later they are waited out and shown by [Consumer.Status].
+//   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
+//   - [ErrDrainTimeout], joined over the shards that did not finish: handlers ended with their context.
+//   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
+//   - a failed last write to the store.
+//   - [ErrRunning], without any effect, while another Run of the Consumer has not returned.
+//
+// No other error of AWS or of the store, and none of the handler, ends Run: one shard's trouble never stops another.
+func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
+
+// RunAll runs consumers, of one stream or of many, as one worker: one identity, one set of poll workers, one read-ahead
+// budget, one drain. It returns when ctx is done, when all have come to their ending positions, or when one cannot go on,
+// and what [Consumer.Run] says of errors holds for each. Worker and drain timeout of all must agree.
+func RunAll(ctx context.Context, cs ...*Consumer) error {
+	if len(cs) == 0 {
+		return fmt.Errorf("%w: RunAll needs a consumer", ErrConfig)
+	}
+	var errs []error
+	for _, c := range cs[1:] {
+		if a, b := cs[0].cfg.worker, c.cfg.worker; a != b {
+			errs = append(errs, fmt.Errorf("%w: WithWorker(%q) of %s: the worker of %s is %q", ErrConfig, b, c.stream, cs[0].stream, a))
+		}
+		if a, b := cs[0].cfg.drain, c.cfg.drain; a != b {
+			errs = append(errs, fmt.Errorf("%w: WithDrainTimeout(%v) of %s: that of %s is %v", ErrConfig, b, c.stream, cs[0].stream, a))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	for i, c := range cs {
+		if !c.busy.CompareAndSwap(false, true) {
+			for _, d := range cs[:i] {
+				d.busy.Store(false)
+			}
+			return ErrRunning
+		}
+	}
+	defer func() {
+		for _, c := range cs {
+			c.busy.Store(false)
+		}
+	}()
+	for _, c := range cs {
+		c.warn()
+	}
+	return newWorker(ctx, cs[0].cfg).run(ctx, cs)
+}
+
+// warn tells of settings that forget.
+func (c *Consumer) warn() {
+	if c.cfg.defaultMemory && c.cfg.end.kind == noPosition {
+		detail := "progress is kept in memory: a restart begins at the starting position again; WithCheckpointer keeps it"
+		if c.cfg.start.kind == latest {
+			detail = "progress is kept in memory: a restart skips what came while nothing ran; WithCheckpointer keeps it"
+		}
+		c.event(metrics.VolatileStore, "", nil, detail)
+	}
+}
+
+// Status says what the consumer is doing. While it does not run, it is the status at the end of the last Run, or zero.
+func (c *Consumer) Status() Status {
+	if s := c.running.Load(); s != nil {
+		return s.status(time.Now())
+	}
+	if last := c.last.Load(); last != nil {
+		return *last
+	}
+	return Status{Worker: c.cfg.worker}
+}
+
+func (c *Consumer) ended(s *stream) {
+	last := s.status(time.Now())
+	c.last.Store(&last)
+}

@@ -1,0 +1,497 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/lease"
+	"github.com/shardlane/shardlane/consumer/internal/reader"
+	"github.com/shardlane/shardlane/metrics"
+	"github.com/shardlane/shardlane/partition"
+)
+
+// A shard is one owned shard: page → lane → batch → slice → outcome → checkpoint. It is a value with a run queue, not a
+// goroutine: a poll worker delivers pages, a lane has a goroutine while it has records to run, and completion is told to
+// the stream.
+//
+// Every record of a page gets a position in mark. The mark is the only way to a checkpoint, and only resolve moves it.
+type shard struct {
+	s     *stream
+	id    string
+	lease *lease.Lease
+	lanes *partition.Lanes[record]
+	lane  []laneState // an element belongs to its lane's goroutine
+	mark  partition.Watermark
+	entry *reader.Entry
+
+	handlers context.Context // of its handlers
+	cut      context.CancelFunc
+	halted   chan struct{} // closed when it must start nothing more
+	halting  sync.Once
+	lost     atomic.Bool // somebody else owns it
+	flush    atomic.Bool // waiting batches are ready, whatever their window
+
+	mu        sync.Mutex
+	pages     []*page // from the oldest with an unresolved record on
+	held      int     // records of pages that are charged
+	charged   int64
+	full      bool // reading waits for room
+	allRead   bool // nothing more will be read: closed, or the ending position was reached
+	closed    bool // the shard is at its end
+	children  []types.ChildShard
+	completed bool  // allRead, and all of it resolved
+	safe      point // up to here everything is resolved
+	stored    checkpoint.Position
+	unstored  time.Time // arrival of the oldest record read that stored does not cover
+	spanned   bool      // at the cap of the span
+	behind    time.Duration
+	lastRead  time.Time
+	busy      int
+	overdue   int // handlers left behind
+	troubles  troubles
+}
+
+// maxSpan caps the distance between the mark and the newest record, in records.
+const maxSpan = 1_000_000
+
+// A point is the last record of a prefix of the shard.
+type point struct {
+	seq     string
+	arrival time.Time
+}
+
+func pointOf(r *types.Record) point {
+	return point{aws.ToString(r.SequenceNumber), aws.ToTime(r.ApproximateArrivalTimestamp)}
+}
+
+// A page is what one read brought. It is charged until its last record is resolved, and then keeps no record.
+type page struct {
+	first int64 // position of its first record
+	n     int64
+	recs  []types.Record // nil once all are resolved
+	left  int            // records without an outcome
+	cost  int64
+	last  point
+}
+
+// A record is one record on its way through a lane.
+type record struct {
+	*types.Record
+	pos  int64
+	page *page
+}
+
+// recordCost is what a record costs besides its data and key: its structs here and in an event.
+const recordCost = 400
+
+func cost(recs []types.Record) int64 {
+	n := int64(len(recs)) * recordCost
+	for i := range recs {
+		n += 2 * int64(len(recs[i].Data)+len(aws.ToString(recs[i].PartitionKey)))
+	}
+	return n
+}
+
+// newShard makes a shard of a lease that has just been claimed. It reads nothing until its entry is scheduled.
+func newShard(s *stream, id string, l *lease.Lease) *shard {
+	cfg := s.c.cfg
+	sh := &shard{
+		s: s, id: id, lease: l, halted: make(chan struct{}), stored: l.Row().Ck, troubles: troubles{},
+		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
+	}
+	sh.handlers, sh.cut = context.WithCancel(s.w.handlers)
+	sh.lanes = partition.NewLanes(cfg.factor, func(r record) string { return aws.ToString(r.PartitionKey) }, sh.serve)
+	sh.lanes.Backlog = -1 // the read-ahead is the bound
+	sh.lanes.Hash = cfg.sharder
+	if cfg.unordered {
+		var next uint64 // pages come one at a time
+		sh.lanes.Hash = func(string) uint64 { next++; return next }
+	}
+	w := s.w
+	p := &reader.Poller{
+		Client: sh.s.c.client, Stream: sh.s.c.stream, Shard: sh.id, From: sh.stored, Sink: sh,
+		Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
+		Idle:  func(idle bool) time.Duration { return w.sched.SetIdle(sh.entry, idle) },
+	}
+	sh.entry = reader.NewEntry(p.Poll)
+	return sh
+}
+
+// Room implements reader.Sink.
+func (sh *shard) Room() bool {
+	cfg := sh.s.c.cfg
+	sh.mu.Lock()
+	span := sh.mark.Begun() - sh.mark.Mark()
+	sh.full = sh.charged >= int64(cfg.aheadBytes) || sh.held >= cfg.aheadRecords || span >= maxSpan
+	if sh.held == 0 && span < maxSpan {
+		sh.full = false // one page is always admitted
+	}
+	full, limited := sh.full, span >= maxSpan && !sh.spanned
+	sh.spanned = span >= maxSpan
+	charged := sh.charged
+	sh.mu.Unlock()
+	if limited {
+		sh.event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", span))
+	}
+	if full || !sh.s.w.ahead.admit(sh, charged) {
+		sh.flushAll() // C3: a full read-ahead makes every waiting batch ready
+		return false
+	}
+	sh.flush.Store(false)
+	return true
+}
+
+// Page implements reader.Sink.
+func (sh *shard) Page(p reader.Page) bool {
+	select {
+	case <-sh.halted:
+		return false
+	default:
+	}
+	reached := false
+	p.Records, reached = sh.s.end.cut(p)
+	sh.record(metrics.PolledEventCount, float64(len(p.Records)))
+	var items []record
+	sh.mu.Lock()
+	sh.behind, sh.lastRead = p.Behind, time.Now()
+	sh.mend("GetRecords", "GetShardIterator")
+	if n := len(p.Records); n > 0 {
+		pg := &page{first: sh.mark.Begin(int64(n)), n: int64(n), recs: p.Records, left: n, cost: cost(p.Records), last: pointOf(&p.Records[n-1])}
+		sh.pages = append(sh.pages, pg)
+		if sh.unstored.IsZero() {
+			sh.unstored = pointOf(&p.Records[0]).arrival
+		}
+		sh.held += n
+		sh.charged += pg.cost
+		items = make([]record, n)
+		for i := range items {
+			items[i] = record{&p.Records[i], pg.first + int64(i), pg}
+		}
+		sh.s.w.ahead.charge(pg.cost)
+	}
+	sh.mu.Unlock()
+	if err := sh.lanes.Submit(sh.handlers, items...); err != nil {
+		return false // drained: the records come again at the next start
+	}
+	if p.End || reached {
+		sh.mu.Lock()
+		sh.allRead, sh.closed, sh.children = true, p.End && !reached, p.Children
+		sh.mu.Unlock()
+		sh.flushAll()
+		sh.complete()
+		return false
+	}
+	return true
+}
+
+// cut drops the records behind the ending position and tells whether a page reaches it.
+func (e ending) cut(p reader.Page) (recs []types.Record, reached bool) {
+	if e.at.IsZero() {
+		return p.Records, false
+	}
+	for i := range p.Records {
+		if !aws.ToTime(p.Records[i].ApproximateArrivalTimestamp).Before(e.at) {
+			return p.Records[:i], true
+		}
+	}
+	if len(p.Records) > 0 {
+		return p.Records, false
+	}
+	return nil, e.tip && p.Behind == 0 || !p.Now.Add(-p.Behind).Before(e.at)
+}
+
+// Failed implements reader.Sink.
+func (sh *shard) Failed(op string, err error) {
+	m := metrics.ReadFailed
+	var expired *types.ExpiredIteratorException
+	switch {
+	case errors.As(err, &expired):
+		sh.event(metrics.IteratorExpired, err, "a new one is taken behind the last record read")
+		return
+	case reader.Throttled(err):
+		m = metrics.ReadThrottled
+	}
+	err, hint := classified(err)
+	sh.trouble(m, &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err, Hint: hint})
+}
+
+// Children implements reader.Sink: a service that does not name the children of a shard that has ended lists them.
+func (sh *shard) Children(ctx context.Context) ([]types.ChildShard, error) {
+	return sh.s.children(ctx, sh.id)
+}
+
+// Missing implements reader.Sink.
+func (sh *shard) Missing(ctx context.Context, err error) bool { return sh.s.verify(ctx, sh) }
+
+// Trimmed implements reader.Sink.
+func (sh *shard) Trimmed(from checkpoint.Position, err error) {
+	sh.event(metrics.RetentionLost, err, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
+}
+
+// Lagging implements reader.Sink.
+func (sh *shard) Lagging(behind time.Duration) {
+	if r := sh.s.retention(); r > 0 && behind > r {
+		sh.event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), r))
+	}
+}
+
+// flushAll makes every waiting batch ready.
+func (sh *shard) flushAll() {
+	if sh.s.c.cfg.window > 0 && !sh.flush.Swap(true) {
+		for i := range sh.lane {
+			sh.lanes.Wake(i)
+		}
+	}
+}
+
+// resolve gives recs their outcome: the mark moves, the read-ahead gets room.
+func (sh *shard) resolve(l *laneState, recs []record) {
+	if len(recs) == 0 {
+		return
+	}
+	l.done = l.done[:0]
+	for i := range recs {
+		l.done = append(l.done, recs[i].pos)
+	}
+	sh.mark.Done(l.done...)
+	var freed int64
+	sh.mu.Lock()
+	for i := range recs {
+		pg := recs[i].page
+		if pg.left--; pg.left == 0 {
+			freed += pg.cost
+			sh.held -= int(pg.n)
+			pg.recs = nil
+		}
+	}
+	sh.charged -= freed
+	sh.advance()
+	wake := sh.full
+	sh.mu.Unlock()
+	if freed > 0 {
+		for _, other := range sh.s.w.ahead.charge(-freed) {
+			sh.s.w.sched.Wake(other.entry)
+		}
+	}
+	if wake {
+		sh.s.w.sched.Wake(sh.entry)
+	}
+	sh.complete()
+}
+
+// advance moves safe to the mark. The caller holds mu.
+func (sh *shard) advance() {
+	m := sh.mark.Mark()
+	for len(sh.pages) > 0 {
+		pg := sh.pages[0]
+		if m < pg.first+pg.n {
+			if m > pg.first {
+				sh.safe = pointOf(&pg.recs[m-1-pg.first])
+			}
+			return
+		}
+		sh.safe = pg.last
+		sh.pages[0] = nil
+		sh.pages = sh.pages[1:]
+	}
+}
+
+// complete tells the stream, once, that all has been read and resolved.
+func (sh *shard) complete() {
+	sh.mu.Lock()
+	over := sh.allRead && !sh.completed && sh.mark.Mark() == sh.mark.Begun()
+	sh.completed = sh.completed || over
+	sh.mu.Unlock()
+	if over {
+		sh.s.completed(sh)
+	}
+}
+
+// checkpoint stores the mark if it has moved.
+func (sh *shard) checkpoint() {
+	sh.gauge()
+	pos, arrival, moved := sh.position()
+	if !moved || sh.lost.Load() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
+	defer cancel()
+	err := sh.store("checkpoint", func() error {
+		err := sh.lease.Checkpoint(ctx, pos, arrival)
+		if errors.Is(err, lease.ErrReleased) {
+			return nil // it ended meanwhile
+		}
+		return err
+	})
+	if err == nil {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		sh.stored = pos
+		sh.unstored = sh.oldest()
+	}
+}
+
+// oldest is the arrival of the oldest record without an outcome, or zero. The caller holds mu.
+func (sh *shard) oldest() time.Time {
+	if len(sh.pages) == 0 {
+		return time.Time{}
+	}
+	pg := sh.pages[0]
+	return pointOf(&pg.recs[max(0, sh.mark.Mark()-pg.first)]).arrival
+}
+
+// release stores the mark and gives the lease up.
+func (sh *shard) release(ctx context.Context) error {
+	defer sh.cut()
+	if sh.lost.Load() {
+		return nil
+	}
+	pause := sh.s.w.rnd.backoff(100*time.Millisecond, time.Second)
+	for {
+		pos, arrival, _ := sh.position()
+		err := sh.store("release", func() error {
+			ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+			defer cancel()
+			return sh.lease.Release(ctx, pos, arrival)
+		})
+		if err == nil || sh.lost.Load() {
+			return nil
+		}
+		if !sleep(ctx, nil, pause.NextBackOff()) {
+			return err
+		}
+	}
+}
+
+// position is what a checkpoint would store now.
+func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.safe.seq == "" {
+		return sh.stored, sh.lease.Row().Arrival, false
+	}
+	pos, err := checkpoint.After(sh.safe.seq)
+	if err != nil {
+		return sh.stored, sh.lease.Row().Arrival, false
+	}
+	return pos, sh.safe.arrival.UnixMilli(), pos != sh.stored
+}
+
+// store makes one write and draws the conclusions. The error it returns is an *Error.
+func (sh *shard) store(op string, write func() error) error {
+	err := write()
+	sh.record(metrics.StoreWrites, 1)
+	if err == nil {
+		sh.mu.Lock()
+		sh.mend("checkpoint", "release", "end")
+		sh.mu.Unlock()
+		return nil
+	}
+	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err,
+		Hint: "the store did not take the write; records handled since the last checkpoint come again after a restart"}
+	switch {
+	case errors.Is(err, lease.ErrLost):
+		e.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
+		e.Hint = "another process works for this group; run one process per group"
+		sh.fail(e)
+		sh.lose(metrics.LeaseLost, e)
+	case errors.Is(err, lease.ErrRollback):
+		e.Hint = "the store lost acknowledged writes, for example in a failover; records come again from its older state"
+		sh.fail(e)
+		sh.lose(metrics.StoreRollback, e)
+	default:
+		sh.trouble(metrics.CheckpointFailed, e)
+	}
+	return e
+}
+
+// lose ends the shard here: another owner has it.
+func (sh *shard) lose(m *metrics.Metric, e *Error) {
+	if sh.lost.Swap(true) {
+		return
+	}
+	sh.halt()
+	sh.cut()
+	sh.event(m, e, "")
+	sh.s.lost(sh)
+}
+
+// halt lets nothing more begin: no read, no batch, no attempt.
+func (sh *shard) halt() {
+	sh.halting.Do(func() {
+		close(sh.halted)
+		sh.s.w.sched.Remove(sh.entry)
+	})
+}
+
+// drained waits until every lane has stopped. Handlers are given until the drain timeout, and then a moment to unwind.
+func (sh *shard) drained() error {
+	_ = sh.lanes.Drain(context.Background()) // a lane returns soon: it was halted, or its handler is left behind
+	for i := range sh.lane {
+		sh.lane[i].stop()
+	}
+	sh.mu.Lock()
+	overdue := sh.overdue
+	sh.mu.Unlock()
+	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "drain"}
+	switch {
+	case overdue > 0:
+		e.Err = ErrHandlerRunning
+		e.Hint = "the handler must return when its context is done; the shard is not released"
+		sh.event(metrics.HandlerRunning, e, "")
+	case sh.s.w.handlers.Err() != nil && sh.interrupted():
+		e.Err = ErrDrainTimeout
+		e.Hint = "handlers took longer than WithDrainTimeout; their records come again at the next start"
+		sh.event(metrics.DrainTimedOut, e, "")
+	default:
+		return nil
+	}
+	return e
+}
+
+// interrupted tells whether a handler ended by its context.
+func (sh *shard) interrupted() bool {
+	for i := range sh.lane {
+		if sh.lane[i].interrupted {
+			return true
+		}
+	}
+	return false
+}
+
+func (sh *shard) event(m *metrics.Metric, err error, detail string) {
+	sh.s.c.event(m, sh.id, err, detail)
+}
+func (sh *shard) record(m *metrics.Metric, v float64) { sh.s.c.record(m, sh.id, v) }
+
+// trouble notes what fails and tells of it, at the level of a warning the first time.
+func (sh *shard) trouble(m *metrics.Metric, e *Error) {
+	level := slog.LevelDebug
+	if sh.fail(e) {
+		level = slog.LevelWarn
+	}
+	sh.s.c.eventAt(level, m, sh.id, e, "")
+}
+
+// fail notes a trouble and reports whether it is new.
+func (sh *shard) fail(e *Error) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.troubles.fail(e, time.Now())
+}
+
+// mend notes that steps work. The caller holds mu.
+func (sh *shard) mend(ops ...string) {
+	for _, op := range ops {
+		delete(sh.troubles, op)
+	}
+}

@@ -1,0 +1,253 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// A State says what a shard of a running consumer is doing.
+type State string
+
+// The states of a shard.
+const (
+	Waiting State = "waiting" // its parents are not finished, or it is about to be claimed
+	Running State = "running" // it is read and handled
+	Ending  State = "ending"  // all of it has been read; its end is being stored
+	Ended   State = "ended"   // finished: its children may start
+	Reached State = "reached" // it has come to the ending position
+	Lost    State = "lost"    // somebody else has claimed it
+)
+
+// Status is what a consumer is doing at one moment. All ages are zero where nothing waits.
+type Status struct {
+	Worker string
+	Shards []ShardStatus // sorted by shard ID; running ones and those that wait or have ended
+	err    error
+	behind time.Duration
+}
+
+// ShardStatus is the part of one shard.
+type ShardStatus struct {
+	Stream     string // name or ARN as given
+	Shard      string
+	State      State
+	Owner      string // worker/incarnation; empty if nobody owns it
+	Epoch      int64  // of the lease; it grows with every change of owner
+	Checkpoint checkpoint.Position
+
+	HeadAge       time.Duration // distance of the newest record read from the tip
+	ReadAge       time.Duration // since the last successful read
+	QueueAge      time.Duration // age of the oldest record read without an outcome
+	CheckpointAge time.Duration // age of the oldest record that the stored checkpoint does not cover
+	LanesBusy     int           // handlers running
+	ReadAhead     int64         // bytes charged
+
+	Err error // the trouble it is in, an *Error; nil if none
+}
+
+// troubleAge is how long something must keep failing before Status.Err tells: a throttle is no reason to restart a task.
+const troubleAge = 10 * time.Second
+
+// Err is the health check: nil while all goes well. It joins what concerns the consumer, such as a stream that is gone or
+// a store that does not answer, and the trouble of each shard, both once they have lasted for 10 s; trouble that waiting
+// does not mend, such as denied access, is told at once. Each is an [*Error].
+func (s Status) Err() error { return s.err }
+
+// Behind is the greatest lag of a shard: how old the oldest record is that has no outcome yet, or how far reading is
+// behind the tip. Zero when all shards are caught up.
+func (s Status) Behind() time.Duration { return s.behind }
+
+// A Notice tells of one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also one log record
+// and one counter, all by the same name; package metrics has the list of names ([metrics.Events]).
+type Notice struct {
+	Name   string // of the event, for example "LeaseTakenOver"
+	Stream string // name or ARN as given
+	Shard  string // empty if the event concerns the stream
+	Time   time.Time
+	Err    error  // what caused it, nil if nothing failed
+	Detail string // one sentence; may be empty
+}
+
+// A troubles set holds what fails at the moment, by step. A step that works again is taken out.
+type troubles map[string]trouble
+
+type trouble struct {
+	err   *Error
+	since time.Time
+}
+
+// fail adds a trouble, and reports whether it is a new one.
+func (t troubles) fail(e *Error, now time.Time) bool {
+	old, known := t[e.Op]
+	if !known {
+		old.since = now
+	}
+	t[e.Op] = trouble{e, old.since}
+	return !known
+}
+
+// lasting joins what Status.Err tells of.
+func (t troubles) lasting(now time.Time) error {
+	var errs []error
+	for _, op := range t.ops() {
+		if x := t[op]; permanent(x.err) || now.Sub(x.since) >= troubleAge {
+			errs = append(errs, x.err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// latest is the trouble that began last.
+func (t troubles) latest() error {
+	var last trouble
+	for _, op := range t.ops() {
+		if x := t[op]; last.err == nil || x.since.After(last.since) {
+			last = x
+		}
+	}
+	if last.err == nil {
+		return nil
+	}
+	return last.err
+}
+
+func (t troubles) ops() []string {
+	ops := make([]string, 0, len(t))
+	for op := range t {
+		ops = append(ops, op)
+	}
+	slices.Sort(ops)
+	return ops
+}
+
+// event logs, counts and tells of one event. Observers that panic are contained.
+func (c *Consumer) event(m *metrics.Metric, shard string, err error, detail string) {
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	c.eventAt(level, m, shard, err, detail)
+}
+
+func (c *Consumer) eventAt(level slog.Level, m *metrics.Metric, shard string, err error, detail string) {
+	n := Notice{Name: m.Name, Stream: c.stream, Shard: shard, Time: time.Now(), Err: err, Detail: detail}
+	attrs := []slog.Attr{slog.String("stream", n.Stream), slog.String("group", c.cfg.group)}
+	if shard != "" {
+		attrs = append(attrs, slog.String("shard", shard))
+	}
+	if detail != "" {
+		attrs = append(attrs, slog.String("detail", detail))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	c.observe("logger", func() { c.cfg.logger.LogAttrs(context.Background(), level, n.Name, attrs...) })
+	c.record(m, shard, 1)
+	if c.cfg.notify != nil {
+		c.observe("notify function", func() { c.cfg.notify(n) })
+	}
+}
+
+func (c *Consumer) record(m *metrics.Metric, shard string, v float64) {
+	c.observe("recorder", func() { c.cfg.recorder.Record(m, metrics.Labels{Stream: c.stream, Shard: shard}, v) })
+}
+
+// observe calls one of the user's observers. A panic in it never reaches records and shards: it is told to the others.
+func (c *Consumer) observe(who string, f func()) {
+	defer func() {
+		p := recover()
+		if p == nil || !c.observing.CompareAndSwap(false, true) {
+			return // the second of two panics, in the telling of the first
+		}
+		defer c.observing.Store(false)
+		c.event(metrics.ObserverPanicked, "", fmt.Errorf("consumer: the %s panicked: %v", who, p), "")
+	}()
+	f()
+}
+
+// status is what the stream's shards are doing now.
+func (s *stream) status(now time.Time) Status {
+	s.mu.Lock()
+	all := Status{Worker: s.c.cfg.worker, err: s.troubles.lasting(now)}
+	if s.fatal != nil {
+		all.err = errors.Join(s.fatal, all.err)
+	}
+	for id, r := range s.rows {
+		st := ShardStatus{Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: r.Ck}
+		if known := s.states[id]; known != "" {
+			st.State = known
+		}
+		if r.Ended() {
+			st.State = Ended
+		}
+		all.Shards = append(all.Shards, st)
+	}
+	running := make(map[string]*shard, len(s.shards))
+	for id, sh := range s.shards {
+		running[id] = sh
+	}
+	s.mu.Unlock()
+	slices.SortFunc(all.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
+	errs := []error{all.err}
+	for i := range all.Shards {
+		if sh := running[all.Shards[i].Shard]; sh != nil {
+			lasting, behind := sh.status(&all.Shards[i], now)
+			errs = append(errs, lasting)
+			all.behind = max(all.behind, behind)
+		}
+	}
+	all.err = errors.Join(errs...)
+	return all
+}
+
+// status fills st, and returns the trouble that has lasted and how far the shard is behind.
+func (sh *shard) status(st *ShardStatus, now time.Time) (lasting error, behind time.Duration) {
+	row := sh.lease.Row()
+	st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	switch {
+	case sh.lost.Load():
+		st.State = Lost
+	case sh.completed:
+		st.State = Ending
+	default:
+		st.State = Running
+	}
+	st.HeadAge, st.ReadAge = sh.behind, now.Sub(sh.lastRead)
+	st.QueueAge, st.CheckpointAge = sh.ages(now)
+	st.LanesBusy, st.ReadAhead = sh.busy, sh.charged
+	st.Err = sh.troubles.latest()
+	return sh.troubles.lasting(now), max(st.QueueAge, st.HeadAge)
+}
+
+// ages returns how old the oldest record without an outcome is, and the oldest that the stored checkpoint does not
+// cover. The caller holds mu.
+func (sh *shard) ages(now time.Time) (queue, unstored time.Duration) {
+	if t := sh.oldest(); !t.IsZero() {
+		queue = max(0, now.Sub(t))
+	}
+	if !sh.unstored.IsZero() {
+		unstored = max(0, now.Sub(sh.unstored))
+	}
+	return queue, unstored
+}
+
+// gauge records the ages and what is held.
+func (sh *shard) gauge() {
+	var st ShardStatus
+	sh.status(&st, time.Now())
+	sh.record(metrics.HeadAge, st.HeadAge.Seconds())
+	sh.record(metrics.ReadAge, st.ReadAge.Seconds())
+	sh.record(metrics.QueueAge, st.QueueAge.Seconds())
+	sh.record(metrics.CheckpointAge, st.CheckpointAge.Seconds())
+	sh.record(metrics.ReadAheadBytes, float64(st.ReadAhead))
+}

@@ -1,0 +1,173 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/reader"
+)
+
+// A worker is one Run or RunAll: an identity, the poll workers, the read-ahead budget, and every goroutine of the engine
+// except those of the packages that say so. Each of them ends before run returns, but for handlers that ignore their
+// context.
+type worker struct {
+	owner    string // worker/incarnation, as rows name it
+	drain    time.Duration
+	rnd      *random
+	sched    reader.Scheduler
+	ahead    *budget
+	handlers context.Context // of all handlers; ends with the drain timeout
+	cut      context.CancelFunc
+	left     chan struct{} // closed when handlers that still run are left behind
+	tasks    sync.WaitGroup
+}
+
+const (
+	checkpointInterval = 10 * time.Second
+	parallelStoreCalls = 16
+	storeTimeout       = 2 * time.Second
+	unwindTime         = 2 * time.Second         // for handlers, after their context has ended
+	releaseTime        = 4500 * time.Millisecond // from the drain timeout to the last write
+)
+
+func newWorker(ctx context.Context, cfg *config) *worker {
+	w := &worker{drain: cfg.drain, rnd: newRandom(), ahead: newBudget(), left: make(chan struct{})}
+	w.owner = cfg.worker + "/" + w.rnd.incarnation()
+	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
+	return w
+}
+
+// run consumes until ctx is done, every consumer has come to its end, or one cannot go on; then it drains.
+func (w *worker) run(ctx context.Context, cs []*Consumer) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	streams := make([]*stream, len(cs))
+	for i, c := range cs {
+		streams[i] = newStream(w, c)
+		c.running.Store(streams[i])
+	}
+	polls := make(chan struct{})
+	go func() { defer close(polls); w.sched.Run(work) }()
+	checkpoints := make(chan struct{})
+	go func() { defer close(checkpoints); w.checkpoint(work, streams) }()
+
+	errs := make([]error, len(streams))
+	var running sync.WaitGroup
+	for i, s := range streams {
+		running.Go(func() {
+			if errs[i] = s.run(work); errs[i] != nil {
+				stop() // this consumer cannot go on, and its worker with it
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); running.Wait() }()
+	select {
+	case <-ended:
+	case <-work.Done():
+	}
+	stop()
+	for _, s := range streams {
+		s.halt() // what waits is dropped now, whatever the rest takes
+	}
+	cut := time.AfterFunc(w.drain, w.cut)
+	defer cut.Stop()
+	leave := time.AfterFunc(w.drain+unwindTime, func() { close(w.left) })
+	defer leave.Stop()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain+releaseTime)
+	defer cancel()
+	<-ended
+	<-polls
+	<-checkpoints
+	w.tasks.Wait()
+	err := errors.Join(errors.Join(errs...), w.end(deadline, streams))
+	w.tasks.Wait()
+	w.cut()
+	for _, c := range cs {
+		c.ended(c.running.Load())
+		c.running.Store(nil)
+	}
+	return err
+}
+
+// end waits for running handlers, then writes the last checkpoints and gives the shards up, until ctx ends.
+func (w *worker) end(ctx context.Context, streams []*stream) error {
+	var shards []*shard
+	for _, s := range streams {
+		shards = append(shards, s.halt()...)
+	}
+	errs := make([]error, len(shards))
+	var ends sync.WaitGroup
+	slots := make(chan struct{}, parallelStoreCalls)
+	for i, sh := range shards {
+		ends.Go(func() {
+			err := sh.drained()
+			if !errors.Is(err, ErrHandlerRunning) {
+				slots <- struct{}{}
+				err = errors.Join(err, sh.release(ctx))
+				<-slots
+			}
+			errs[i] = err
+		})
+	}
+	ends.Wait()
+	return errors.Join(errs...)
+}
+
+// checkpoint writes the marks that have moved, every 10 s (C24). A write that fails is due again with the next.
+func (w *worker) checkpoint(ctx context.Context, streams []*stream) {
+	tick := time.NewTicker(checkpointInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		var shards []*shard
+		for _, s := range streams {
+			shards = append(shards, s.owned()...)
+		}
+		_ = each(shards, func(sh *shard) error { sh.checkpoint(); return nil })
+	}
+}
+
+// each calls f for all items, 16 at a time, and returns the first error. Every item gets its call.
+func each[T any](items []T, f func(T) error) error {
+	var g errgroup.Group
+	g.SetLimit(parallelStoreCalls)
+	for _, it := range items {
+		g.Go(func() error { return f(it) })
+	}
+	return g.Wait()
+}
+
+// spawn runs f, which ends with the worker's work.
+func (w *worker) spawn(f func()) { w.tasks.Go(f) }
+
+// call runs a handler on a goroutine of its own, so that one that calls runtime.Goexit fails like any other (L1), and
+// one that ignores the end of its context can be left behind. done is false in that case.
+func (w *worker) call(attempt func() batch.Result) (res batch.Result, done bool) {
+	result := make(chan batch.Result, 1)
+	go func() {
+		res := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
+		defer func() { result <- res }()
+		res = attempt()
+	}()
+	select {
+	case res = <-result:
+		return res, true
+	case <-w.left:
+	}
+	select {
+	case res = <-result:
+		return res, true
+	default:
+		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}, false
+	}
+}
