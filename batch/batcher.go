@@ -45,6 +45,7 @@ func (b *Batcher[T]) Add(now time.Time, items ...T) {
 	}
 	b.items = append(b.items, items...)
 	if b.bytes() {
+		b.sizes = slices.Grow(b.sizes, len(items))
 		for _, it := range items {
 			b.sizes = append(b.sizes, b.Size(it))
 		}
