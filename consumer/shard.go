@@ -31,6 +31,7 @@ type shard struct {
 	lanes *partition.Lanes[record]
 	lane  []laneState // an element belongs to its lane's goroutine
 	mark  partition.Watermark
+	late  bool // reading is behind the retention; belongs to the poller
 	entry *reader.Entry
 
 	handlers context.Context // of its handlers
@@ -239,9 +240,12 @@ func (sh *shard) Trimmed(from checkpoint.Position, err error) {
 
 // Lagging implements reader.Sink.
 func (sh *shard) Lagging(behind time.Duration) {
-	if r := sh.s.retention(); r > 0 && behind > r {
+	r := sh.s.retention()
+	late := r > 0 && behind > r
+	if late && !sh.late {
 		sh.event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), r))
 	}
+	sh.late = late
 }
 
 // flushAll makes every waiting batch ready.
@@ -310,6 +314,7 @@ func (sh *shard) complete() {
 	sh.mu.Lock()
 	over := sh.allRead && !sh.completed && sh.mark.Mark() == sh.mark.Begun()
 	sh.completed = sh.completed || over
+	sh.advance()
 	sh.mu.Unlock()
 	if over {
 		sh.s.completed(sh)
@@ -342,11 +347,13 @@ func (sh *shard) checkpoint() {
 
 // oldest is the arrival of the oldest record without an outcome, or zero. The caller holds mu.
 func (sh *shard) oldest() time.Time {
-	if len(sh.pages) == 0 {
-		return time.Time{}
+	m := sh.mark.Mark() // it may be ahead of pages: a lane counts before it locks
+	for _, pg := range sh.pages {
+		if m < pg.first+pg.n {
+			return pointOf(&pg.recs[max(0, m-pg.first)]).arrival
+		}
 	}
-	pg := sh.pages[0]
-	return pointOf(&pg.recs[max(0, sh.mark.Mark()-pg.first)]).arrival
+	return time.Time{}
 }
 
 // release stores the mark and gives the lease up.
@@ -380,10 +387,10 @@ func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool)
 		return sh.stored, sh.lease.Row().Arrival, false
 	}
 	pos, err := checkpoint.After(sh.safe.seq)
-	if err != nil {
+	if err != nil || pos <= sh.stored { // the service's numbers are valid, and read again only below what is stored
 		return sh.stored, sh.lease.Row().Arrival, false
 	}
-	return pos, sh.safe.arrival.UnixMilli(), pos != sh.stored
+	return pos, sh.safe.arrival.UnixMilli(), true
 }
 
 // store makes one write and draws the conclusions. The error it returns is an *Error.
@@ -440,8 +447,12 @@ func (sh *shard) drained() error {
 		sh.lane[i].stop()
 	}
 	sh.mu.Lock()
-	overdue := sh.overdue
+	overdue, rest := sh.overdue, sh.charged
+	sh.charged = 0
 	sh.mu.Unlock()
+	for _, other := range sh.s.w.ahead.charge(-rest) {
+		sh.s.w.sched.Wake(other.entry)
+	}
 	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "drain"}
 	switch {
 	case overdue > 0:
