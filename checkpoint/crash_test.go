@@ -1,0 +1,221 @@
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+var simPath = filepath.Join("folder", "store")
+
+// A history knows what the caller of a File was told.
+type history struct {
+	acked   map[string]Entry
+	unknown map[string]Entry // what may be there instead, until another write is acknowledged
+	n       int
+}
+
+func newHistory() *history { return &history{acked: map[string]Entry{}, unknown: map[string]Entry{}} }
+
+// swap writes a new value, or deletes the row, and takes down what the File says of it.
+func (h *history) swap(f *File, key string, remove bool) error {
+	h.n++
+	next := Entry{Key: key, Value: fmt.Appendf(nil, "value %d\n\x00%s", h.n, key), Revision: h.acked[key].Revision}
+	// The write may be seen on the disk before the call returns: Unknown while it is under way.
+	h.unknown[key] = Entry{Key: key, Value: next.Value}
+	var err error
+	if remove {
+		h.unknown[key] = Entry{Key: key}
+		err = f.Delete(context.Background(), next)
+		next = Entry{Key: key}
+	} else {
+		next, err = f.Swap(context.Background(), next)
+	}
+	switch {
+	case err == nil:
+		h.acked[key] = next
+		clear(h.unknown)
+	case errors.Is(err, ErrNotApplied):
+		delete(h.unknown, key)
+	}
+	return err
+}
+
+// script is a life of a File in which the log is written anew several times.
+func (h *history) script(f *File) (errs []error) {
+	for i := range 24 {
+		errs = append(errs, h.swap(f, string(rune('a'+i%3)), i%7 == 6 && i%3 != 0))
+	}
+	return append(errs, h.swap(f, "a", true), h.swap(f, "b", true), h.swap(f, "a", false))
+}
+
+// check holds what a File shows against what was acknowledged.
+func (h *history) check(f *File, unknown bool) error {
+	for _, key := range []string{"a", "b", "c"} {
+		want := h.acked[key]
+		got, err := f.Get(context.Background(), key)
+		if err != nil {
+			return err
+		}
+		if got.Revision == want.Revision && string(got.Value) == string(want.Value) {
+			continue
+		}
+		if maybe, ok := h.unknown[key]; unknown && ok && string(got.Value) == string(maybe.Value) && (got.Revision == "") == (maybe.Value == nil) {
+			continue
+		}
+		return fmt.Errorf("row %s is %q, acknowledged %q, maybe %q", key, got, want, h.unknown[key])
+	}
+	return nil
+}
+
+// checkCrashes cuts the power at this moment, in every way, and opens the store again; also after a second power cut
+// while it is opened, at every step of that.
+func (h *history) checkCrashes(d *simDisk, seen map[string]bool, again bool) error {
+	for _, after := range d.crashes() {
+		state := fmt.Sprint(after, h.acked, h.unknown, again)
+		if seen[state] {
+			continue
+		}
+		seen[state] = true
+		before := after.String()
+		if again {
+			after.before = func(d *simDisk, _ string) error { return h.checkCrashes(d, seen, false) }
+		}
+		f, err := openFile(after, simPath, 100)
+		if err == nil {
+			after.before = nil
+			err = errors.Join(h.check(f, true), h.write(f))
+		}
+		if err != nil {
+			return fmt.Errorf("after a power cut that left\n%s%w", before, err)
+		}
+	}
+	return nil
+}
+
+// write checks that a File can be written.
+func (h *history) write(f *File) error {
+	_, err := f.Swap(context.Background(), Entry{Key: "other", Value: []byte("value")})
+	return err
+}
+
+// TestFilePowerCut cuts the power at every step.
+func TestFilePowerCut(t *testing.T) {
+	h, d, seen := newHistory(), newSimDisk(), map[string]bool{}
+	var steps []string
+	d.before = func(d *simDisk, step string) error {
+		if err := h.checkCrashes(d, seen, true); err != nil {
+			t.Fatalf("before step %d, %s: %v", d.steps, step, err)
+		}
+		steps = append(steps, step)
+		return nil
+	}
+	f, err := openFile(d, simPath, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.script(f)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(steps, "rename"); n < 4 {
+		t.Errorf("the log was written anew %d times only", n)
+	}
+	t.Logf("%d steps, %d disks", len(steps), len(seen))
+}
+
+// TestFileFault lets every step fail once, and cuts the power at every step that follows.
+func TestFileFault(t *testing.T) {
+	seen := map[string]bool{}
+	for fault := 1; ; fault++ {
+		h, d := newHistory(), newSimDisk()
+		name := ""
+		d.before = func(d *simDisk, step string) error {
+			if d.steps == fault {
+				name = step
+				return syscall.EIO
+			}
+			if d.steps < fault {
+				return nil
+			}
+			return h.checkCrashes(d, seen, false)
+		}
+		f, err := openFile(d, simPath, 100)
+		if err != nil {
+			if !errors.Is(err, syscall.EIO) {
+				t.Fatalf("step %d, %s, failed: open: %v", fault, name, err)
+			}
+			continue
+		}
+		failed := slices.DeleteFunc(h.script(f), func(err error) bool { return err == nil })
+		for _, err := range failed {
+			if len(failed) > 1 || !errors.Is(err, syscall.EIO) || errors.Is(err, ErrConflict) {
+				t.Fatalf("step %d, %s, failed: %v", fault, name, failed)
+			}
+		}
+		if err := h.check(f, false); err != nil {
+			t.Fatalf("step %d, %s, failed: %v", fault, name, err)
+		}
+		if name == "" {
+			t.Logf("%d faults, %d disks", fault-1, len(seen))
+			return
+		}
+	}
+}
+
+// TestFileFullDisk fills the disk at every step, for good, and makes room again at the end.
+func TestFileFullDisk(t *testing.T) {
+	for _, full := range [][]string{{"write", "create"}, {"sync"}, {"write", "truncate", "sync"}, {"rename"}, {"syncDir", "sync"}} {
+		for from := 1; ; from++ {
+			h, d := newHistory(), newSimDisk()
+			d.before = func(d *simDisk, step string) error {
+				if d.steps >= from && slices.Contains(full, step) {
+					return errors.Join(syscall.ENOSPC, h.checkCrashes(d, map[string]bool{}, false))
+				}
+				return nil
+			}
+			f, err := openFile(d, simPath, 100)
+			if err != nil {
+				if !errors.Is(err, syscall.ENOSPC) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			ok := true
+			for i, err := range h.script(f) {
+				ok = ok && err == nil
+				if err != nil && (!errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrConflict)) {
+					t.Fatalf("%v fail from step %d: write %d: %v", full, from, i, err)
+				}
+			}
+			if err := h.check(f, false); err != nil {
+				t.Fatalf("%v fail from step %d: %v", full, from, err)
+			}
+			d.before = nil
+			if err := errors.Join(h.script(f)...); err != nil {
+				t.Fatalf("%v fail from step %d, then room: %v", full, from, err)
+			}
+			if err := h.checkCrashes(d, map[string]bool{}, true); err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				break
+			}
+		}
+	}
+}
+
+func count(list []string, s string) (n int) {
+	for _, e := range list {
+		if e == s {
+			n++
+		}
+	}
+	return n
+}
