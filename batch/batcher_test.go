@@ -117,6 +117,24 @@ func TestBatcherAddInside(t *testing.T) {
 	}
 }
 
+// TestBatcherRestart has a window begin anew for all that waits, also for what a full batch leaves behind (L20, C5).
+func TestBatcherRestart(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	b := batch.Batcher[int]{Limits: batch.Limits{Records: 2, Window: time.Second}}
+	b.Add(at(0), 1)
+	b.Add(at(1), 2)
+	b.Add(at(2), 3)
+	b.Restart(at(5))
+	for items := range b.Ready(at(5)) {
+		if len(items) != 2 {
+			t.Errorf("batch %v", items)
+		}
+	}
+	if end, ok := b.Deadline(); !ok || !end.Equal(at(6)) {
+		t.Errorf("the rest is ready at %v %v, want %v", end, ok, at(6))
+	}
+}
+
 // BenchmarkBatcher hands pages of 10,000 records through batches of 100.
 func BenchmarkBatcher(b *testing.B) {
 	bt := batch.Batcher[*int]{

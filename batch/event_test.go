@@ -51,13 +51,13 @@ func TestEvent(t *testing.T) {
 	}
 	for i := range ev.Records {
 		k := &ev.Records[i].Kinesis
-		copy(k.Data, "XXXXXX")
-		k.Data = append(k.Data, "overflow"...)
+		_ = append(k.Data, 'X')
+		if got := string(ev.Records[2].Kinesis.Data); got != "three" {
+			t.Errorf("an append reached a neighbour: %q", got)
+		}
 		k.PartitionKey = "changed"
 	}
-	if got := string(ev.Records[2].Kinesis.Data); got != "XXXXXoverflow" {
-		t.Errorf("an append reached a neighbour: %q", got)
-	}
+	copy(ev.Records[2].Kinesis.Data, "XXXXX")
 	ev = build()
 	for i, r := range ev.Records {
 		if !bytes.Equal(r.Kinesis.Data, []byte([]string{"one", "", "three"}[i])) || r.Kinesis.PartitionKey != fmt.Sprint("key", i) {
@@ -162,6 +162,19 @@ func TestSize(t *testing.T) {
 			t.Fatalf("EventSize %d, by Sizer %d, JSON %d", got, sum, want)
 		}
 	})
+}
+
+// TestSizeEscapes puts characters that JSON escapes at every place of a key.
+func TestSizeEscapes(t *testing.T) {
+	plain := strings.Repeat("k", 17)
+	for _, c := range []string{"\"", "\\", "\n", "\x01", "\x1f", "\x7f", "é", "\x80", "\xff", "<", " ", "\u2028"} {
+		for i := range plain {
+			ev := event(plain[:i] + c + plain[i+1:])
+			if got, want := batch.EventSize(ev), len(eventJSON(t, ev)); got != want {
+				t.Errorf("%q at %d: size %d, want %d", c, i, got, want)
+			}
+		}
+	}
 }
 
 // TestPayloadLimit fills batches up to a limit: each one fits, and none would have room for the next record.

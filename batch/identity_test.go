@@ -176,6 +176,11 @@ func TestIdentitySubsets(t *testing.T) {
 		var want, got []string
 		_ = batch.Wrap(func(ctx context.Context, ev events.KinesisEvent) error {
 			got = identities(ctx, ev.Records)
+			slices.Reverse(ev.Records)
+			back := identities(ctx, ev.Records)
+			if slices.Reverse(back); !slices.Equal(back, got) {
+				t.Fatalf("%q backwards, %q forwards", back, got)
+			}
 			return nil
 		}, func(ctx context.Context, rs []record, next batch.Next) ([]failure, error) {
 			var some []record

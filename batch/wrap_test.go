@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -134,8 +135,9 @@ func TestWrapOrder(t *testing.T) {
 }
 
 // TestWrapCauses has an interceptor call a handler concurrently and report what failed: the cause that counts belongs
-// to the lowest record that is reported.
+// to the lowest record that is reported, and is its latest.
 func TestWrapCauses(t *testing.T) {
+	var calls atomic.Int64
 	parallel := func(ctx context.Context, rs []record, next batch.Next) (all []failure, err error) {
 		out := make([][]failure, len(rs))
 		var wg sync.WaitGroup
@@ -146,13 +148,13 @@ func TestWrapCauses(t *testing.T) {
 		return slices.Concat(out...), nil
 	}
 	h := handlerOf(t, batch.Wrap(batch.Each(func(_ context.Context, r record) error {
-		return errors.New("cause of " + r.Kinesis.PartitionKey)
+		return fmt.Errorf("cause of %s in round %d", r.Kinesis.PartitionKey, (calls.Add(1)+2)/3)
 	}), func(ctx context.Context, rs []record, next batch.Next) ([]failure, error) {
 		failed, err := next(ctx, rs)
 		return failed[1:], err
-	}, parallel))
-	if res := h.Call(t.Context(), event("a", "b", "c")); !strings.HasSuffix(fmt.Sprint(res.Err), "cause of b") {
-		t.Errorf("%v, want the cause of b", res.Err)
+	}, again, parallel))
+	if res := h.Call(t.Context(), event("a", "b", "c")); !strings.HasSuffix(fmt.Sprint(res.Err), "cause of b in round 2") {
+		t.Errorf("%v, want the latest cause of b", res.Err)
 	}
 }
 
