@@ -113,6 +113,32 @@ func TestUnresolvedRelease(t *testing.T) {
 	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
 }
 
+// A release ruled out by a write that took effect leaves the lease open.
+func TestReleaseRuledOut(t *testing.T) {
+	s, _, l := claimed(t)
+	s.onSwap = once(late, fine, throttled)
+	want(t, l.Release(t.Context(), pos(1), 0), errReset)
+	s.remove(t, key)
+	want(t, l.Release(t.Context(), pos(1), 0), checkpoint.ErrNotApplied) // put back, not released
+	s.deliver(0)
+	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	s.check(t)
+}
+
+// A write that read as "not applied" arrives before the next one, which has
+// read the row already: both are this lease's.
+func TestLateWriteBetweenReadAndWrite(t *testing.T) {
+	s, _, l := claimed(t)
+	s.onSwap = once(late)
+	want(t, l.Checkpoint(t.Context(), pos(1), 0), errReset)
+	s.onSwap = func(checkpoint.Entry) fault { s.onSwap = nil; s.deliver(0); return fine }
+	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	if r := s.stored(t); r.Ck != pos(2) || r.Epoch != 1 {
+		t.Errorf("stored %+v", r)
+	}
+	s.check(t)
+}
+
 // A release that arrives while another checkpoint is tried ends the tenure.
 func TestLateReleaseBeforeRepeat(t *testing.T) {
 	s, _, l := claimed(t)
@@ -232,6 +258,14 @@ func TestRollback(t *testing.T) {
 			want(t, err, nil)
 		}
 	}
+	// A write that is known from reading back counts as written.
+	s, a, l := claimed(t)
+	s.onSwap = once(after)
+	want(t, l.Release(t.Context(), pos(1), 0), errReset)
+	want(t, l.Release(t.Context(), pos(1), 0), nil)
+	s.force(t, key, `{"v":1,"by":"a.1","owner":"host/a","epoch":1,"ck":"0/trim"}`)
+	_, err := a.Claim(t.Context(), shard)
+	want(t, err, ErrRollback)
 }
 
 // A row that its owner cannot read any more ends the tenure and is left alone.
@@ -326,7 +360,15 @@ func TestRandomFaults(t *testing.T) {
 		s.force(t, key, `{"v":1,"by":"z.1","epoch":0,"ck":"0/trim","x":"keep"}`)
 		roll := rapid.IntRange(0, 9)
 		kinds := rapid.SampledFrom([]fault{before, after, late, late, throttled, twice})
+		deliver := func() {
+			if len(s.delayed) > 0 {
+				s.deliver(rapid.IntRange(0, len(s.delayed)-1).Draw(rt, "which"))
+			}
+		}
 		s.onSwap = func(checkpoint.Entry) fault {
+			if roll.Draw(rt, "deliver?") < 2 {
+				deliver()
+			}
 			if roll.Draw(rt, "fault?") < 5 {
 				return fine
 			}
@@ -397,9 +439,7 @@ func TestRandomFaults(t *testing.T) {
 					w.lease = nil
 				}
 			case 9:
-				if len(s.delayed) > 0 {
-					s.deliver(rapid.IntRange(0, len(s.delayed)-1).Draw(rt, "which"))
-				}
+				deliver()
 			}
 		}
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {

@@ -198,7 +198,7 @@ func (l *Lease) write(ctx context.Context, next Row, as closing) error {
 	case err == nil:
 		l.settle(stored, rev)
 		return nil
-	case errors.Is(err, checkpoint.ErrNotApplied):
+	case errors.Is(err, checkpoint.ErrNotApplied) && !errors.Is(err, checkpoint.ErrConflict):
 		return err
 	}
 	l.sent = append(l.sent, next.By)

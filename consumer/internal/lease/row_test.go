@@ -29,7 +29,7 @@ func TestRowGolden(t *testing.T) {
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s\nwant %s\nerr %v", got, want, err)
 	}
-	if got, err := (Row{V: 1, By: "a.1", Ck: checkpoint.TrimHorizon}).encode(); err != nil ||
+	if got, err := (Row{V: 1, By: "a.1", Ck: checkpoint.TrimHorizon, More: map[string]json.RawMessage{"root": []byte("true")}}).encode(); err != nil ||
 		string(got) != `{"v":1,"by":"a.1","epoch":0,"ck":"0/trim"}` {
 		t.Errorf("smallest row: %s, %v", got, err)
 	}

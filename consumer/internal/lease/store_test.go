@@ -91,7 +91,11 @@ func (s *flaky) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 	case twice:
 		s.apply(e)
 	}
-	return s.apply(e)
+	stored, err := s.apply(e)
+	if errors.Is(err, checkpoint.ErrConflict) { // which is certain, and may say so
+		err = fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, err)
+	}
+	return stored, err
 }
 
 // deliver lets the i-th delayed write arrive.

@@ -3,6 +3,7 @@ package lease
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,7 @@ func TestClaimCheckpointRelease(t *testing.T) {
 	s, a := created(t)
 	l, err := a.Claim(t.Context(), shard)
 	want(t, err, nil)
+	delete(l.Row().More, "x") // the caller's copy
 	if l.Epoch() != 1 || l.Took() != "" || l.Shard() != shard || l.Row().Ck != checkpoint.TrimHorizon {
 		t.Errorf("claimed: %+v, took %q", l.Row(), l.Took())
 	}
@@ -199,6 +201,15 @@ func TestCreate(t *testing.T) {
 // A row that this worker wrote and a hand deleted comes back where it was.
 func TestCreateAgain(t *testing.T) {
 	s, a, l := claimed(t)
+	want(t, l.Checkpoint(t.Context(), pos(7), 1007), nil)
+	s.remove(t, key)
+	want(t, a.Create(t.Context(), shard, Row{Ck: checkpoint.TrimHorizon}), nil)
+	if r := s.stored(t); r.Epoch != 2 || r.Ck != pos(7) || r.Arrival != 1007 || r.Owner != "" {
+		t.Errorf("created again: %+v", r)
+	}
+	want(t, l.Checkpoint(t.Context(), pos(8), 1008), ErrLost) // its row is another now
+
+	s, a, l = claimed(t)
 	want(t, l.Release(t.Context(), pos(8), 1008), nil)
 	s.remove(t, key)
 	want(t, a.Create(t.Context(), shard, Row{Ck: checkpoint.TrimHorizon}), nil)
@@ -218,6 +229,8 @@ func TestRows(t *testing.T) {
 	s.force(t, prefix+"shardId-4", `{"v":7,"ck":{}}`)
 	s.force(t, prefix+"shardId-3", "garbage")
 
+	s.stale, _ = s.Memory.List(t.Context(), prefix)
+	slices.Reverse(s.stale) // a Store may list in any order
 	rows, bad, err := a.Rows(t.Context())
 	want(t, err, nil)
 	if len(rows) != 3 || rows["shardId-1"].Ck != checkpoint.TrimHorizon || rows["odd/%id"].By == "" {
