@@ -257,11 +257,12 @@ func TestArchitecture(t *testing.T) {
 func TestArchitectureSees(t *testing.T) {
 	const sdk = "github.com/aws/aws-sdk-go-v2/service/kinesis"
 	imports := func(paths ...string) string {
-		text := "package p\n"
+		var text strings.Builder
+		text.WriteString("package p\n")
 		for _, p := range paths {
-			text += fmt.Sprintf("import %q\n", p)
+			fmt.Fprintf(&text, "import %q\n", p)
 		}
-		return text
+		return text.String()
 	}
 	for _, c := range []struct{ path, text, want string }{
 		{"./batch/a.go", imports("context", "github.com/aws/aws-lambda-go/events", module+"/batch/internal/x"), ""},

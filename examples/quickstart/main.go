@@ -21,7 +21,6 @@ func handle(_ context.Context, ev events.KinesisEvent) error {
 
 func main() {
 	srv := kinesistest.NewServer("orders", 2) // in-process; on AWS: kinesis.NewFromConfig(cfg)
-	defer srv.Close()
 	srv.Put("orders", "alice", []byte("1 espresso"))
 	srv.Put("orders", "bob", []byte("1 cortado"))
 	srv.Put("orders", "alice", []byte("2 water"))
