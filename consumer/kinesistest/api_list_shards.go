@@ -75,7 +75,7 @@ func (s *Server) apiListShards(c *call, in *listShardsInput) (any, error) {
 		NextToken string `json:",omitempty"`
 	}{Shards: []shardBody{}}
 	for _, sh := range st.shards {
-		if sh.expired || sh.id <= token.After || !match(sh) {
+		if sh.expired || sh.id <= token.After || !match(sh) || c.Time.Sub(sh.created) < c.faults.late {
 			continue
 		}
 		if len(out.Shards) == limit {

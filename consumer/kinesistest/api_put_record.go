@@ -63,6 +63,7 @@ func (e *entry) validate(v *validation, at string) {
 	if e.PartitionKey != nil {
 		n := utf8.RuneCountInString(*e.PartitionKey)
 		v.check(n >= 1, at+"partitionKey", *e.PartitionKey, "have length greater than or equal to 1")
+		v.check(utf8.ValidString(*e.PartitionKey), at+"partitionKey", *e.PartitionKey, "be Unicode")
 		v.check(n <= 256, at+"partitionKey", *e.PartitionKey, "have length less than or equal to 256")
 	}
 	if e.ExplicitHashKey != nil {

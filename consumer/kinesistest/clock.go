@@ -2,8 +2,19 @@ package kinesistest
 
 import "time"
 
-// now returns the service's time: the host's (a bubble's, in a bubble), in whole milliseconds as Kinesis tells it.
-func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+// now returns the service's time, in whole milliseconds as Kinesis tells it. The caller holds the lock.
+func (s *Server) now() time.Time { return milliseconds(time.Now().Add(s.settings.offset)) }
+
+func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// SetClock sets how far the service's clock is ahead of this process's time.Now, or with a negative d behind it. It
+// shows in arrival times, expiry, retention, MillisBehindLatest and the Date header. A clock that is set back gives
+// later records earlier arrival times. Defaults to 0.
+func (s *Server) SetClock(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.offset = d
+}
 
 func defaultLatency(op string) time.Duration {
 	if op == "GetRecords" {

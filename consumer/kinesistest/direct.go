@@ -17,7 +17,7 @@ func (s *Server) act(method, name string, f func(st *streamState, at time.Time) 
 func (s *Server) try(name string, f func(st *streamState, at time.Time) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	s.settle(at)
 	name = streamName(name)
 	st, err := s.readable(&streamRef{StreamName: &name})
@@ -38,7 +38,7 @@ func (s *Server) CreateStream(stream string, shards int) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := now()
+	at := s.now()
 	s.settle(at)
 	if s.streams[stream] != nil {
 		panic(fmt.Sprintf("kinesistest: CreateStream: stream %s exists", stream))

@@ -15,7 +15,7 @@ func Event(keysAndData ...string) events.KinesisEvent {
 		panic(fmt.Sprintf("kinesistest: Event: partition key %q has no data", keysAndData[len(keysAndData)-1]))
 	}
 	const shard = "shardId-000000000000"
-	at := now()
+	at := milliseconds(time.Now())
 	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, 0, len(keysAndData)/2)}
 	for i := 0; i < len(keysAndData); i += 2 {
 		seq := sequence{created: uint64(at.Unix()), n: uint64(i/2 + 1), at: uint64(at.Unix())}.String()

@@ -73,7 +73,7 @@ type Call struct {
 	Bytes   int       // of their data and keys
 }
 
-type callKey struct{ op, shard string }
+type callKey struct{ op, stream, shard string }
 
 // maxCalls is how many calls are kept.
 const maxCalls = 100_000
@@ -85,12 +85,12 @@ func (s *Server) Calls() []Call {
 	return slices.Clone(s.calls[max(0, len(s.calls)-maxCalls):])
 }
 
-// Count returns how many calls of an operation took effect or were refused. With a shard, it counts those about it;
-// with "", all.
-func (s *Server) Count(op, shard string) int {
+// Count returns how many calls of an operation through clients took effect or were refused: those about a shard of a
+// stream, with "" as shard those about the stream, and with "" for both all.
+func (s *Server) Count(op, stream, shard string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts[callKey{op, shard}]
+	return s.counts[callKey{op, streamName(stream), shard}]
 }
 
 func (s *Server) note(c *call, err error) {
@@ -115,8 +115,11 @@ func (s *Server) noteLocked(c *call, err error) {
 		s.calls = s.calls[:copy(s.calls, s.calls[maxCalls:])]
 	}
 	s.calls = append(s.calls, made)
-	s.counts[callKey{c.Op, ""}]++
+	s.counts[callKey{c.Op, "", ""}]++
+	if c.Stream != "" {
+		s.counts[callKey{c.Op, c.Stream, ""}]++
+	}
 	if c.Shard != "" {
-		s.counts[callKey{c.Op, c.Shard}]++
+		s.counts[callKey{c.Op, c.Stream, c.Shard}]++
 	}
 }

@@ -1,6 +1,7 @@
 package kinesistest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	c := &call{Request: Request{Time: time.Now(), Body: body}}
-	out, err := s.answer(c, r.Header.Get("X-Amz-Target"))
+	out, err := s.answer(r.Context(), c, r.Header.Get("X-Amz-Target"))
 	if errors.Is(err, errDropped) {
 		panic(http.ErrAbortHandler)
 	}
@@ -32,7 +33,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errDropped = errors.New("kinesistest: connection dropped")
 
 // answer carries a call out, with its latency and its faults.
-func (s *Server) answer(c *call, target string) (body []byte, err error) {
+func (s *Server) answer(ctx context.Context, c *call, target string) (body []byte, err error) {
 	prefix, name, _ := strings.Cut(target, ".")
 	op, ok := s.ops[name]
 	if !ok || prefix != "Kinesis_20131202" {
@@ -46,7 +47,10 @@ func (s *Server) answer(c *call, target string) (body []byte, err error) {
 	c.Stream, c.Shard = s.subject(in)
 	s.inject(c)
 	if c.faults.hang {
-		<-s.done
+		select {
+		case <-s.done:
+		case <-ctx.Done(): // the caller gave up
+		}
 		return nil, errDropped
 	}
 	s.mu.Lock()
@@ -83,7 +87,7 @@ func (s *Server) answer(c *call, target string) (body []byte, err error) {
 func (s *Server) apply(c *call, op operation, in any) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.Time = now()
+	c.Time = s.now()
 	s.settle(c.Time)
 	out, err := op.run(s, c, in)
 	s.noteLocked(c, err)
@@ -114,6 +118,7 @@ func (s *Server) subject(in any) (stream, shard string) {
 func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, err error) {
 	s.mu.Lock()
 	s.requests++
+	date := time.Now().Add(s.settings.offset)
 	id := fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests)
 	s.mu.Unlock()
 	status := http.StatusOK
@@ -130,12 +135,23 @@ func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, err error) {
 			Message string `json:"message"`
 		}{refused.code, refused.message})
 	}
-	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	h.Set("Date", date.UTC().Format(http.TimeFormat))
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Amzn-RequestId", id)
 	w.WriteHeader(status)
-	if c.faults.truncate && len(body) > 0 {
+	if c.faults.drip > 0 {
+		const parts = 16
+		for i := range parts {
+			if !s.sleep(c.faults.drip / parts) {
+				panic(http.ErrAbortHandler)
+			}
+			w.Write(body[len(body)*i/parts : len(body)*(i+1)/parts])
+			http.NewResponseController(w).Flush()
+		}
+		return
+	}
+	if c.faults.truncate {
 		w.Write(body[:len(body)/2])
 		http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)

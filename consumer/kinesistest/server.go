@@ -47,6 +47,7 @@ type Server struct {
 // settings are what the Set methods change.
 type settings struct {
 	latency     func(op string) time.Duration
+	offset      time.Duration // of the service's clock
 	transition  time.Duration
 	shardEnd    int
 	emptyPages  int
