@@ -1,0 +1,243 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// A journal is what a handler saw, in order.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (j *journal) add(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, fmt.Sprintf(format, args...))
+}
+
+func (j *journal) has(entry string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, e := range j.entries {
+		if e == entry {
+			return true
+		}
+	}
+	return false
+}
+
+func (j *journal) handle(_ context.Context, ev events.KinesisEvent) error {
+	for _, r := range ev.Records {
+		j.add("%s", r.Kinesis.Data)
+	}
+	return nil
+}
+
+func silent() consumer.Option { return consumer.WithLogger(slog.New(slog.DiscardHandler)) }
+
+// A running consumer of stream "orders".
+type running struct {
+	c      *consumer.Consumer
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+type wholeBatch = func(context.Context, events.KinesisEvent) error
+
+// start runs a consumer with a Memory store of its own, unless opts say otherwise.
+func start(t *testing.T, srv *kinesistest.Server, h wholeBatch, opts ...consumer.Option) *running {
+	t.Helper()
+	c, err := consumer.New(srv.Client(), "orders", h, append([]consumer.Option{silent()}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{c, cancel, make(chan error, 1)}
+	go func() { r.ended <- c.Run(ctx) }()
+	return r
+}
+
+// stop cancels the run and returns its error and how long it took to end.
+func (r *running) stop() (time.Duration, error) {
+	r.cancel()
+	from := time.Now()
+	err := <-r.ended
+	return time.Since(from), err
+}
+
+// rows returns the lease rows of a store as one text per shard.
+func rows(t *testing.T, s checkpoint.Store) map[string]string {
+	t.Helper()
+	entries, err := s.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, e := range entries {
+		if _, rest, ok := strings.Cut(e.Key, "/lease/"); ok {
+			_, shard, _ := strings.Cut(rest, "/")
+			found[shard] = string(e.Value)
+		}
+	}
+	return found
+}
+
+const shard0 = "shardId-000000000000"
+
+func TestDrainLetsHandlersFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		var j journal
+		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			time.Sleep(20 * time.Second)
+			j.add("live=%v", ctx.Err() == nil)
+			return j.handle(ctx, ev)
+		}, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithBatchSize(1))
+		_, seq := srv.Put("orders", "alice", []byte("1"))
+		srv.Put("orders", "alice", []byte("2")) // waits in the lane and is dropped undelivered
+		time.Sleep(2 * time.Second)
+		took, err := r.stop()
+		if err != nil || took < 17*time.Second || took > 20*time.Second {
+			t.Errorf("Run returned %v after %v, want nil after the handler's 18 s", err, took)
+		}
+		if !j.has("live=true") || !j.has("1") || j.has("2") {
+			t.Errorf("the handler saw %q, want a live ctx and record 1 alone", j.entries)
+		}
+		found := rows(t, store)
+		if all := fmt.Sprint(found); !strings.Contains(all, seq+"/~") || strings.Contains(all, `"owner"`) {
+			t.Errorf("rows after the drain: %v, want the checkpoint of record 1 and no owner", found)
+		}
+	})
+}
+
+func TestDrainTimeoutEndsHandlers(t *testing.T) {
+	for _, obeys := range []bool{true, false} {
+		t.Run(fmt.Sprintf("late success %v", obeys), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := kinesistest.NewServer("orders", 1)
+				defer srv.Close()
+				store := new(checkpoint.Memory)
+				var began, ended time.Time
+				r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+					began = time.Now()
+					<-ctx.Done()
+					ended = time.Now()
+					if obeys {
+						return nil // done after all: it counts
+					}
+					return ctx.Err()
+				}, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithDrainTimeout(7*time.Second))
+				_, seq := srv.Put("orders", "alice", []byte("1"))
+				time.Sleep(time.Second)
+				synctest.Wait() // the handler runs
+				up := time.Since(began)
+				took, err := r.stop()
+				if obeys && err != nil || !obeys && !errors.Is(err, consumer.ErrDrainTimeout) {
+					t.Errorf("Run returned %v", err)
+				}
+				if lived, want := ended.Sub(began), up+7*time.Second; lived != want {
+					t.Errorf("the handler's ctx lived %v, want %v", lived, want)
+				}
+				if took > 12*time.Second {
+					t.Errorf("Run took %v, want at most 5 s more than the drain timeout", took)
+				}
+				if got := strings.Contains(rows(t, store)[shard0], seq); got != obeys {
+					t.Errorf("row %s: covers the record %v, want %v", rows(t, store)[shard0], got, obeys)
+				}
+				if strings.Contains(rows(t, store)[shard0], `"owner"`) {
+					t.Errorf("row %s: not released", rows(t, store)[shard0])
+				}
+			})
+		})
+	}
+}
+
+func TestStopInBackoffIsImmediate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		calls := 0
+		r := start(t, srv, func(context.Context, events.KinesisEvent) error { calls++; return errors.New("down") })
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(10*time.Minute + 30*time.Second) // by now the backoff is a minute
+		before := calls
+		took, err := r.stop()
+		if err != nil || took > time.Second {
+			t.Errorf("Run returned %v after %v, want nil at once", err, took)
+		}
+		if calls != before || calls < 15 || calls > 25 {
+			t.Errorf("%d calls, then %d: want 15 to 25 (L34), and none after the stop", before, calls)
+		}
+	})
+}
+
+func TestHandlerThatIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		free := make(chan struct{})
+		defer close(free)
+		var j journal
+		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			if string(ev.Records[0].Kinesis.Data) == "hang" {
+				<-free
+			}
+			return j.handle(ctx, ev)
+		}, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithDrainTimeout(10*time.Second))
+		hung, _ := srv.PutHash("orders", "a", "0", []byte("hang"))
+		other, _ := srv.PutHash("orders", "b", "340282366920938463463374607431768211455", []byte("fine"))
+		time.Sleep(5 * time.Second)
+		took, err := r.stop()
+		var e *consumer.Error
+		if !errors.Is(err, consumer.ErrHandlerRunning) || !errors.As(err, &e) || e.Shard != hung || e.Hint == "" {
+			t.Errorf("Run returned %v, want ErrHandlerRunning of %s with a hint", err, hung)
+		}
+		if took < 10*time.Second || took > 15*time.Second {
+			t.Errorf("Run took %v, want 10 to 15 s", took)
+		}
+		found := rows(t, store)
+		if !strings.Contains(found[hung], `"owner"`) || strings.Contains(found[other], `"owner"`) {
+			t.Errorf("rows %v: want %s still owned and %s released", found, hung, other)
+		}
+	})
+}
+
+func TestRunTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		r := start(t, srv, j.handle)
+		time.Sleep(time.Second)
+		if err := r.c.Run(t.Context()); !errors.Is(err, consumer.ErrRunning) {
+			t.Errorf("a second Run returned %v, want ErrRunning", err)
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		srv.Put("orders", "alice", []byte("later"))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := r.c.Run(ctx); err != nil || !j.has("later") {
+			t.Errorf("Run after Run returned %v and handled %q", err, j.entries)
+		}
+	})
+}

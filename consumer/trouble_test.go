@@ -1,0 +1,283 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// notices collects the names of events.
+type notices struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (n *notices) add(e consumer.Notice) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names = append(n.names, e.Name)
+}
+
+func (n *notices) count(name string) (c int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, have := range n.names {
+		if have == name {
+			c++
+		}
+	}
+	return c
+}
+
+// wantError checks an error's sentinel, and that its hint says something.
+func wantError(t *testing.T, err, want error) {
+	t.Helper()
+	var e *consumer.Error
+	if !errors.Is(err, want) || !errors.As(err, &e) || e.Hint == "" || e.Stream != "orders" {
+		t.Errorf("got %v, want a *consumer.Error of stream orders with %v and a hint", err, want)
+	}
+}
+
+func TestUnknownStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("clicks", 1)
+		defer srv.Close()
+		wantError(t, consumer.Run(t.Context(), srv.Client(), "orders", nothing, silent()), consumer.ErrStreamNotFound)
+	})
+}
+
+func TestAccessDeniedAtStart(t *testing.T) {
+	for _, op := range []string{"DescribeStreamSummary", "ListShards"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := kinesistest.NewServer("orders", 1)
+			defer srv.Close()
+			srv.Fail(op, kinesistest.Error("AccessDeniedException", 0))
+			wantError(t, consumer.Run(t.Context(), srv.Client(), "orders", nothing, silent()), consumer.ErrAccessDenied)
+		})
+	}
+}
+
+func TestAccessDeniedLaterIsWaitedOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		r := start(t, srv, j.handle)
+		time.Sleep(5 * time.Second)
+		denied := srv.Fail("GetRecords", kinesistest.Error("AccessDeniedException", 0))
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(5 * time.Second)
+		wantError(t, r.c.Status().Err(), consumer.ErrAccessDenied)
+		for _, d := range denied {
+			d.Stop()
+		}
+		time.Sleep(30 * time.Second)
+		if err := r.c.Status().Err(); err != nil || !j.has("1") {
+			t.Errorf("after it is allowed again: status %v, handled %q", err, j.entries)
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStreamDeletedWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		r := start(t, srv, nothing)
+		time.Sleep(5 * time.Second)
+		srv.DeleteStream("orders")
+		time.Sleep(time.Minute)
+		wantError(t, r.c.Status().Err(), consumer.ErrStreamNotFound)
+		select {
+		case err := <-r.ended:
+			t.Errorf("Run returned %v; a stream that is gone for a while must not end it", err)
+		default:
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStreamRecreatedWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		var seen notices
+		store := new(checkpoint.Memory)
+		r := start(t, srv, nothing, consumer.WithNotify(seen.add), consumer.WithCheckpointer(store), consumer.WithGroup("g"))
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(5 * time.Second)
+		srv.DeleteStream("orders")
+		time.Sleep(5 * time.Second)
+		srv.CreateStream("orders", 2)
+		srv.Put("orders", "alice", []byte("2"))
+		wantError(t, <-r.ended, consumer.ErrStreamRecreated)
+		if seen.count("StreamRecreated") != 1 {
+			t.Errorf("notices %q, want StreamRecreated once", seen.names)
+		}
+		for shard, row := range rows(t, store) {
+			if strings.Contains(row, `"ck":"9/END"`) {
+				t.Errorf("%s was ended: %s", shard, row)
+			}
+		}
+		var j journal // the new stream has rows of its own
+		err := consumer.Run(t.Context(), srv.Client(), "orders", j.handle, silent(), consumer.WithCheckpointer(store),
+			consumer.WithGroup("g"), consumer.WithEndingPosition(consumer.Latest()))
+		if err != nil || !slices.Equal(j.entries, []string{"2"}) {
+			t.Errorf("the next Run returned %v and handled %q, want record 2", err, j.entries)
+		}
+	})
+}
+
+// fullDisk is a store whose writes fail while it is full.
+type fullDisk struct {
+	checkpoint.Store
+	mu   sync.Mutex
+	full bool
+}
+
+func (d *fullDisk) set(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = full
+}
+
+func (d *fullDisk) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	d.mu.Lock()
+	full := d.full
+	d.mu.Unlock()
+	if full {
+		return e, fmt.Errorf("checkpoint: write: %w", syscall.ENOSPC)
+	}
+	return d.Store.Swap(ctx, e)
+}
+
+func TestFullDiskLosesNothingAndSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		var seen notices
+		disk := &fullDisk{Store: new(checkpoint.Memory)}
+		opts := []consumer.Option{silent(), consumer.WithCheckpointer(disk), consumer.WithGroup("g"), consumer.WithNotify(seen.add)}
+		r := start(t, srv, j.handle, opts...)
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(15 * time.Second)
+		disk.set(true)
+		srv.Put("orders", "alice", []byte("2"))
+		time.Sleep(30 * time.Second)
+		if err := r.c.Status().Err(); !errors.Is(err, syscall.ENOSPC) || seen.count("CheckpointFailed") == 0 {
+			t.Errorf("status %v, notices %q: want ENOSPC and CheckpointFailed", err, seen.names)
+		}
+		if age := r.c.Status().Shards[0].CheckpointAge; age < 20*time.Second {
+			t.Errorf("checkpoint age %v, want more than 20s", age)
+		}
+		_, err := r.stop()
+		wantError(t, err, syscall.ENOSPC)
+		disk.set(false)
+
+		var again journal
+		err = consumer.Run(t.Context(), srv.Client(), "orders", again.handle, append(opts, consumer.WithEndingPosition(consumer.Latest()))...)
+		if err != nil || !slices.Equal(again.entries, []string{"2"}) {
+			t.Errorf("the next Run returned %v and handled %q, want record 2 again", err, again.entries)
+		}
+	})
+}
+
+func TestStoreThatFailsAtStartIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		disk := &fullDisk{Store: new(checkpoint.Memory), full: true}
+		r := start(t, srv, j.handle, consumer.WithCheckpointer(disk), consumer.WithGroup("g"))
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(20 * time.Second)
+		if err := r.c.Status().Err(); !errors.Is(err, syscall.ENOSPC) || j.has("1") {
+			t.Errorf("status %v, handled %q: want ENOSPC and nothing handled", err, j.entries)
+		}
+		disk.set(false)
+		time.Sleep(20 * time.Second)
+		if err := r.c.Status().Err(); err != nil || !j.has("1") {
+			t.Errorf("once it works: status %v, handled %q", err, j.entries)
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		var first, second journal
+		var lost, took notices
+		r1 := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			if err := first.handle(ctx, ev); err != nil || !first.has("2") {
+				return err
+			}
+			<-ctx.Done() // record 2 hangs here
+			return ctx.Err()
+		}, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithNotify(lost.add), consumer.WithBatchSize(1))
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(12 * time.Second)
+		srv.Put("orders", "alice", []byte("2"))
+		time.Sleep(time.Second)
+		r2 := start(t, srv, second.handle, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithNotify(took.add))
+		time.Sleep(time.Minute)
+		if !slices.Equal(second.entries, []string{"2"}) || took.count("LeaseTakenOver") != 1 {
+			t.Errorf("the second worker handled %q with notices %q, want record 2 and LeaseTakenOver", second.entries, took.names)
+		}
+		if st := r2.c.Status().Shards[0]; st.Epoch != 2 || st.State != consumer.Running {
+			t.Errorf("the second worker's shard: %+v, want running in epoch 2", st)
+		}
+		if _, err := r2.stop(); err != nil {
+			t.Error(err)
+		}
+		if _, err := r1.stop(); err != nil && !errors.Is(err, consumer.ErrDrainTimeout) {
+			t.Errorf("the first worker: %v", err)
+		}
+		if row := rows(t, store)[shard0]; strings.Contains(row, `"owner"`) {
+			t.Errorf("row %s: the first worker changed it after the loss", row)
+		}
+	})
+}
+
+func TestObserversThatPanicAreContained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		fail := true
+		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			if fail {
+				fail = false
+				return errors.New("once")
+			}
+			return j.handle(ctx, ev)
+		}, consumer.WithNotify(func(consumer.Notice) { panic("notify") }))
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(5 * time.Second)
+		if _, err := r.stop(); err != nil || !j.has("1") {
+			t.Errorf("Run returned %v and handled %q", err, j.entries)
+		}
+	})
+}
