@@ -166,7 +166,7 @@ func (f *Fault) OnShard(id string) *Fault {
 	return f
 }
 
-// After lets the first n calls it would meet pass.
+// After lets the first n of the calls it is for pass.
 func (f *Fault) After(n int) *Fault {
 	f.skip = n
 	return f

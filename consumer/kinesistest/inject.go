@@ -124,7 +124,7 @@ func (s *Server) inject(c *call) {
 func (s *Server) meets(in *Injected, c *call, ended bool) bool {
 	f := &in.fault
 	switch {
-	case in.stopped, in.left == 0, ended && f.ends,
+	case in.stopped, in.left == 0,
 		!in.until.IsZero() && !time.Now().Before(in.until),
 		in.op != "*" && in.op != c.Op,
 		f.stream != "" && f.stream != c.Stream,
@@ -132,6 +132,8 @@ func (s *Server) meets(in *Injected, c *call, ended bool) bool {
 		return false
 	case f.skip > 0:
 		f.skip--
+		return false
+	case ended && f.ends:
 		return false
 	case f.rate > 0 && s.rand.Float64() >= f.rate:
 		return false

@@ -96,6 +96,7 @@ func (s *Server) Count(op, stream, shard string) int {
 func (s *Server) note(c *call, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	c.Time = s.now()
 	s.noteLocked(c, err)
 }
 
