@@ -96,10 +96,7 @@ func (w *Watermark) advance() {
 	if len(live) > 0 {
 		w.mark = w.mark&^63 + int64(bits.TrailingZeros64(^live[0]))
 	}
-	switch {
-	case cap(w.words) > spare && 8*len(live) < cap(w.words):
+	if cap(w.words) > spare && 8*len(live) < cap(w.words) {
 		w.words, w.head = append(make([]uint64, 0, max(spare, 2*len(live))), live...), 0
-	case len(live) == 0:
-		w.words, w.head = w.words[:0], 0
 	}
 }
