@@ -71,7 +71,9 @@ func (s *Server) apiGetRecords(c *call, in *getRecordsInput) (any, error) {
 		limit = *in.Limit
 	}
 	p := s.page(c, sh, it, limit, budget)
-	c.records = len(p.records)
+	if c.records = len(p.records); c.records > 0 {
+		c.first, c.last = p.records[0].SequenceNumber, p.records[c.records-1].SequenceNumber
+	}
 	if s.settings.readLimits && c.bytes > 0 {
 		sh.readBytes.add(c.Time, c.bytes)
 	}

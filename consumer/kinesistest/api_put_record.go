@@ -49,8 +49,9 @@ func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	if !s.admitWrite(sh, in.entry.size(), c.Time) {
 		return nil, refuse("ProvisionedThroughputExceededException", "Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account)
 	}
-	c.records, c.bytes, c.Shard = 1, in.entry.size(), sh.id
-	return putBody{SequenceNumber: st.put(sh, *in.PartitionKey, in.Data, c.Time), ShardId: sh.id}, nil
+	seq := st.put(sh, *in.PartitionKey, in.Data, c.Time)
+	c.Shard, c.records, c.bytes, c.first, c.last = sh.id, 1, in.entry.size(), seq, seq
+	return putBody{SequenceNumber: seq, ShardId: sh.id}, nil
 }
 
 func (e *entry) size() int { return len(e.Data) + len(deref(e.PartitionKey)) }

@@ -56,8 +56,12 @@ func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 				ErrorMessage: fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account),
 			}
 		default:
-			out.Records[i] = putBody{SequenceNumber: st.put(sh, *e.PartitionKey, e.Data, c.Time), ShardId: sh.id}
-			c.records, c.bytes = c.records+1, c.bytes+e.size()
+			seq := st.put(sh, *e.PartitionKey, e.Data, c.Time)
+			out.Records[i] = putBody{SequenceNumber: seq, ShardId: sh.id}
+			c.records, c.bytes, c.last = c.records+1, c.bytes+e.size(), seq
+			if c.first == "" {
+				c.first = seq
+			}
 			continue
 		}
 		out.FailedRecordCount++

@@ -71,6 +71,8 @@ type Call struct {
 	Code    string    // error code that came of it, "" for none
 	Records int       // put or returned
 	Bytes   int       // of their data and keys
+	First   string    // sequence number of the first of them
+	Last    string    // and of the last
 }
 
 type callKey struct{ op, stream, shard string }
@@ -104,7 +106,7 @@ func (s *Server) noteLocked(c *call, err error) {
 	if err == nil {
 		err = c.faults.after
 	}
-	made := Call{Op: c.Op, Stream: c.Stream, Shard: c.Shard, Time: c.Time, Records: c.records, Bytes: c.bytes}
+	made := Call{Op: c.Op, Stream: c.Stream, Shard: c.Shard, Time: c.Time, Records: c.records, Bytes: c.bytes, First: c.first, Last: c.last}
 	var refused *apiError
 	switch {
 	case errors.As(err, &refused):

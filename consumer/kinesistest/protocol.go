@@ -49,8 +49,10 @@ type operation struct {
 type call struct {
 	Request
 	faults  effects
-	records int // records put or read
-	bytes   int // of data and keys of them
+	records int    // records put or read
+	bytes   int    // of data and keys of them
+	first   string // sequence numbers of the first and the last of them
+	last    string
 }
 
 func define[In any](run func(s *Server, c *call, in *In) (any, error)) operation {

@@ -144,8 +144,9 @@ func (s *Server) Close() {
 	}
 	close(s.done)
 	s.http.Close()
-	s.transport.CloseIdleConnections()
 	s.serving.Wait()
+	s.http.Close() // a connection that was accepted during the first one
+	s.transport.CloseIdleConnections()
 	s.conns.Wait()
 }
 

@@ -226,11 +226,12 @@ func TestCalls(t *testing.T) {
 		}
 		must(get(c, iteratorOf(c, shardID(0), types.ShardIteratorTypeTrimHorizon), 0))
 		ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
+		seq := srv.Records("s")[0].SequenceNumber
 		want := []Call{
-			{"PutRecord", "s", "", ms(5), "ProvisionedThroughputExceededException", 0, 0},
-			{"PutRecord", "s", shardID(0), ms(15), "dropped", 1, 2},
-			{"GetShardIterator", "s", shardID(0), ms(25), "", 0, 0},
-			{"GetRecords", "s", shardID(0), ms(40), "", 1, 2},
+			{"PutRecord", "s", "", ms(5), "ProvisionedThroughputExceededException", 0, 0, "", ""},
+			{"PutRecord", "s", shardID(0), ms(15), "dropped", 1, 2, seq, seq},
+			{"GetShardIterator", "s", shardID(0), ms(25), "", 0, 0, "", ""},
+			{"GetRecords", "s", shardID(0), ms(40), "", 1, 2, seq, seq},
 		}
 		if d := cmp.Diff(want, srv.Calls()); d != "" {
 			t.Errorf("calls (-want +got):\n%s", d)
