@@ -3,13 +3,13 @@ module github.com/shardlane/shardlane
 go 1.25.0
 
 require (
-	github.com/aws/aws-lambda-go v1.41.0
+	github.com/aws/aws-lambda-go v1.36.0
 	github.com/aws/aws-sdk-go-v2 v1.25.1
 	github.com/aws/aws-sdk-go-v2/service/kinesis v1.27.0
 	github.com/aws/smithy-go v1.20.1
-	github.com/cenkalti/backoff/v4 v4.3.0
+	github.com/cenkalti/backoff/v4 v4.1.3
 	github.com/google/go-cmp v0.7.0
-	golang.org/x/sync v0.7.0
+	golang.org/x/sync v0.1.0
 	pgregory.net/rapid v1.3.0
 )
 
