@@ -1,0 +1,314 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+	"github.com/cenkalti/backoff/v4"
+
+	"github.com/shardlane/shardlane/checkpoint"
+)
+
+// A script is a Client that answers GetRecords from a list and notes iterators and times.
+type script struct {
+	replies []func() (*kinesis.GetRecordsOutput, error)
+	locate  func(*kinesis.GetShardIteratorInput) error
+	began   time.Time
+	calls   []time.Duration // of GetRecords, since the beginning
+	used    []string        // iterators
+	located []string        // types and positions
+}
+
+func (s *script) GetShardIterator(_ context.Context, in *kinesis.GetShardIteratorInput, _ ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	from := string(in.ShardIteratorType)
+	if in.StartingSequenceNumber != nil {
+		from += " " + *in.StartingSequenceNumber
+	}
+	if in.Timestamp != nil {
+		from += fmt.Sprint(" ", in.Timestamp.UnixMilli())
+	}
+	s.located = append(s.located, from)
+	if s.locate != nil {
+		if err := s.locate(in); err != nil {
+			return nil, err
+		}
+	}
+	return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String(fmt.Sprint("located ", len(s.located)))}, nil
+}
+
+func (s *script) GetRecords(_ context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	s.calls = append(s.calls, time.Since(s.began))
+	s.used = append(s.used, *in.ShardIterator)
+	if len(s.replies) == 0 {
+		return &kinesis.GetRecordsOutput{NextShardIterator: in.ShardIterator, MillisBehindLatest: aws.Int64(0)}, nil
+	}
+	next := s.replies[0]
+	s.replies = s.replies[1:]
+	return next()
+}
+
+// reply is a page of records with the given sequence numbers and 10 bytes each.
+func reply(next string, behind int64, seqs ...string) func() (*kinesis.GetRecordsOutput, error) {
+	out := &kinesis.GetRecordsOutput{MillisBehindLatest: &behind}
+	if next != "" {
+		out.NextShardIterator = &next
+	}
+	for _, s := range seqs {
+		out.Records = append(out.Records, types.Record{SequenceNumber: aws.String(s), Data: make([]byte, 10)})
+	}
+	return func() (*kinesis.GetRecordsOutput, error) { return out, nil }
+}
+
+func refuse(code string) func() (*kinesis.GetRecordsOutput, error) {
+	return func() (*kinesis.GetRecordsOutput, error) {
+		return nil, &smithy.GenericAPIError{Code: code, Message: "refused"}
+	}
+}
+
+// A log is a Sink that writes everything down.
+type log struct {
+	full     bool
+	until    int // pages taken, 0: all
+	pages    []Page
+	entries  []string
+	children []types.ChildShard
+	missing  bool // what Missing answers is its negation
+}
+
+func (l *log) Room() bool { return !l.full }
+func (l *log) Page(p Page) bool {
+	l.pages = append(l.pages, p)
+	return l.until == 0 || len(l.pages) < l.until
+}
+func (l *log) Failed(op string, err error) { l.entries = append(l.entries, "failed "+op) }
+func (l *log) Children(context.Context) ([]types.ChildShard, error) {
+	l.entries = append(l.entries, "children")
+	return l.children, nil
+}
+
+func (l *log) Missing(context.Context, error) bool {
+	l.entries = append(l.entries, "missing")
+	return !l.missing
+}
+
+func (l *log) Trimmed(from checkpoint.Position, _ error) {
+	l.entries = append(l.entries, "trimmed "+string(from))
+}
+
+func (l *log) Lagging(d time.Duration) { l.entries = append(l.entries, fmt.Sprint("lagging ", d)) }
+
+// seqs is what was delivered.
+func (l *log) seqs() (all []string) {
+	for _, p := range l.pages {
+		for _, r := range p.Records {
+			all = append(all, *r.SequenceNumber)
+		}
+	}
+	return all
+}
+
+// poll runs a Poller for d of the bubble's time.
+func poll(t *testing.T, s *script, l *log, from checkpoint.Position, d time.Duration) *Poller {
+	t.Helper()
+	s.began = time.Now()
+	sched := scheduled(t)
+	p := &Poller{Client: s, Stream: "orders", Shard: "shard", From: from, Sink: l, Pause: backoff.NewConstantBackOff(400 * time.Millisecond)}
+	e := NewEntry(p.Poll)
+	p.Idle = func(idle bool) time.Duration { return sched.SetIdle(e, idle) }
+	sched.Wake(e)
+	time.Sleep(d)
+	<-sched.Remove(e)
+	return p
+}
+
+func equal[T comparable](t *testing.T, what string, got, want []T) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+const ms = time.Millisecond
+
+func TestPollerPace(t *testing.T) {
+	big := func() (*kinesis.GetRecordsOutput, error) {
+		return &kinesis.GetRecordsOutput{NextShardIterator: aws.String("b"), MillisBehindLatest: aws.Int64(1),
+			Records: []types.Record{{SequenceNumber: aws.String("9"), Data: make([]byte, 3_000_000)}}}, nil
+	}
+	for _, tt := range []struct {
+		name    string
+		replies []func() (*kinesis.GetRecordsOutput, error)
+		want    []time.Duration
+	}{
+		{"five calls a second while there is more", []func() (*kinesis.GetRecordsOutput, error){reply("a", 9, "1"), reply("b", 9, "2")}, []time.Duration{0, 200 * ms, 400 * ms, 600 * ms}},
+		{"the time a shard takes to serve a page", []func() (*kinesis.GetRecordsOutput, error){big}, []time.Duration{0, 1500 * ms, 1700 * ms}},
+		{"one call a second after a throttle", []func() (*kinesis.GetRecordsOutput, error){refuse("ProvisionedThroughputExceededException"), refuse("KMSThrottlingException")}, []time.Duration{0, 1000 * ms, 2000 * ms}},
+		{"a pause after a failure", []func() (*kinesis.GetRecordsOutput, error){refuse("InternalFailure")}, []time.Duration{0, 400 * ms, 600 * ms}},
+		{"never faster, not even for an expired iterator", []func() (*kinesis.GetRecordsOutput, error){refuse("ExpiredIteratorException"), refuse("ExpiredIteratorException")}, []time.Duration{0, 200 * ms, 400 * ms}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{replies: tt.replies}
+				poll(t, s, &log{}, checkpoint.TrimHorizon, 3*time.Second)
+				equal(t, "calls", s.calls[:len(tt.want)], tt.want)
+			})
+		})
+	}
+}
+
+func TestPollerStartsWhereItIsTold(t *testing.T) {
+	whole, err := checkpoint.After("123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[checkpoint.Position]string{
+		checkpoint.TrimHorizon:               "TRIM_HORIZON",
+		checkpoint.AtTime(time.Unix(7, 5e6)): "AT_TIMESTAMP 7005",
+		whole:                                "AFTER_SEQUENCE_NUMBER 123",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{}
+			poll(t, s, &log{}, from, time.Second)
+			equal(t, string(from), s.located, []string{want})
+		})
+	}
+}
+
+func TestPollerKeepsItsPlace(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		failure func() (*kinesis.GetRecordsOutput, error)
+		used    []string
+		located []string
+	}{
+		{"throttle", refuse("ProvisionedThroughputExceededException"), []string{"located 1", "a", "a"}, []string{"TRIM_HORIZON"}},
+		{"server error", refuse("ServiceUnavailable"), []string{"located 1", "a", "a"}, []string{"TRIM_HORIZON"}},
+		{"connection", func() (*kinesis.GetRecordsOutput, error) { return nil, errors.New("reset") }, []string{"located 1", "a", "a"}, []string{"TRIM_HORIZON"}},
+		{"expired", refuse("ExpiredIteratorException"), []string{"located 1", "a", "located 2"}, []string{"TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 2"}},
+		{"invalid iterator", refuse("InvalidArgumentException"), []string{"located 1", "a", "located 2"}, []string{"TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 2"}},
+		{"nil iterator without children", reply("", 5), []string{"located 1", "a", "located 2"}, []string{"TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 9, "1", "2"), tt.failure, reply("b", 0, "3")}}
+				l := &log{}
+				poll(t, s, l, checkpoint.TrimHorizon, 5*time.Second)
+				equal(t, "iterators", s.used[:3], tt.used)
+				equal(t, "positions", s.located, tt.located)
+				equal(t, "records", l.seqs(), []string{"1", "2", "3"})
+			})
+		})
+	}
+}
+
+func TestPollerDropsRepeatedRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){
+			reply("a", 9, "8", "9"), reply("b", 9, "8", "9"), reply("c", 9, "9", "10", "11"), reply("d", 9, "100"),
+		}}
+		l := &log{}
+		poll(t, s, l, checkpoint.TrimHorizon, 2*time.Second)
+		equal(t, "records", l.seqs(), []string{"8", "9", "10", "11", "100"})
+	})
+}
+
+func TestPollerShardEnd(t *testing.T) {
+	child := types.ChildShard{ShardId: aws.String("child"), ParentShards: []string{"shard"}}
+	stranger := types.ChildShard{ShardId: aws.String("x"), ParentShards: []string{"other"}}
+	for _, tt := range []struct {
+		name     string
+		named    []types.ChildShard // by the reply
+		listed   []types.ChildShard // by ListShards
+		end      bool
+		children string
+	}{
+		{"named", []types.ChildShard{child}, nil, true, "child"},
+		{"listed", nil, []types.ChildShard{child}, true, "child"},
+		{"of another parent", []types.ChildShard{stranger}, nil, false, ""},
+		{"none", nil, nil, false, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				last := func() (*kinesis.GetRecordsOutput, error) {
+					out, err := reply("", 0, "1")()
+					out.ChildShards = tt.named
+					return out, err
+				}
+				s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){last}}
+				l := &log{children: tt.listed}
+				poll(t, s, l, checkpoint.TrimHorizon, time.Second)
+				equal(t, "records", l.seqs(), []string{"1"})
+				if l.pages[0].End != tt.end || tt.end != (len(s.calls) == 1) {
+					t.Errorf("end %v after %d calls, want %v", l.pages[0].End, len(s.calls), tt.end)
+				}
+				if tt.end && *l.pages[0].Children[0].ShardId != tt.children {
+					t.Errorf("children %v", l.pages[0].Children)
+				}
+			})
+		})
+	}
+}
+
+func TestPollerInvalidPosition(t *testing.T) {
+	after, err := checkpoint.After("123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 0, "7")}}
+			s.locate = func(in *kinesis.GetShardIteratorInput) error {
+				if in.ShardIteratorType == types.ShardIteratorTypeTrimHorizon {
+					return nil
+				}
+				return &smithy.GenericAPIError{Code: "InvalidArgumentException"}
+			}
+			l := &log{missing: gone}
+			poll(t, s, l, after, 2*time.Second)
+			if gone { // another stream: its records are not read by old positions
+				equal(t, "told", l.entries, []string{"missing"})
+				equal(t, "records", l.seqs(), nil)
+				return
+			}
+			equal(t, "told", l.entries, []string{"missing", "trimmed " + string(after), "failed GetShardIterator"})
+			equal(t, "positions", s.located, []string{"AFTER_SEQUENCE_NUMBER 123", "TRIM_HORIZON"})
+			equal(t, "records", l.seqs(), []string{"7"})
+		})
+	}
+}
+
+func TestPollerParksAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		poll(t, s, &log{full: true}, checkpoint.TrimHorizon, time.Minute)
+		if len(s.calls) != 0 {
+			t.Errorf("%d calls without room", len(s.calls))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		poll(t, s, &log{until: 3}, checkpoint.TrimHorizon, time.Minute)
+		if len(s.calls) != 3 {
+			t.Errorf("%d calls, want 3: the sink took no more", len(s.calls))
+		}
+	})
+}
+
+func TestPollerTellsHowFarItIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 5000, "1"), refuse("InternalFailure"), reply("b", 0, "2")}}
+		l := &log{}
+		poll(t, s, l, checkpoint.TrimHorizon, 2*time.Second)
+		// 5 s behind at the first call, and the second good one comes 600 ms later.
+		equal(t, "told", l.entries, []string{"failed GetRecords", "lagging 5.6s"})
+	})
+}
