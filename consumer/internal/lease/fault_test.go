@@ -139,6 +139,24 @@ func TestLateWriteBetweenReadAndWrite(t *testing.T) {
 	s.check(t)
 }
 
+// An end whose reply was lost, then a stop that releases what is held: one of
+// the two is stored, and the stop is told that nothing is held any more.
+func TestReleaseAfterUnresolvedEnd(t *testing.T) {
+	for f, ck := range map[fault]checkpoint.Position{before: pos(1), after: checkpoint.End, late: pos(1)} {
+		s, _, l := claimed(t)
+		s.onSwap = once(f)
+		want(t, l.End(t.Context(), nil), errReset)
+		want(t, l.Release(t.Context(), pos(1), 0), nil)
+		for len(s.delayed) > 0 {
+			s.deliver(0)
+		}
+		if r := s.stored(t); r.Ck != ck || r.Owner != "" || r.Epoch != 2 {
+			t.Errorf("%v: stored %+v", f, r)
+		}
+		s.check(t)
+	}
+}
+
 // A release that arrives while another checkpoint is tried ends the tenure.
 func TestLateReleaseBeforeRepeat(t *testing.T) {
 	s, _, l := claimed(t)
@@ -301,9 +319,27 @@ func TestReadBackFails(t *testing.T) {
 	want(t, l.Checkpoint(t.Context(), pos(3), 0), errReset)
 	s.onGet = nil
 	want(t, l.Checkpoint(t.Context(), pos(3), 0), ErrLost)
+	// Nor does a store that is wrong about conflicts keep anybody for ever.
+	s, _, l = claimed(t)
+	s.onSwap = func(checkpoint.Entry) fault { return conflict }
+	calls := s.calls.swap
+	want(t, l.Checkpoint(t.Context(), pos(1), 0), checkpoint.ErrConflict)
+	_, err := table(s, "a").Claim(t.Context(), shard)
+	want(t, err, checkpoint.ErrConflict)
+	if n := s.calls.swap - calls; n > 2*maxTries {
+		t.Errorf("%d writes", n)
+	}
+	_, err = table(s, "a").PutMeta(t.Context(), Meta{Start: checkpoint.TrimHorizon})
+	if err == nil {
+		t.Error("a meta row that nobody has was taken for written")
+	}
+	s.onSwap = nil
 	// Errors of the other reads are the store's.
+	s.onList = errReset
+	_, _, err = table(s, "b").Rows(t.Context())
+	want(t, err, errReset)
 	s.onGet = func() error { return errReset }
-	_, err := table(s, "b").Claim(t.Context(), shard)
+	_, err = table(s, "b").Claim(t.Context(), shard)
 	want(t, err, errReset)
 	_, _, err = table(s, "b").Meta(t.Context())
 	want(t, err, errReset)

@@ -97,7 +97,8 @@ func (l *Lease) Checkpoint(ctx context.Context, pos checkpoint.Position, arrival
 // Release gives the shard up at pos: final checkpoint, no owner, epoch + 1 in
 // one write. An empty pos stands for the highest checkpoint asked for. A
 // release of unknown result is repeated until it is resolved, or undone by a
-// new claim; work is not resumed on it.
+// new claim; work is not resumed on it. A lease that has ended holds nothing:
+// releasing it does nothing.
 func (l *Lease) Release(ctx context.Context, pos checkpoint.Position, arrival int64) error {
 	return l.do(ctx, "release", pos, arrival, released, func(r Row) Row {
 		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
@@ -180,7 +181,7 @@ func (l *Lease) refuse(as closing) (bool, error) {
 	switch {
 	case l.over != nil:
 		return true, l.over
-	case l.closed != open && l.closed == as:
+	case l.closed != open && l.closed == as, l.closed == ended && as == released:
 		return true, nil
 	case l.closed != open || l.closing && as == open:
 		return true, fmt.Errorf("%w: %s", ErrReleased, l.shard)

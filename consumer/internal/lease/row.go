@@ -3,6 +3,7 @@ package lease
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -119,11 +120,8 @@ func (o *object) add(name string, v any, keep bool) {
 		return
 	}
 	raw, err := json.Marshal(v)
-	if err != nil {
-		o.err = fmt.Errorf("lease: field %s: %w", name, err)
-		return
-	}
 	o.put(name, raw)
+	o.err = errors.Join(o.err, err)
 }
 
 func (o *object) put(name string, raw []byte) {
@@ -133,12 +131,9 @@ func (o *object) put(name string, raw []byte) {
 		o.buf.WriteByte(',')
 	}
 	key, err := json.Marshal(name)
-	if err == nil {
-		o.buf.Write(key)
-		o.buf.WriteByte(':')
-		err = json.Compact(&o.buf, raw)
-	}
-	if err != nil && o.err == nil {
+	o.buf.Write(key)
+	o.buf.WriteByte(':')
+	if err := errors.Join(err, json.Compact(&o.buf, raw)); err != nil {
 		o.err = fmt.Errorf("lease: field %s: %w", name, err)
 	}
 }

@@ -99,8 +99,16 @@ func TestRowRefused(t *testing.T) {
 			t.Errorf("%s: %v, want %v", tt.value, err, tt.want)
 		}
 	}
-	if _, err := (Row{V: 1, Ck: "nowhere"}).encode(); err == nil {
-		t.Error("a row that no reader would take was encoded")
+	for _, row := range []Row{
+		{V: 1, Ck: "nowhere"},
+		{V: 1, Ck: checkpoint.TrimHorizon, More: map[string]json.RawMessage{"done": []byte("{")}},
+	} {
+		if _, err := row.encode(); err == nil {
+			t.Errorf("a row that no reader would take was encoded: %+v", row)
+		}
+	}
+	if _, err := decodeMeta([]byte(`{"v":1,"start":"0/trim","created":"now"}`)); !errors.Is(err, ErrRowCorrupt) {
+		t.Errorf("meta: %v", err)
 	}
 }
 

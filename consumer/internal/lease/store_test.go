@@ -23,6 +23,7 @@ const (
 	throttled       // error that wraps ErrNotApplied
 	twice           // delivered twice: the answer is that to the second
 	faults
+	conflict // a conflict though nothing changed: a store that is wrong
 )
 
 func (f fault) String() string {
@@ -37,6 +38,7 @@ type flaky struct {
 	onSwap func(checkpoint.Entry) fault // nil: fine
 	onGet  func() error                 // nil: none
 	stale  []checkpoint.Entry           // what List returns, if set
+	onList error                        // nil: none
 
 	mu      sync.Mutex
 	delayed []checkpoint.Entry
@@ -63,8 +65,8 @@ func (s *flaky) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
 }
 
 func (s *flaky) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
-	if s.stale != nil {
-		return s.stale, nil
+	if s.stale != nil || s.onList != nil {
+		return s.stale, s.onList
 	}
 	return s.Memory.List(ctx, prefix)
 }
@@ -88,6 +90,8 @@ func (s *flaky) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 		return checkpoint.Entry{}, errReset
 	case throttled:
 		return checkpoint.Entry{}, fmt.Errorf("slow down: %w", checkpoint.ErrNotApplied)
+	case conflict:
+		return checkpoint.Entry{}, checkpoint.ErrConflict
 	case twice:
 		s.apply(e)
 	}

@@ -85,11 +85,8 @@ func (t *Table) sign() string {
 // mine reports whether by is a signature of this worker, and its number.
 func (t *Table) mine(by string) (int64, bool) {
 	num, ok := strings.CutPrefix(by, t.inc+".")
-	if !ok {
-		return 0, false
-	}
 	n, err := strconv.ParseInt(num, 10, 64)
-	return n, err == nil
+	return n, ok && err == nil
 }
 
 // Rows lists the rows of the stream by shard id. The list may be stale: it
@@ -105,9 +102,9 @@ func (t *Table) Rows(ctx context.Context) (map[string]Row, []*RowError, error) {
 	rows := make(map[string]Row, len(list))
 	var bad []*RowError
 	for _, e := range list {
-		shard, err := url.PathUnescape(strings.TrimPrefix(e.Key, prefix))
-		if err != nil {
-			shard = strings.TrimPrefix(e.Key, prefix)
+		shard := strings.TrimPrefix(e.Key, prefix)
+		if plain, err := url.PathUnescape(shard); err == nil {
+			shard = plain
 		}
 		r, err := decodeRow(e.Value)
 		if err != nil {

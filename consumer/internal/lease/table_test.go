@@ -113,6 +113,8 @@ func TestClaimCheckpointRelease(t *testing.T) {
 	}
 	want(t, l.End(t.Context(), []string{"shardId-3", "shardId-2"}), nil)
 	want(t, l.End(t.Context(), nil), nil)
+	want(t, l.Release(t.Context(), pos(9), 0), nil) // there is nothing to release
+	want(t, l.Checkpoint(t.Context(), pos(9), 0), ErrReleased)
 	if r := s.stored(t); !r.Ended() || r.Owner != "" || r.Epoch != 4 || !cmp.Equal(r.Children, []string{"shardId-2", "shardId-3"}) {
 		t.Errorf("ended %+v", r)
 	}
