@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	// ErrClosed is returned by Submit once Drain was called.
+	// ErrClosed is what Submit returns once Drain was called.
 	ErrClosed = errors.New("partition: lanes are closed")
 
 	// ErrSkipped is wrapped by what Each reports for an item that was not started.
@@ -25,8 +25,8 @@ const defaultBacklog = 10_000
 // Hash(key) mod the number of lanes, so the items of one key are never handled concurrently and never reordered (L24).
 //
 // Each lane runs one call at a time, and a call gets everything that waits for its lane at that moment. A lane has a
-// goroutine only while it has something to do, and idle lanes hold no memory: Lanes with a thousand idle lanes are as
-// small as with one.
+// goroutine only while it has something to do, and idle lanes hold next to no memory: a thousand
+// of them as little as ten.
 //
 // An error stops its lane for good: what waits there is dropped, the other lanes finish what they have, and the next
 // Submit, and Drain, return the first such error. There is no retry; a function that wants one retries inside the call.
@@ -50,7 +50,7 @@ type Lanes[T any] struct {
 	f   func(ctx context.Context, lane int, items []T) error
 
 	mu      sync.Mutex
-	ctx     context.Context // of the calls; made by the first //nolint:containedctx // it lives from the first call to Drain
+	ctx     context.Context //nolint:containedctx // of all calls: made by the first, ended by Drain
 	cancel  context.CancelFunc
 	active  map[int]*lane[T] // lanes with a goroutine, and stopped ones; nil when there are none
 	free    *lane[T]         // idle lanes for reuse, at most keep, linked by next
@@ -79,8 +79,8 @@ const (
 // NewLanes returns n lanes that call f; n below 1 counts as 1. The key of an item selects its lane; with one lane it
 // may not be asked for.
 //
-// f owns items, of which there is at least one unless Wake was called. Its ctx is not that of a Submit: it is live
-// until Drain returns. f may call Wake and Running; a Submit from inside f can wait for itself, a Drain always does.
+// f owns items, of which there is at least one unless Wake was called. Its ctx is not that of a Submit: it is
+// live until a Drain is over. f may call Wake and Running; a Submit from inside f can wait for itself, a Drain always does.
 func NewLanes[T any](n int, key func(T) string, f func(ctx context.Context, lane int, items []T) error) *Lanes[T] {
 	return &Lanes[T]{n: max(n, 1), key: key, f: f}
 }
@@ -119,9 +119,10 @@ func (l *Lanes[T]) Submit(ctx context.Context, items ...T) error {
 	return nil
 }
 
-// Wake makes f run once more for a lane: with no items, or with what came meanwhile. A lane that is busy runs f after the
-// call that is running; any number of Wakes before that next call begins are one. Wake is ignored when the lane was
-// stopped by an error, when a Drain's ctx has ended, and when Drain found every lane idle. It panics when there is no such lane.
+// Wake makes f run once more for a lane: with no items, or with what came meanwhile. A lane that is busy runs f after
+// the call that is running; any number of Wakes before that next call begins are one. Wake is ignored when the lane was
+// stopped by an error, when a Drain's ctx has ended, and when Drain found every lane idle. It panics when there is no
+// such lane.
 func (l *Lanes[T]) Wake(lane int) {
 	if lane < 0 || lane >= l.n {
 		panic(fmt.Sprintf("partition: Lanes.Wake(%d) of %d lanes", lane, l.n))
