@@ -400,6 +400,7 @@ func TestLanesRace(t *testing.T) {
 		l.Hash = func(key string) uint64 { return uint64(key[0] - '0') }
 		l.Backlog = 8
 		var accepted [keys]int
+		enough := make(chan struct{})
 		var workers sync.WaitGroup
 		for k := range keys {
 			workers.Go(func() {
@@ -410,16 +411,16 @@ func TestLanesRace(t *testing.T) {
 						}
 						return
 					}
-					accepted[k] += 2
+					if accepted[k] += 2; k == 0 && accepted[k] == 100 {
+						close(enough)
+					}
 					l.Wake((k + 1) % keys)
 				}
 			})
 		}
 		for range 2 {
 			workers.Go(func() {
-				for range 100 {
-					runtime.Gosched()
-				}
+				<-enough
 				if err := l.Drain(t.Context()); err != nil {
 					t.Error(err)
 				}
