@@ -106,3 +106,20 @@ func TestWatermarkConcurrent(t *testing.T) {
 		t.Errorf("Mark = %d, want %d", w.Mark(), n*each)
 	}
 }
+
+// TestWatermarkFrees holds a million positions behind an open one and then lets go of them.
+func TestWatermarkFrees(t *testing.T) {
+	var w Watermark
+	const n = 1_000_000
+	w.Begin(n)
+	for p := int64(1); p < n; p++ {
+		w.Done(p)
+	}
+	if got := cap(w.words); w.Mark() != 0 || got > n/32 {
+		t.Errorf("%d words for %d positions, mark %d", got, n, w.Mark())
+	}
+	w.Done(0)
+	if got := cap(w.words); w.Mark() != n || got > spare {
+		t.Errorf("%d words kept, mark %d", got, w.Mark())
+	}
+}
