@@ -93,13 +93,19 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 
 // RunAll runs consumers, of one stream or of many, as one worker: one identity, one set of poll workers, one read-ahead
 // budget, one drain. It returns when ctx is done, when all have come to their ending positions, or when one cannot go on,
-// and what [Consumer.Run] says of errors holds for each. Worker and drain timeout of all must agree.
+// and what [Consumer.Run] says of errors holds for each. Worker and drain timeout of all must agree, the groups of consumers
+// of one stream must differ.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
 		return fmt.Errorf("%w: RunAll needs a consumer", ErrConfig)
 	}
 	var errs []error
-	for _, c := range cs[1:] {
+	for i, c := range cs {
+		for _, d := range cs[:i] {
+			if c != d && c.stream == d.stream && c.cfg.group == d.cfg.group {
+				errs = append(errs, fmt.Errorf("%w: two consumers of %s are in group %q: WithGroup must differ", ErrConfig, c.stream, c.cfg.group))
+			}
+		}
 		if a, b := cs[0].cfg.worker, c.cfg.worker; a != b {
 			errs = append(errs, fmt.Errorf("%w: WithWorker(%q) of %s: the worker of %s is %q", ErrConfig, b, c.stream, cs[0].stream, a))
 		}

@@ -94,9 +94,6 @@ func (sh *shard) later(lane int, l *laneState) {
 
 // attempt calls the handler with a fresh event of a slice (L5).
 func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.Result {
-	if sh.stopped() {
-		return batch.Result{Outcome: batch.Aborted}
-	}
 	st, n := sh.s, len(s.Records)
 	age := max(0, time.Since(aws.ToTime(s.Records[n-1].ApproximateArrivalTimestamp)))
 	ctx := batch.NewContext(sh.handlers, batch.Invocation{

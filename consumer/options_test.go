@@ -118,7 +118,7 @@ func TestRunAllNeedsOneWorker(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = consumer.RunAll(t.Context(), a, b)
-	for _, want := range []string{`WithWorker("b")`, "WithDrainTimeout(1s)"} {
+	for _, want := range []string{`WithWorker("b")`, "WithDrainTimeout(1s)", "WithGroup must differ"} {
 		if !errors.Is(err, consumer.ErrConfig) || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("RunAll returned %v, want ErrConfig with %s", err, want)
 		}

@@ -330,18 +330,10 @@ func (sh *shard) checkpoint() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
 	defer cancel()
-	err := sh.store("checkpoint", func() error {
-		err := sh.lease.Checkpoint(ctx, pos, arrival)
-		if errors.Is(err, lease.ErrReleased) {
-			return nil // it ended meanwhile
-		}
-		return err
-	})
-	if err == nil {
+	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, pos, arrival) }) == nil {
 		sh.mu.Lock()
 		defer sh.mu.Unlock()
-		sh.stored = pos
-		sh.unstored = sh.oldest()
+		sh.stored, sh.unstored = pos, sh.oldest()
 	}
 }
 
@@ -396,7 +388,6 @@ func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool)
 // store makes one write and draws the conclusions. The error it returns is an *Error.
 func (sh *shard) store(op string, write func() error) error {
 	err := write()
-	sh.record(metrics.StoreWrites, 1)
 	if err == nil {
 		sh.mu.Lock()
 		sh.mend("checkpoint", "release", "end")
@@ -406,6 +397,7 @@ func (sh *shard) store(op string, write func() error) error {
 	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err,
 		Hint: "the store did not take the write; records handled since the last checkpoint come again after a restart"}
 	switch {
+	case errors.Is(err, lease.ErrReleased): // it ended meanwhile
 	case errors.Is(err, lease.ErrLost):
 		e.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
 		e.Hint = "another process works for this group; run one process per group"
@@ -429,7 +421,7 @@ func (sh *shard) lose(m *metrics.Metric, e *Error) {
 	sh.halt()
 	sh.cut()
 	sh.event(m, e, "")
-	sh.s.lost(sh)
+	sh.s.lost(sh, e)
 }
 
 // halt lets nothing more begin: no read, no batch, no attempt.

@@ -154,7 +154,7 @@ func (s *stream) open(ctx context.Context) error {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
 	}
 	s.src = batch.Source{StreamARN: arn, Region: part[3]}
-	s.table = lease.NewTable(s.c.cfg.store, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table = lease.NewTable(countedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
 		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")
 	}
@@ -263,6 +263,7 @@ func (s *stream) audit(ctx context.Context) error {
 		}
 		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" {
 			delete(s.states, id) // given up by who took it
+			delete(s.troubles, "lease "+id)
 		}
 	}
 	return nil
@@ -333,7 +334,6 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	l, err := s.table.Claim(call, id)
-	s.c.record(metrics.StoreWrites, id, 1)
 	op := "claim " + id
 	if err != nil {
 		if s.trouble(&Error{Stream: s.c.stream, Shard: id, Op: op, Err: err, Hint: "the shard waits until the store takes the claim"}) {
@@ -461,10 +461,11 @@ func (s *stream) idle() bool {
 	return true
 }
 
-// lost is told by a shard that somebody else owns it.
-func (s *stream) lost(sh *shard) {
+// lost is told by a shard that somebody else owns it. It stays a trouble until that one gives it up.
+func (s *stream) lost(sh *shard, e *Error) {
 	s.mu.Lock()
 	s.states[sh.id] = Lost
+	s.troubles["lease "+sh.id] = trouble{e, time.Now()}
 	s.mu.Unlock()
 	s.w.spawn(func() {
 		_ = sh.drained()
@@ -497,6 +498,17 @@ func (s *stream) owned() []*shard {
 	}
 	slices.SortFunc(shards, func(a, b *shard) int { return strings.Compare(a.id, b.id) })
 	return shards
+}
+
+// A countedStore counts the writes of a consumer.
+type countedStore struct {
+	checkpoint.Store
+	c *Consumer
+}
+
+func (s countedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	s.c.record(metrics.StoreWrites, "", 1)
+	return s.Store.Swap(ctx, e)
 }
 
 // describe asks for the stream's identity and retention.
