@@ -30,6 +30,7 @@ type page struct {
 func (s *Server) apiGetRecords(c *call, in *getRecordsInput) (any, error) {
 	var v validation
 	v.required("shardIterator", in.ShardIterator)
+	v.check(in.ShardIterator == nil || *in.ShardIterator != "", "shardIterator", "", "have length greater than or equal to 1")
 	v.within("limit", in.Limit, 1, maxReadPage)
 	if err := v.err(); err != nil {
 		return nil, err

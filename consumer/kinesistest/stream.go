@@ -79,8 +79,9 @@ func (s *Server) newStream(name string, shards int, at time.Time) *streamState {
 	return st
 }
 
-// populate makes the first shards.
+// populate makes the first shards. The horizon is theirs: a stream has nothing older.
 func (st *streamState) populate(shards int, at time.Time) {
+	st.horizon = at
 	starts := uniform(shards)
 	for i, start := range starts {
 		end := hash{}.prev()
