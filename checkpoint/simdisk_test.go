@@ -12,7 +12,8 @@ import (
 )
 
 // A simDisk is a disk in memory that knows what a power cut would leave of it. A file's writes are durable after its
-// Sync, names after syncDir. A Sync that failed forgets what it should have written, as Linux does.
+// Sync, names after syncDir. After a Sync that failed, what it should have written may be durable or not, and later ones
+// of the same file succeed and do nothing: systems report such an error once.
 type simDisk struct {
 	names   map[string]*simFile   // as programs see them
 	durable []map[string]*simFile // as a power cut may leave them: after the last syncDir, and after each change since
@@ -28,6 +29,7 @@ type simFile struct {
 	data   []byte // as programs see it
 	synced []byte // what is on the platter
 	dirty  []func(platter []byte, cut int) []byte
+	deaf   bool // a Sync has failed
 }
 
 func newSimDisk() *simDisk {
@@ -64,11 +66,15 @@ func (d *simDisk) crashes() []*simDisk {
 				content := bytes.Clone(f.synced)
 				for i, apply := range f.dirty {
 					switch {
-					case cut == cutNone || cut != cutAll && i < len(f.dirty)-1:
+					case cut == cutAll:
+					case i < len(f.dirty)-1:
 						content = apply(content, cutNone)
-					case cut != cutAll:
+					default:
 						content = apply(content, cut)
 					}
+				}
+				if cut == cutNone {
+					content = bytes.Clone(f.data)
 				}
 				after.names[name] = &simFile{data: content, synced: bytes.Clone(content)}
 			}
@@ -206,8 +212,12 @@ func (h *simHandle) Truncate(size int64) error {
 
 func (h *simHandle) Sync() error {
 	if err := h.d.step("sync"); err != nil {
-		h.f.dirty = nil
+		h.f.dirty, h.f.deaf = nil, true
 		return err
+	}
+	if h.f.deaf {
+		h.f.dirty = nil
+		return nil
 	}
 	for _, apply := range h.f.dirty {
 		h.f.synced = apply(h.f.synced, cutNone)
