@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+var errFull = errors.New("no space left on device")
+
 var simPath = filepath.Join("folder", "store")
 
 // A history knows what the caller of a File was told.
@@ -190,11 +192,11 @@ func TestFileFullDisk(t *testing.T) {
 						t.Fatalf("%v fail from step %d: %v", full, from, err)
 					}
 				}
-				return syscall.ENOSPC
+				return errFull
 			}
 			f, err := openFile(d, simPath, 100)
 			if err != nil {
-				if !errors.Is(err, syscall.ENOSPC) {
+				if !errors.Is(err, errFull) {
 					t.Fatal(err)
 				}
 				continue
@@ -202,7 +204,7 @@ func TestFileFullDisk(t *testing.T) {
 			ok := true
 			for i, err := range h.script(f) {
 				ok = ok && err == nil
-				if err != nil && (!errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrConflict)) {
+				if err != nil && (!errors.Is(err, errFull) || errors.Is(err, ErrConflict)) {
 					t.Fatalf("%v fail from step %d: write %d: %v", full, from, i, err)
 				}
 			}
