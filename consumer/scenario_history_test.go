@@ -1,0 +1,153 @@
+package consumer_test
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// An event is one line of the history: something that the fakes or the handler saw. Nothing in it comes from the library
+// but what it sent them.
+type event struct {
+	at    time.Duration // since the first life began
+	life  int
+	kind  string
+	shard string
+	call  int      // of a handler: ties its end to its start
+	seqs  []string // of a handler's start: the sequence numbers, in order
+	row   row      // of a store write
+	note  string
+}
+
+// The kinds of events.
+const (
+	evBegan     = "began"     // a life
+	evCut       = "cut"       // a process is cut off: whatever it does from here on, has no effect
+	evStopped   = "stopped"   // a process is asked to stop
+	evReturned  = "returned"  // Run returned; note is the error
+	evRead      = "read"      // GetRecords arrived
+	evStart     = "start"     // of a handler call
+	evSucceeded = "succeeded" // handler call
+	evFailed    = "failed"    // handler call; note says how
+	evAnchored  = "anchored"  // the row of the stream was written
+	evCreated   = "created"   // store write of a shard's row: put
+	evClaimed   = "claimed"   // another owner, or the same with another epoch
+	evMarked    = "marked"    // same owner and epoch
+	evReleased  = "released"  // no owner
+	evEnded     = "ended"     // END
+)
+
+// A row is what the checkers know of a shard's row.
+type row struct {
+	Owner   string   `json:"owner"`
+	Epoch   int64    `json:"epoch"`
+	Ck      string   `json:"ck"`
+	Parents []string `json:"parents"`
+}
+
+const endMark = "9/END"
+
+// written tells what a write of a shard's row did.
+func written(before *row, after row) string {
+	switch {
+	case before == nil:
+		return evCreated
+	case after.Ck == endMark:
+		return evEnded
+	case after.Owner == "":
+		return evReleased
+	case after.Owner != before.Owner || after.Epoch != before.Epoch:
+		return evClaimed
+	}
+	return evMarked
+}
+
+// covers reports whether a checkpoint lies at or behind a record.
+func (r row) covers(seq string) bool {
+	if r.Ck == endMark {
+		return true
+	}
+	ck, ok := strings.CutPrefix(r.Ck, "1/")
+	return ok && fmt.Sprintf("%03d%s", len(seq), seq) <= strings.TrimSuffix(ck, "/~")
+}
+
+// A history is an append-only log, and what was put to the stream: all that the checkers look at.
+type history struct {
+	began     time.Time
+	batchSize int
+	required  func(kinesistest.Record) bool // must be handled
+	inScope   func(kinesistest.ShardInfo) bool
+
+	mu     sync.Mutex
+	events []event
+	shards []kinesistest.ShardInfo // set at the end
+}
+
+func (h *history) now() time.Duration { return time.Since(h.began) }
+
+// add appends an event. The caller holds mu.
+func (h *history) add(e event) {
+	e.at = h.now()
+	h.events = append(h.events, e)
+}
+
+// String prints an event on one line.
+func (e event) String() string {
+	s := fmt.Sprintf("%10v life %2d %-9s", e.at.Round(time.Millisecond), e.life, e.kind)
+	if e.shard != "" {
+		s += " " + strings.TrimLeft(strings.TrimPrefix(e.shard, "shardId-"), "0") + "."
+	}
+	if e.call > 0 {
+		s += fmt.Sprintf(" call %d", e.call)
+	}
+	if len(e.seqs) > 0 {
+		s += fmt.Sprintf(" %d records %s..%s", len(e.seqs), short(e.seqs[0]), short(e.seqs[len(e.seqs)-1]))
+	}
+	if e.row.Ck != "" {
+		s += fmt.Sprintf(" owner %.4q epoch %d ck %s", e.row.Owner, e.row.Epoch, short(strings.TrimSuffix(e.row.Ck, "/~")))
+	}
+	if e.note != "" {
+		s += " " + e.note
+	}
+	return s
+}
+
+// short is the end of a sequence number.
+func short(seq string) string {
+	if len(seq) > 24 {
+		return "…" + seq[len(seq)-24:]
+	}
+	return seq
+}
+
+// adjacent reports whether b's hash keys follow a's.
+func adjacent(a, b kinesistest.ShardInfo) bool {
+	end, ok1 := new(big.Int).SetString(a.HashEnd, 10)
+	start, ok2 := new(big.Int).SetString(b.HashStart, 10)
+	return ok1 && ok2 && end.Add(end, big.NewInt(1)).Cmp(start) == 0
+}
+
+// scope says what has to be handled: all records from the start position on, and every shard that was open then. Records
+// between the second of a LATEST anchor and the write of it may be handled or not. The caller holds mu.
+func (h *history) scope(p *plan) {
+	from := h.began.Add(-p.atPast)
+	switch p.start {
+	case consumer.TrimHorizon():
+		from = time.Time{}
+	case consumer.Latest():
+		from = h.began.Add(1 << 62)
+		for _, e := range h.events {
+			if e.kind == evAnchored {
+				from = h.began.Add(e.at + 1)
+				break
+			}
+		}
+	}
+	h.required = func(r kinesistest.Record) bool { return !r.Arrival.Before(from) }
+	h.inScope = func(sh kinesistest.ShardInfo) bool { return !sh.Closed || !sh.ClosedAt.Before(from) }
+}

@@ -1,0 +1,285 @@
+package consumer_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// A plan is all that one seed of the scenario decides beforehand: settings, what goes wrong when, and how each life of
+// the process ends. Whatever is decided while the scenario runs is a function of the seed and of what it is decided for,
+// see roll, and not of the order in which goroutines come to ask.
+type plan struct {
+	seed uint64
+
+	factor, batchSize int
+	window            time.Duration
+	aheadRecords      int // 0: the default
+	drain             time.Duration
+	start             consumer.Position
+	atPast            time.Duration // of an AT_TIMESTAMP start: how long before the first life
+	shardEnd          int           // empty answers before a shard's end is told
+	emptyPages        int
+	readLimits        bool
+	network           bool // the in-memory network, else calls go straight to the server
+	file              bool // a checkpoint.File, else a checkpoint.Memory
+	staleLists        bool
+
+	keys     int
+	rate     time.Duration // mean time between two records of a producer
+	warmup   time.Duration // from the first record to the first life
+	handling time.Duration // mean time of a handler call
+	reshard  []reshard
+	bursts   []burst
+	lives    []life
+}
+
+// A reshard is a split or a merge of some shard, decided by pick among those that are open then.
+type reshard struct {
+	at    time.Duration
+	merge bool
+	pick  float64
+}
+
+// A burst is a time in which calls of some operations, or the store, fail at a rate.
+type burst struct {
+	from, to time.Duration
+	op       string  // "GetRecords"; "*" for all, "store" for the store
+	fault    string  // see faults
+	rate     float64 // of the calls that it meets
+}
+
+// A life is how one incarnation of the process ends: after a time, or earlier when something has happened.
+type life struct {
+	after time.Duration
+	upon  string // kind of event upon which the process is cut off; "" for none
+	nth   int    // the how manieth event of that kind
+	clean bool   // it is stopped, and drains
+}
+
+const (
+	scenarioCuts   = 20 // processes cut off without drain
+	scenarioStops  = 3  // and stopped in between
+	scenarioShards = 8
+	producers      = 3
+)
+
+// newPlan draws the plan of a seed.
+func newPlan(seed uint64) *plan {
+	r := rand.New(rand.NewPCG(seed, 0x5ca1ab1e))
+	p := &plan{
+		seed:       seed,
+		factor:     pick(r, 1, 2, 4, 10),
+		batchSize:  pick(r, 1, 3, 10, 100),
+		window:     pick(r, 0, 0, time.Second, 2*time.Second),
+		drain:      pick(r, 0, time.Second, 30*time.Second),
+		shardEnd:   pick(r, 0, 0, 1, 3),
+		emptyPages: pick(r, 0, 0, 0, 1, 2),
+		readLimits: r.IntN(3) == 0,
+		network:    r.IntN(8) == 0,
+		file:       r.IntN(8) == 0,
+		staleLists: r.IntN(3) == 0,
+		keys:       pick(r, 5, 40, 200),
+		rate:       pick(r, 40*time.Millisecond, 80*time.Millisecond, 160*time.Millisecond),
+		warmup:     pick(r, 0, time.Second, 4*time.Second),
+		handling:   pick(r, 10*time.Millisecond, 30*time.Millisecond, 80*time.Millisecond),
+	}
+	if r.IntN(2) == 0 {
+		p.aheadRecords = max(20, p.batchSize)
+	}
+	switch r.IntN(4) {
+	case 0:
+		p.start = consumer.Latest()
+	case 1:
+		p.start, p.atPast = consumer.Position{}, time.Duration(r.Int64N(int64(p.warmup)+1))
+	default:
+		p.start = consumer.TrimHorizon()
+	}
+	p.drawLives(r)
+	p.drawReshards(r)
+	p.drawBursts(r)
+	return p
+}
+
+func (p *plan) drawLives(r *rand.Rand) {
+	between := func(a, b time.Duration) time.Duration { return a + time.Duration(r.Int64N(int64(b-a))) }
+	for range scenarioCuts {
+		l := life{after: between(200*time.Millisecond, 3*time.Second)}
+		switch r.IntN(10) {
+		case 0, 1: // long enough for a checkpoint
+			l.after = between(10*time.Second, 12*time.Second)
+		case 2, 3, 4, 5:
+			l.after = between(4*time.Second, 12*time.Second)
+			l.upon = pick(r, evEnded, evEnded, evCreated, evClaimed, evMarked, evMarked, evSucceeded)
+			l.nth = 1 + r.IntN(4)
+			if l.upon == evSucceeded {
+				l.nth = 1 + r.IntN(60)
+			}
+		}
+		p.lives = append(p.lives, l)
+	}
+	for range scenarioStops {
+		l := life{after: between(time.Second, 5*time.Second), clean: true}
+		i := r.IntN(len(p.lives) + 1)
+		p.lives = append(p.lives[:i], append([]life{l}, p.lives[i:]...)...)
+	}
+}
+
+// length is how long faults and reshards go on, from the first life.
+func (p *plan) length() time.Duration {
+	var sum time.Duration
+	for _, l := range p.lives {
+		sum += l.after
+	}
+	return sum
+}
+
+func (p *plan) drawReshards(r *rand.Rand) {
+	for at := -p.warmup; at < p.length(); {
+		at += 500*time.Millisecond + time.Duration(r.ExpFloat64()*float64(2500*time.Millisecond))
+		p.reshard = append(p.reshard, reshard{at: at, merge: r.IntN(2) == 0, pick: r.Float64()})
+		if r.IntN(6) == 0 { // at once again, likely of what nobody has read
+			p.reshard = append(p.reshard, reshard{at: at + time.Millisecond, merge: r.IntN(2) == 0, pick: r.Float64()})
+		}
+	}
+}
+
+// faults of the service by name, and of which operation: "" for all.
+var faults = []struct {
+	name, op string
+	make     func() *kinesistest.Fault
+}{
+	{"throttle", "", func() *kinesistest.Fault { return kinesistest.Throttle(1) }},
+	{"500", "", func() *kinesistest.Fault { return kinesistest.Error("InternalFailure", 1) }},
+	{"503", "", func() *kinesistest.Fault { return kinesistest.Error("ServiceUnavailable", 1) }},
+	{"500 after", "", func() *kinesistest.Fault { return kinesistest.ErrorAfter("InternalFailure", 1) }},
+	{"drop", "", func() *kinesistest.Fault { return kinesistest.Drop(1) }},
+	{"drop after", "", func() *kinesistest.Fault { return kinesistest.DropAfter(1) }},
+	{"truncate", "", func() *kinesistest.Fault { return kinesistest.Truncate(1) }},
+	{"delay", "", func() *kinesistest.Fault { return kinesistest.Delay(700*time.Millisecond, 1) }},
+	{"hang", "", func() *kinesistest.Fault { return kinesistest.Hang(1) }},
+	{"expire", "GetRecords", func() *kinesistest.Fault { return kinesistest.ExpireIterators(1) }},
+	{"empty", "GetRecords", func() *kinesistest.Fault { return kinesistest.EmptyPages(1) }},
+	{"repeat", "GetRecords", func() *kinesistest.Fault { return kinesistest.RepeatPages(1) }},
+	{"lag", "GetRecords", func() *kinesistest.Fault { return kinesistest.WrongLag(0, 1) }},
+	{"childless", "GetRecords", func() *kinesistest.Fault { return kinesistest.HideChildren(1) }},
+	{"list late", "ListShards", func() *kinesistest.Fault { return kinesistest.ListLate(2*time.Second, 1) }},
+	{"short lists", "ListShards", func() *kinesistest.Fault { return kinesistest.ShortPages(3, 1) }},
+}
+
+// storeFaults are what a burst does to the store: before and after applying, applied after the error, and an error that
+// says that the write was not applied.
+var storeFaults = []string{"before", "after", "late", "refused"}
+
+func (p *plan) drawBursts(r *rand.Rand) {
+	add := func(op, fault string) {
+		from := time.Duration(r.Int64N(int64(p.length())))
+		rate := pick(r, 0.05, 0.3, 0.9)
+		length := 500*time.Millisecond + time.Duration(r.Int64N(int64(4*time.Second)))
+		if fault == "hang" {
+			rate = 0.05
+		}
+		p.bursts = append(p.bursts, burst{from, from + length, op, fault, rate})
+	}
+	for range 10 + r.IntN(30) {
+		f := faults[r.IntN(len(faults))]
+		op := f.op
+		if op == "" {
+			op = pick(r, "GetRecords", "GetRecords", "GetShardIterator", "ListShards", "*")
+		}
+		add(op, f.name)
+	}
+	for range 4 + r.IntN(10) {
+		add("store", storeFaults[r.IntN(len(storeFaults))])
+	}
+	for _, f := range storeFaults { // and a little of each all the time
+		p.bursts = append(p.bursts, burst{0, p.length(), "store", f, pick(r, 0, 0.01, 0.03)})
+	}
+}
+
+// options are those of every life but for what belongs to its world.
+func (p *plan) options(began time.Time) []consumer.Option {
+	start := p.start
+	if start == (consumer.Position{}) {
+		start = consumer.At(began.Add(-p.atPast))
+	}
+	opts := []consumer.Option{
+		consumer.WithGroup("scenario"), consumer.WithStartingPosition(start), consumer.WithDrainTimeout(p.drain),
+		consumer.WithBatchSize(p.batchSize), consumer.WithBatchingWindow(p.window),
+		consumer.WithParallelizationFactor(p.factor),
+	}
+	if p.aheadRecords > 0 {
+		opts = append(opts, consumer.WithReadAhead(p.aheadRecords, 1<<20))
+	}
+	return opts
+}
+
+// at returns the burst that meets the n-th call of an operation about a subject, or "".
+func (p *plan) at(now time.Duration, op, subject string, n int) string {
+	for i, b := range p.bursts {
+		if now < b.from || now >= b.to || b.op != op && (b.op != "*" || op == "store") {
+			continue
+		}
+		if p.roll(fmt.Sprint("burst", i), subject, n) < b.rate {
+			return b.fault
+		}
+	}
+	return ""
+}
+
+// roll returns a number from 0 to 1 that depends on the seed and the arguments only.
+func (p *plan) roll(what, about string, n int) float64 {
+	h := p.seed*0x9e3779b97f4a7c15 + uint64(n)*0xbf58476d1ce4e5b9 + 0x632be59bd9b4e019
+	for _, s := range [...]string{what, about} {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 0x100000001b3
+		}
+		h ^= h >> 29
+	}
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return float64((h^h>>31)>>11) / (1 << 53)
+}
+
+// String prints the plan, one line each for settings, lives, reshards and bursts.
+func (p *plan) String() string {
+	var b strings.Builder
+	start := p.start.String()
+	if p.start == (consumer.Position{}) {
+		start = fmt.Sprintf("AT_TIMESTAMP -%v", p.atPast)
+	}
+	fmt.Fprintf(&b, "settings: factor %d, batch size %d, window %v, read-ahead %d, drain %v, start %s, shard end after %d, "+
+		"empty pages %d, read limits %v, network %v, file %v, stale lists %v, %d keys, a record every %v, warm-up %v, handling %v\n",
+		p.factor, p.batchSize, p.window, p.aheadRecords, p.drain, start, p.shardEnd, p.emptyPages, p.readLimits, p.network,
+		p.file, p.staleLists, p.keys, p.rate, p.warmup, p.handling)
+	b.WriteString("lives:")
+	for i, l := range p.lives {
+		fmt.Fprintf(&b, " %d:%v", i, l.after.Round(time.Millisecond))
+		if l.upon != "" {
+			fmt.Fprintf(&b, "|%s#%d", l.upon, l.nth)
+		}
+		if l.clean {
+			b.WriteString(" clean")
+		}
+	}
+	b.WriteString("\nbursts:")
+	for _, x := range p.bursts {
+		fmt.Fprintf(&b, " %v-%v %s %s %.2f;", x.from.Round(time.Millisecond), x.to.Round(time.Millisecond), x.op, x.fault, x.rate)
+	}
+	return b.String()
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+// openStore returns the store of a scenario, and how a new process opens it again.
+func (p *plan) openStore(path string) (checkpoint.Store, error) {
+	if !p.file {
+		return new(checkpoint.Memory), nil
+	}
+	return checkpoint.OpenFile(path)
+}

@@ -1,0 +1,131 @@
+package consumer_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestScenario plays seeds of the scenario: a stream that is resharded while it is consumed by processes that are cut off
+// again and again, under faults of service, store and handler, on virtual time. SHARDLANE_SEEDS sets how many seeds, or
+// which ("100", "7-7"). A seed fixes all that the scenario decides; the scheduler of Go still decides what happens first
+// at one instant, so that a failure may take some runs (-count) to come again.
+func TestScenario(t *testing.T) {
+	first, last := seeds(t)
+	var failed atomic.Int64
+	var mu sync.Mutex
+	counts, runs := map[string]int{}, 0
+	began := time.Now()
+	t.Run("seeds", func(t *testing.T) {
+		for seed := first; seed <= last; seed++ {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Parallel()
+				if failed.Load() >= 3 {
+					return // enough to look at
+				}
+				dir := t.TempDir()
+				p := newPlan(seed)
+				var w *world
+				synctest.Test(t, func(t *testing.T) { w = p.run(t, dir) })
+				w.report(t)
+				if t.Failed() {
+					failed.Add(1)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				runs++
+				for what, n := range w.tally() {
+					counts[what] += n
+				}
+			})
+		}
+	})
+	for _, what := range slices.Sorted(maps.Keys(counts)) {
+		t.Logf("%9d %s", counts[what], what)
+	}
+	t.Logf("%d seeds, %v", runs, time.Since(began).Round(10*time.Millisecond))
+}
+
+// seeds returns the seeds to play.
+func seeds(t *testing.T) (first, last uint64) {
+	first, last = 1, 20
+	env := os.Getenv("SHARDLANE_SEEDS")
+	if env == "" {
+		return first, last
+	}
+	from, to, ok := strings.Cut(env, "-")
+	if !ok {
+		from, to = "1", env
+	}
+	var err1, err2 error
+	first, err1 = strconv.ParseUint(from, 10, 64)
+	last, err2 = strconv.ParseUint(to, 10, 64)
+	if err1 != nil || err2 != nil {
+		t.Fatalf("SHARDLANE_SEEDS=%q: want a number of seeds, or the first and the last one as 3-9", env)
+	}
+	return first, last
+}
+
+// report fails the test for what the checkers find, with all that is needed to look into it.
+func (w *world) report(t *testing.T) {
+	found := w.check()
+	if len(found) == 0 && !t.Failed() {
+		return
+	}
+	var b strings.Builder
+	for i, v := range found {
+		if i == 10 {
+			fmt.Fprintf(&b, "… and %d more\n", len(found)-i)
+			break
+		}
+		fmt.Fprintf(&b, "%s: %s\n", v.rule, v.what)
+	}
+	if len(found) > 0 {
+		b.WriteString(w.timeline(found[0]))
+	}
+	t.Errorf("seed %d\n%s\n%s\nagain: SHARDLANE_SEEDS=%d-%d go test -count=1 -run '^TestScenario$' ./consumer",
+		w.plan.seed, w.plan, b.String(), w.plan.seed, w.plan.seed)
+}
+
+// timeline is what happened to the key and the shard of a violation, up to it.
+func (w *world) timeline(v violation) string {
+	const most = 60
+	keys := map[string]bool{}
+	for _, r := range w.truth().keys[v.key] {
+		keys[r.seq] = true
+	}
+	end := v.event
+	if end < 0 {
+		end = len(w.events) - 1
+	}
+	var lines []string
+	calls := map[int]bool{}
+	for i, e := range w.events[:end+1] {
+		about := e.shard == v.shard && e.kind != evRead && e.call == 0 || e.kind == evBegan || e.kind == evCut || e.kind == evReturned
+		if e.kind == evStart {
+			for _, seq := range e.seqs {
+				if keys[seq] || v.key == "" && e.shard == v.shard {
+					calls[e.call] = true
+				}
+			}
+		}
+		if about || calls[e.call] || i == v.event {
+			lines = append(lines, e.String())
+		}
+	}
+	if len(lines) > most {
+		lines = append([]string{fmt.Sprintf("… %d earlier lines", len(lines)-most)}, lines[len(lines)-most:]...)
+	}
+	return fmt.Sprintf("timeline of key %q and shard %q:\n%s", v.key, v.shard, strings.Join(lines, "\n"))
+}
+
+// tally is what happened in a world, by name.
+func (w *world) tally() map[string]int { return w.counts }

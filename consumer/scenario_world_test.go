@@ -1,0 +1,433 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// A world is one seed while it runs: a stream with producers and somebody who reshards it, a store, and one process
+// after the other that consumes.
+type world struct {
+	*history
+	t       *testing.T
+	plan    *plan
+	srv     *kinesistest.Server
+	shelf   *shelf
+	late    sync.WaitGroup // store writes on their way
+	unwinds sync.WaitGroup // processes that were cut off
+	others  sync.WaitGroup // producers and resharder
+	quiet   chan struct{}  // closed when producers and resharder stop
+
+	// Guarded by the history's mutex.
+	counts   map[string]int // what happened
+	attempts map[string]int // by first sequence number
+	done     map[string]bool
+	ended    map[string]bool
+	calls    int
+	requests map[string]int // by operation and shard
+	process  *process
+}
+
+// A process is one life of the consumer.
+type process struct {
+	w      *world
+	n      int
+	plan   life
+	dead   chan struct{} // closed when it is cut off
+	seen   int           // events of the kind that life.upon names; guarded by the history's mutex
+	cancel context.CancelFunc
+	exited chan struct{}
+	err    error // of Run
+}
+
+const stream = "orders"
+
+// run plays a plan to its end and returns what happened. It is called in a bubble.
+func (p *plan) run(t *testing.T, dir string) *world {
+	w := &world{
+		t: t, plan: p, srv: kinesistest.NewServer(stream, scenarioShards), quiet: make(chan struct{}),
+		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, ended: map[string]bool{},
+		requests: map[string]int{},
+		history:  &history{began: time.Now().Add(p.warmup), batchSize: p.batchSize},
+	}
+	defer w.srv.Close()
+	w.srv.SetShardEnd(p.shardEnd)
+	w.srv.SetEmptyPages(p.emptyPages)
+	w.srv.SetReadLimits(p.readLimits)
+	w.srv.Control("*", w.fault)
+	w.shelf = &shelf{w: w, versions: map[string][]version{}, calls: map[string]int{}}
+	path := filepath.Join(dir, "checkpoints")
+	w.openStore(path)
+
+	for i := range producers {
+		w.others.Go(func() { w.produce(i) })
+	}
+	w.others.Go(w.reshard)
+	time.Sleep(time.Until(w.began))
+	for i, l := range p.lives {
+		if i > 0 && p.file {
+			w.reopen(path)
+		}
+		w.live(i, l)
+	}
+	if p.file {
+		w.reopen(path)
+	}
+	w.settle()
+	w.unwinds.Wait()
+	w.late.Wait()
+	if f, ok := w.shelf.open.(*checkpoint.File); ok {
+		f.Close()
+	}
+	w.shards = w.srv.Shards(stream)
+	return w
+}
+
+func (w *world) openStore(path string) {
+	var err error
+	if w.shelf.open, err = w.plan.openStore(path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// reopen opens the store's file as the next process does. What was on its way is waited for: a file has no network.
+func (w *world) reopen(path string) {
+	w.late.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.shelf.open.(*checkpoint.File).Close(); err != nil {
+		w.t.Error(err)
+	}
+	w.openStore(path)
+}
+
+// live runs one process to its planned end.
+func (w *world) live(n int, l life) {
+	p := w.start(n, l)
+	timer := time.NewTimer(l.after)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.dead:
+	case <-p.exited:
+		p.fail("Run returned by itself")
+	}
+	if l.clean {
+		p.stop()
+		return
+	}
+	w.mu.Lock()
+	p.cut()
+	w.mu.Unlock()
+	p.cancel()
+	w.unwinds.Go(func() { // what is left of it unwinds without effect
+		limit := time.NewTimer(w.plan.drain + 5*time.Second)
+		defer limit.Stop()
+		select {
+		case <-p.exited:
+		case <-limit.C:
+			p.fail("Run did not return in time after it was cut off")
+			<-p.exited
+		}
+	})
+}
+
+// settle lets producers and faults end, and a last process catch up and stop.
+func (w *world) settle() {
+	p := w.start(len(w.plan.lives), life{})
+	close(w.quiet)
+	w.others.Wait()
+	w.shards = w.srv.Shards(stream)
+	limit := w.began.Add(max(w.now(), w.plan.length()) + settleTime)
+	for !w.settled() {
+		if time.Now().After(limit) {
+			p.fail(fmt.Sprintf("not all was handled, and every closed shard ended, within %v of the last fault", settleTime))
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	p.stop()
+}
+
+// settleTime is how long catching up may take: it holds the longest backoff of a read, of a store call and of a handler
+// that failed some times running, and an audit.
+const settleTime = 3 * time.Minute
+
+// settled reports whether all that must be handled has been, and every closed shard has ended.
+func (w *world) settled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.scope(w.plan)
+	for _, sh := range w.shards {
+		if sh.Closed && w.inScope(sh) && !w.ended[sh.ID] {
+			return false
+		}
+		for _, r := range sh.Records {
+			if w.required(r) && !w.done[r.SequenceNumber] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// start starts a process.
+func (w *world) start(n int, l life) *process {
+	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), exited: make(chan struct{})}
+	w.mu.Lock()
+	w.process = p
+	p.log(event{kind: evBegan})
+	w.mu.Unlock()
+	client := w.srv.Client(func(o *kinesis.Options) {
+		next := o.HTTPClient
+		if !w.plan.network {
+			next = straight{w.srv}
+		}
+		o.HTTPClient, o.Credentials = wire{p, next}, aws.AnonymousCredentials{} // a signature costs a tenth of a seed
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	opts := append(w.plan.options(w.began), consumer.WithCheckpointer(drawer{w.shelf, p, w.shelf.open}),
+		consumer.WithWorker(fmt.Sprintf("life%d", n)), consumer.WithLogger(scenarioLogger()))
+	c, err := consumer.New(client, stream, p.handle, opts...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		p.err = c.Run(ctx)
+	}()
+	return p
+}
+
+// scenarioLogger discards, unless SHARDLANE_SCENARIO_LOG is set.
+func scenarioLogger() *slog.Logger {
+	if os.Getenv("SHARDLANE_SCENARIO_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, nil))
+}
+
+// stop ends a process as SIGTERM does.
+func (p *process) stop() {
+	w := p.w
+	w.mu.Lock()
+	p.log(event{kind: evStopped})
+	w.mu.Unlock()
+	p.cancel()
+	<-p.exited
+	note := ""
+	if p.err != nil {
+		note = "error: " + p.err.Error()
+	}
+	w.mu.Lock()
+	p.log(event{kind: evReturned, note: note})
+	w.mu.Unlock()
+}
+
+// log appends an event of the process, unless it is cut off, and cuts it off if this is the event to do it upon. The
+// caller holds mu.
+func (p *process) log(e event) {
+	e.life = p.n
+	p.w.add(e)
+	if e.kind == evEnded {
+		p.w.ended[e.shard] = true
+	}
+	if p.plan.upon == e.kind {
+		if p.seen++; p.seen == p.plan.nth && !p.isDead() {
+			p.w.counts["cut off upon "+e.kind]++
+			p.cut()
+		}
+	}
+}
+
+func (p *process) isDead() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// cut cuts a process off: from here on, nothing it does has an effect. The caller holds mu.
+func (p *process) cut() {
+	if p.isDead() {
+		return
+	}
+	p.w.add(event{life: p.n, kind: evCut})
+	close(p.dead)
+}
+
+// fail reports a failure that the world sees itself.
+func (p *process) fail(what string) {
+	p.w.t.Errorf("life %d: %s", p.n, what)
+}
+
+func (w *world) sometimes(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
+}
+
+// handle is the handler of a process.
+func (p *process) handle(ctx context.Context, ev events.KinesisEvent) error {
+	w := p.w
+	start := event{kind: evStart}
+	for _, r := range ev.Records {
+		start.shard, _, _ = strings.Cut(r.EventID, ":")
+		start.seqs = append(start.seqs, r.Kinesis.SequenceNumber)
+	}
+	first := start.seqs[0]
+	w.mu.Lock()
+	if p.isDead() {
+		w.mu.Unlock()
+		return errCut // a process that is gone calls nothing
+	}
+	w.calls++
+	w.attempts[first]++
+	n := w.attempts[first]
+	start.call = w.calls
+	p.log(start)
+	w.mu.Unlock()
+
+	took := time.Duration((0.5 + w.plan.roll("handling", first, n)) * float64(w.plan.handling))
+	if w.plan.roll("tail", first, n) < 0.02 {
+		took *= 20
+	}
+	timer := time.NewTimer(took)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-p.dead:
+		return errCut
+	}
+	chance := w.plan.roll("outcome", first, n)
+	end := event{kind: evSucceeded, shard: start.shard, call: start.call}
+	switch {
+	case err != nil:
+		end.kind, end.note = evFailed, "ctx"
+	case chance < 0.03:
+		end.kind, end.note = evFailed, "error"
+		err = errors.New("scenario: the handler fails")
+	case chance < 0.05:
+		end.kind, end.note = evFailed, "panic"
+	}
+	w.mu.Lock()
+	if p.isDead() {
+		w.mu.Unlock()
+		return errCut
+	}
+	p.log(end)
+	if end.kind == evSucceeded {
+		for _, seq := range start.seqs {
+			w.done[seq] = true
+		}
+	}
+	w.mu.Unlock()
+	if end.note == "panic" {
+		panic("scenario: the handler panics")
+	}
+	return err
+}
+
+// fault is the control function of the server: it logs reads, and draws faults.
+func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
+	w.mu.Lock()
+	who := r.Op + " " + r.Shard
+	w.requests[who]++
+	n := w.requests[who]
+	if r.Op == "GetRecords" {
+		w.add(event{life: w.process.n, kind: evRead, shard: r.Shard})
+	}
+	w.mu.Unlock()
+	name := w.plan.at(w.now(), r.Op, who, n)
+	for _, f := range faults {
+		if f.name == name && (f.op == "" || f.op == r.Op) {
+			w.sometimes("service: " + name)
+			return f.make()
+		}
+	}
+	return nil
+}
+
+// produce puts records until the world is quiet.
+func (w *world) produce(producer int) {
+	r := rand.New(rand.NewPCG(w.plan.seed, uint64(producer)))
+	for n := 1; ; n++ {
+		many := 1
+		if r.IntN(50) == 0 {
+			many = 40
+		}
+		for range many {
+			key := int(float64(w.plan.keys) * r.Float64() * r.Float64()) // some keys are hotter
+			w.srv.Put(stream, fmt.Sprintf("key-%d", key), fmt.Appendf(nil, "%d.%d", producer, n))
+		}
+		timer := time.NewTimer(time.Duration(r.ExpFloat64() * float64(w.plan.rate)))
+		select {
+		case <-timer.C:
+		case <-w.quiet:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// reshard splits and merges as planned.
+func (w *world) reshard() {
+	for _, x := range w.plan.reshard {
+		timer := time.NewTimer(time.Until(w.began.Add(x.at)))
+		select {
+		case <-timer.C:
+			w.split(x)
+		case <-w.quiet:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// split splits a shard, or merges two, as long as there are not too many or too few.
+func (w *world) split(x reshard) {
+	var open []kinesistest.ShardInfo
+	for _, sh := range w.srv.Shards(stream) {
+		if !sh.Closed {
+			open = append(open, sh)
+		}
+	}
+	i := int(x.pick * float64(len(open)))
+	if (x.merge || len(open) > scenarioShards+4) && len(open) > scenarioShards/2 {
+		for _, b := range open {
+			if a := open[i]; adjacent(a, b) {
+				w.srv.Merge(stream, a.ID, b.ID)
+				w.sometimes("merge")
+				return
+			}
+		}
+		return
+	}
+	if len(open) <= scenarioShards+4 {
+		w.srv.Split(stream, open[i].ID)
+		w.sometimes("split")
+	}
+}
