@@ -10,6 +10,10 @@ type createStreamInput struct {
 
 func (in *createStreamInput) reference() *streamRef { return &streamRef{StreamName: in.StreamName} }
 
+// apiCreateStream makes a stream that is CREATING, without shards, and ACTIVE after the transition time. It refuses a
+// name that exists, also while DELETING (ResourceInUseException), a sixth stream that is CREATING and more shards than
+// the account may have (LimitExceededException), and a shard count that is missing or does not fit the mode
+// (InvalidArgumentException). A stream ON_DEMAND has 4 shards, which stay as they are.
 func (s *Server) apiCreateStream(c *call, in *createStreamInput) (any, error) {
 	onDemand := in.StreamModeDetails != nil && in.StreamModeDetails.StreamMode == "ON_DEMAND"
 	var v validation

@@ -5,6 +5,8 @@ type deleteStreamInput struct {
 	EnforceConsumerDeletion bool
 }
 
+// apiDeleteStream makes a stream DELETING, which can be described but neither read nor written, and gone after the
+// transition time. It refuses a stream that is CREATING or DELETING (ResourceInUseException).
 func (s *Server) apiDeleteStream(c *call, in *deleteStreamInput) (any, error) {
 	st, err := s.stream(&in.streamRef)
 	if err != nil {

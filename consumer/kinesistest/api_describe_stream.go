@@ -33,6 +33,8 @@ func (st *streamState) body() streamBody {
 	}
 }
 
+// apiDescribeStream tells a stream in any status, with at most Limit of its shards (1 to 10,000, by default 100) after
+// ExclusiveStartShardId. Shards past retention are left out.
 func (s *Server) apiDescribeStream(_ *call, in *describeStreamInput) (any, error) {
 	var v validation
 	v.within("limit", in.Limit, 1, 10_000)

@@ -2,6 +2,7 @@ package kinesistest
 
 type describeStreamSummaryInput struct{ streamRef }
 
+// apiDescribeStreamSummary tells a stream in any status, without its shards.
 func (s *Server) apiDescribeStreamSummary(_ *call, in *describeStreamSummaryInput) (any, error) {
 	st, err := s.stream(&in.streamRef)
 	if err != nil {

@@ -27,6 +27,11 @@ type page struct {
 	lag      time.Duration
 }
 
+// apiGetRecords reads a page: at most Limit records, 10,000 by default, and 10 MiB of data and keys, but one record at
+// least when there is one. An iterator is good for 5 minutes (ExpiredIteratorException), any number of times, and for
+// the stream that gave it out only, not for a later one of the same name (ResourceNotFoundException). What was trimmed
+// since the iterator was made is passed over in silence. With read limits on, a call above them is refused
+// (ProvisionedThroughputExceededException) and counts for nothing; a page is no larger than what 10 MiB in 5 s leave.
 func (s *Server) apiGetRecords(c *call, in *getRecordsInput) (any, error) {
 	var v validation
 	v.required("shardIterator", in.ShardIterator)

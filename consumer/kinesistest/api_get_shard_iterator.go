@@ -15,6 +15,10 @@ type getShardIteratorInput struct {
 
 func (in *getShardIteratorInput) shardID() string { return deref(in.ShardId) }
 
+// apiGetShardIterator gives out an iterator of one of five types. A sequence number must be one that the shard could
+// have given out (InvalidArgumentException); one that is trimmed is good, and means the oldest record there is. So does
+// a time before it; a time in the future is refused (InvalidArgumentException). A shard past retention does not exist
+// (ResourceNotFoundException).
 func (s *Server) apiGetShardIterator(c *call, in *getShardIteratorInput) (any, error) {
 	var v validation
 	v.required("shardId", in.ShardId)

@@ -20,6 +20,12 @@ type shardFilter struct {
 // maxShards is the size of a page, whatever MaxResults asks for.
 const maxShards = 1000
 
+// apiListShards tells the shards of a stream in the order of their ids, open or closed, but none past retention: at
+// most MaxResults of them, and 1,000 whatever it says. A NextToken stands for the stream and the filter, goes on after
+// the last shard of its page, and lives for 5 minutes (ExpiredNextTokenException); with it, StreamName,
+// StreamCreationTimestamp, ExclusiveStartShardId and ShardFilter are refused (InvalidArgumentException), and StreamARN
+// is only compared. A StreamCreationTimestamp that is not the stream's, to the second, is one of a stream that does not
+// exist (ResourceNotFoundException). The stream is ACTIVE or UPDATING, else ResourceInUseException.
 func (s *Server) apiListShards(c *call, in *listShardsInput) (any, error) {
 	var v validation
 	v.within("maxResults", in.MaxResults, 1, 10_000)

@@ -11,6 +11,8 @@ type listStreamsInput struct {
 	NextToken                *string
 }
 
+// apiListStreams tells the streams of every status in the order of their names, at most Limit of them (1 to 10,000, by
+// default 100), from NextToken or after ExclusiveStartStreamName.
 func (s *Server) apiListStreams(_ *call, in *listStreamsInput) (any, error) {
 	var v validation
 	v.within("limit", in.Limit, 1, 10_000)

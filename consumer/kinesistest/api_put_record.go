@@ -25,6 +25,10 @@ type putBody struct {
 	ErrorMessage   string `json:",omitempty"`
 }
 
+// apiPutRecord stores a record in the open shard of its hash key: the MD5 of the partition key, or ExplicitHashKey. The
+// partition key has 1 to 256 characters; data and key together have at most 1 MiB, or what SetMaxRecordSize says
+// (ValidationException). With write limits on, a record above them is refused
+// (ProvisionedThroughputExceededException).
 func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	var v validation
 	in.entry.validate(&v, "")

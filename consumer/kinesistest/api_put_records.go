@@ -12,6 +12,9 @@ const (
 	maxPutBytes   = 10 << 20 // data and keys of a request
 )
 
+// apiPutRecords stores 1 to 500 records, 10 MiB of data and keys at most. A request that breaks a rule anywhere is
+// refused as a whole; a record above its shard's write limits, or that a fault meets, fails alone, in its place of the
+// answer, while later ones are stored.
 func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 	var v validation
 	v.check(len(in.Records) >= 1, "records", in.Records, "have length greater than or equal to 1")

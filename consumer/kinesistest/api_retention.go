@@ -7,6 +7,8 @@ type retentionInput struct {
 	RetentionPeriodHours *int
 }
 
+// apiIncreaseRetention raises the retention, to 8,760 hours at most; a lower one than there is is refused
+// (InvalidArgumentException).
 func (s *Server) apiIncreaseRetention(c *call, in *retentionInput) (any, error) {
 	return s.retain(c, in, func(now, wanted int) error {
 		if wanted < now {
@@ -16,6 +18,8 @@ func (s *Server) apiIncreaseRetention(c *call, in *retentionInput) (any, error) 
 	})
 }
 
+// apiDecreaseRetention lowers the retention, to 24 hours at least; a higher one than there is is refused
+// (InvalidArgumentException).
 func (s *Server) apiDecreaseRetention(c *call, in *retentionInput) (any, error) {
 	return s.retain(c, in, func(now, wanted int) error {
 		if wanted > now {
@@ -25,6 +29,8 @@ func (s *Server) apiDecreaseRetention(c *call, in *retentionInput) (any, error) 
 	})
 }
 
+// retain makes the stream UPDATING and changes its retention at the end of the transition time. Records that were
+// trimmed before do not come back.
 func (s *Server) retain(c *call, in *retentionInput, check func(now, wanted int) error) (any, error) {
 	var v validation
 	v.check(in.RetentionPeriodHours != nil, "retentionPeriodHours", "null", "not be null")

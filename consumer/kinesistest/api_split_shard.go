@@ -10,6 +10,9 @@ type splitShardInput struct {
 
 func (in *splitShardInput) shardID() string { return deref(in.ShardToSplit) }
 
+// apiSplitShard makes the stream UPDATING and splits an open shard at the end of the transition time; until then the
+// shard takes records. The new hash key is at least two above the shard's first and below its last, and the shard open
+// (InvalidArgumentException); the stream is ACTIVE (ResourceInUseException).
 func (s *Server) apiSplitShard(c *call, in *splitShardInput) (any, error) {
 	var v validation
 	v.required("shardToSplit", in.ShardToSplit)

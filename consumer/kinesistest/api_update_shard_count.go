@@ -11,6 +11,9 @@ type updateShardCountInput struct {
 	ScalingType      *string
 }
 
+// apiUpdateShardCount makes the stream UPDATING and, at the end of the transition time, splits and merges until its open
+// shards have equal ranges. It goes from half to double the open shards, ten times in 24 hours, within the account's
+// limit (LimitExceededException).
 func (s *Server) apiUpdateShardCount(c *call, in *updateShardCountInput) (any, error) {
 	var v validation
 	v.check(in.TargetShardCount != nil, "targetShardCount", "null", "not be null")

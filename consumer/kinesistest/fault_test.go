@@ -1,12 +1,15 @@
 package kinesistest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,6 +88,11 @@ func TestFaultsInTime(t *testing.T) {
 		defer cancel()
 		if _, err := c.ListStreams(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a call that hangs: %v", err)
+		}
+		synctest.Wait()
+		stacks := make([]byte, 1<<20)
+		if stacks = stacks[:runtime.Stack(stacks, true)]; bytes.Contains(stacks, []byte("(*Server).answer")) {
+			t.Error("a call that nobody waits for still hangs")
 		}
 		srv.Fail("PutRecord", Throttle(0).For(time.Second))
 		wantCode(t, put(c), "ProvisionedThroughputExceededException")

@@ -270,6 +270,11 @@ func TestReadLimits(t *testing.T) {
 		if n := srv.Count("GetRecords", "s", shardID(0)); n != 9 {
 			t.Errorf("%d calls counted, want 9", n)
 		}
+		time.Sleep(5 * time.Second)
+		out = must(get(c, it, 6))
+		if out = must(get(c, out.NextShardIterator, 0)); len(out.Records) != 4 {
+			t.Errorf("got %d records after 6, want the 4 that 10 MiB leave", len(out.Records))
+		}
 	})
 }
 

@@ -154,6 +154,32 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	}
 }
 
+// TestCloseEndsCalls closes a server while a call sleeps, which ends it at once, and while a control function runs, for
+// which Close waits.
+func TestCloseEndsCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, srv, release := time.Now(), NewServer("s", 1), make(chan bool)
+		srv.Fail("PutRecord", Delay(time.Hour, 0))
+		srv.Control("ListShards", func(*Request) *Fault { <-release; return nil })
+		c, ended := srv.Client(), make(chan bool)
+		go func() { put(c) }()
+		go c.ListShards(context.Background(), &kinesis.ListShardsInput{StreamName: aws.String("s")})
+		synctest.Wait()
+		go func() { srv.Close(); close(ended) }()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("Close did not wait for the control function")
+		default:
+		}
+		release <- true
+		<-ended
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
 func TestManyCallersInBubble(t *testing.T) {
 	bubble(t, 16, func(t *testing.T, srv *Server, c *kinesis.Client) {
 		var all sync.WaitGroup

@@ -187,6 +187,10 @@ func TestListShardsPages(t *testing.T) {
 			}
 			return len(out.Shards), out.NextToken, ""
 		}
+		if n, _, _ := page(&kinesis.ListShardsInput{StreamName: aws.String("s"), MaxResults: aws.Int32(2000)}); n != 1000 {
+			t.Errorf("got %d shards, want no more than 1000", n)
+		}
+		srv.Split("s", shardID(2400))
 		n, token, _ := page(&kinesis.ListShardsInput{
 			StreamName: aws.String("s"), MaxResults: aws.Int32(300), ExclusiveStartShardId: aws.String(shardID(2000)),
 			ShardFilter: &types.ShardFilter{Type: "AT_LATEST"},
@@ -194,8 +198,8 @@ func TestListShardsPages(t *testing.T) {
 		if n != 300 {
 			t.Errorf("got %d shards, want the 300 of MaxResults", n)
 		}
-		if n, _, _ = page(&kinesis.ListShardsInput{NextToken: token}); n != 201 {
-			t.Errorf("got %d shards, want 201: the filter goes with the token", n)
+		if n, _, _ = page(&kinesis.ListShardsInput{NextToken: token}); n != 202 {
+			t.Errorf("got %d shards, want 202: the filter goes with the token", n)
 		}
 		for _, bad := range []*kinesis.ListShardsInput{
 			{},
@@ -220,7 +224,7 @@ func TestListShardsPages(t *testing.T) {
 			t.Errorf("described %d shards, more %v", len(d.Shards), *d.HasMoreShards)
 		}
 		d = must(c.DescribeStream(ctx, &kinesis.DescribeStreamInput{StreamName: aws.String("s"), Limit: aws.Int32(10_000)})).StreamDescription
-		if len(d.Shards) != 2502 || *d.HasMoreShards || d.Shards[0].SequenceNumberRange.EndingSequenceNumber == nil || *d.Shards[2500].ParentShardId != shardID(0) {
+		if len(d.Shards) != 2504 || *d.HasMoreShards || d.Shards[0].SequenceNumberRange.EndingSequenceNumber == nil || *d.Shards[2500].ParentShardId != shardID(0) {
 			t.Errorf("described %d shards, more %v", len(d.Shards), *d.HasMoreShards)
 		}
 	})
