@@ -32,7 +32,7 @@ func (s *Server) apiMergeShards(c *call, in *mergeShardsInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !adjacent(a, b) {
+	if !adjacent(a, b) || b.start.less(a.start) { // the service wants the lower one first
 		return nil, invalid("Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging", a.id, b.id, st.name, account)
 	}
 	s.during(st, updating, c.Time, func(now time.Time) { st.merge(a, b, now) })

@@ -62,9 +62,9 @@ func TestStreamLife(t *testing.T) {
 		wantCode(t, err, "ResourceInUseException")
 		time.Sleep(time.Second)
 		check("ACTIVE")
-		must(c.MergeShards(ctx, &kinesis.MergeShardsInput{StreamARN: aws.String(arn("t")), ShardToMerge: aws.String(shardID(2)), AdjacentShardToMerge: aws.String(shardID(1))}))
+		must(c.MergeShards(ctx, &kinesis.MergeShardsInput{StreamARN: aws.String(arn("t")), ShardToMerge: aws.String(shardID(1)), AdjacentShardToMerge: aws.String(shardID(2))}))
 		time.Sleep(time.Second)
-		if sh := srv.Shards("t")[3]; strings.Join(sh.Parents, " ") != shardID(2)+" "+shardID(1) || sh.HashStart != "0" {
+		if sh := srv.Shards("t")[3]; strings.Join(sh.Parents, " ") != shardID(1)+" "+shardID(2) || sh.HashStart != "0" {
 			t.Errorf("merged into %+v", sh)
 		}
 		must(c.DeleteStream(ctx, &kinesis.DeleteStreamInput{StreamName: name}))
