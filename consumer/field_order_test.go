@@ -1,0 +1,166 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+	"github.com/shardlane/shardlane/partition"
+)
+
+// laneKey returns a key of a lane, one of four, that begins with a prefix.
+func laneKey(prefix string, lane uint64) string {
+	for i := 0; ; i++ {
+		if key := fmt.Sprint(prefix, i); partition.Hash(key)%4 == lane {
+			return key
+		}
+	}
+}
+
+// TestField_F04: as many invocations run at once as there are shards, times the parallelization factor; and no more.
+func TestField_F04(t *testing.T) {
+	inField(t, 3, func(f *field) {
+		f.work = func(context.Context, fieldBatch) error {
+			time.Sleep(time.Second)
+			return nil
+		}
+		for shard := range 3 {
+			for lane := range uint64(4) {
+				f.put(shardID(shard), laneKey(fmt.Sprint("shard", shard, "-"), lane), 40)
+			}
+		}
+		life := f.start(consumer.WithParallelizationFactor(4), consumer.WithBatchSize(10))
+		time.Sleep(10 * time.Second)
+		f.once()
+		most, mostOfShard := 0, 0
+		for _, b := range f.seen() {
+			total, ofShard := 0, 0
+			for _, o := range f.seen() {
+				if !o.begun.After(b.begun) && o.ended.After(b.begun) {
+					total++
+					if o.Shard == b.Shard {
+						ofShard++
+					}
+				}
+			}
+			most, mostOfShard = max(most, total), max(mostOfShard, ofShard)
+		}
+		if most != 12 || mostOfShard != 4 {
+			t.Errorf("%d invocations ran at once, %d of them of one shard, want 12 and 4", most, mostOfShard)
+		}
+		life.stop()
+	})
+}
+
+// TestField_F25: shards are independent: one whose handler hangs, and more of them whose reads hang, delay no record of
+// another.
+func TestField_F25(t *testing.T) {
+	inField(t, 6, func(f *field) {
+		f.work = func(_ context.Context, b fieldBatch) error {
+			if b.has("slow") {
+				time.Sleep(40 * time.Second)
+			}
+			return nil
+		}
+		f.put(shardID(0), "slow", 10)
+		life := f.start()
+		time.Sleep(time.Second)
+		for n := range 4 {
+			f.srv.Fail("GetRecords", kinesistest.Hang(0).OnShard(shardID(n+1)).For(40*time.Second))
+		}
+		for range 60 {
+			for n := range 6 {
+				f.put(shardID(n), shardID(n), 10)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		f.once()
+		_, first := f.handled()
+		for _, r := range f.srv.Shards("orders")[5].Records {
+			if late := first[r.SequenceNumber].Sub(r.Arrival); late > 300*time.Millisecond {
+				t.Errorf("a record was handled %v after it arrived", late)
+			}
+		}
+		life.stop()
+	})
+}
+
+// TestField_F35: several lanes keep the order of each key, and none waits for the end of a page: while one key is slow,
+// the others go on over page after page.
+func TestField_F35(t *testing.T) {
+	inField(t, 1, func(f *field) {
+		slow := laneKey("slow", 0)
+		f.work = func(_ context.Context, b fieldBatch) error {
+			time.Sleep(time.Duration(len(b.recs)%7) * 10 * time.Millisecond)
+			if b.has(slow) {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}
+		life := f.start(consumer.WithParallelizationFactor(4))
+		for range 50 {
+			f.put(shardID(0), slow, 1)
+			for lane := range uint64(3) {
+				f.put(shardID(0), laneKey("a", lane+1), 2)
+				f.put(shardID(0), laneKey("b", lane+1), 1)
+			}
+			time.Sleep(time.Second)
+		}
+		_, first := f.handled() // the first slow one is not among them
+		if len(first) != 50*9 {
+			t.Errorf("%d of %d records behind a slow one of another lane were handled", len(first), 50*9)
+		}
+		time.Sleep(2 * time.Minute)
+		f.once() // order per key: sound
+		life.stop()
+	})
+}
+
+// TestField_F45: an attempt that ended with an error, a panic, a time-out, or not at all, is not done: the same records
+// come again until it succeeds, and the records behind them wait.
+func TestField_F45(t *testing.T) {
+	inField(t, 1, func(f *field) {
+		f.work = func(_ context.Context, b fieldBatch) error {
+			if !b.has("poison") {
+				return nil
+			}
+			switch b.Attempt {
+			case 1:
+				return errors.New("bad")
+			case 2:
+				panic("worse")
+			case 3:
+				late, cancel := context.WithTimeout(context.Background(), time.Second)
+				defer cancel()
+				<-late.Done()
+				return late.Err()
+			case 4:
+				runtime.Goexit()
+			case 5:
+				panic(context.Canceled)
+			}
+			return nil
+		}
+		life := f.start(consumer.WithBatchSize(5))
+		f.put(shardID(0), "a", 10)
+		f.put(shardID(0), "poison", 5)
+		f.put(shardID(0), "a", 10)
+		time.Sleep(30 * time.Second)
+		f.once() // checkpoints behind outcomes: sound
+		var lines string
+		for _, b := range f.seen() {
+			lines += fmt.Sprintf("%s %d %d\n", b.key(0), len(b.recs), b.Attempt)
+		}
+		const want = "a 5 1\na 5 1\npoison 5 1\npoison 5 2\npoison 5 3\npoison 5 4\npoison 5 5\npoison 5 6\na 5 1\na 5 1\n"
+		if lines != want {
+			t.Errorf("invocations:\n%s", lines)
+		}
+		life.stop()
+	})
+}
