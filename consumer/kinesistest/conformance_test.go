@@ -30,7 +30,8 @@ import (
 func TestConformance(t *testing.T) {
 	own := kinesistest.NewServer("unused", 1)
 	t.Cleanup(own.Close)
-	own.SetTransition(50 * time.Millisecond)
+	own.SetLatency(2 * time.Millisecond)
+	own.SetTransition(20 * time.Millisecond)
 	own.SetShardLimit(100)
 	targets := []*target{{
 		name: "kinesistest", c: dial(t, own.URL()), shardEnds: []func(){func() { own.SetShardEnd(0) }, func() { own.SetShardEnd(2) }},
