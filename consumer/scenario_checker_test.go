@@ -31,6 +31,7 @@ const (
 	ruleRerun   = "rerun"   // what a stored checkpoint covers never comes again (S11)
 	ruleResume  = "resume"  // a process begins at the checkpoint that it claimed, and leaves nothing out (contract 2)
 	ruleDrain   = "drain"   // a process that stopped cleanly owns nothing, and has stored what it has handled
+	ruleLive    = "live"    // Run returns when it is asked to and only then, and all is handled soon after the last fault (V2, V4)
 	ruleRate    = "rate"    // a process reads a shard 5 times a second at most (I17)
 )
 
@@ -104,7 +105,7 @@ type call struct {
 func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, succeeded: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{},
-		next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{},
+		next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, found: slices.Clone(h.seen),
 	}
 	c.begin(-1)
 	for i, e := range h.events {
@@ -313,7 +314,7 @@ func (c *checker) returned(e event) {
 		if !mine || row.Ck == endMark {
 			continue
 		}
-		if row.Owner == claim.Owner {
+		if row.Owner == claim.Owner && len(c.reads[id]) > 0 { // else it may not know that it owns it
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
 		for _, r := range c.shards[id].recs {

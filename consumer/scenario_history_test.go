@@ -85,6 +85,7 @@ type history struct {
 
 	mu     sync.Mutex
 	events []event
+	seen   []violation             // by the world itself
 	shards []kinesistest.ShardInfo // set at the end
 }
 

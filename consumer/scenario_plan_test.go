@@ -89,6 +89,9 @@ func newPlan(seed uint64) *plan {
 		warmup:     pick(r, 0, time.Second, 4*time.Second),
 		handling:   pick(r, 10*time.Millisecond, 30*time.Millisecond, 80*time.Millisecond),
 	}
+	if p.factor*p.batchSize < 10 {
+		p.handling = 10 * time.Millisecond // else there is more to do than can be done
+	}
 	if r.IntN(2) == 0 {
 		p.aheadRecords = max(20, p.batchSize)
 	}
@@ -109,13 +112,14 @@ func newPlan(seed uint64) *plan {
 func (p *plan) drawLives(r *rand.Rand) {
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(r.Int64N(int64(b-a))) }
 	for range scenarioCuts {
-		l := life{after: between(200*time.Millisecond, 3*time.Second)}
+		l := life{after: between(200*time.Millisecond, 2500*time.Millisecond)}
 		switch r.IntN(10) {
-		case 0, 1: // long enough for a checkpoint
-			l.after = between(10*time.Second, 12*time.Second)
-		case 2, 3, 4, 5:
-			l.after = between(4*time.Second, 12*time.Second)
-			l.upon = pick(r, evEnded, evEnded, evCreated, evClaimed, evMarked, evMarked, evSucceeded)
+		case 0: // long enough for a checkpoint
+			l.after = between(10200*time.Millisecond, 11*time.Second)
+		case 1:
+			l.after, l.upon, l.nth = 11*time.Second, evMarked, 1+r.IntN(4)
+		case 2, 3, 4:
+			l.after, l.upon = between(3*time.Second, 6*time.Second), pick(r, evEnded, evCreated, evClaimed, evSucceeded)
 			l.nth = 1 + r.IntN(4)
 			if l.upon == evSucceeded {
 				l.nth = 1 + r.IntN(60)
@@ -124,7 +128,7 @@ func (p *plan) drawLives(r *rand.Rand) {
 		p.lives = append(p.lives, l)
 	}
 	for range scenarioStops {
-		l := life{after: between(time.Second, 5*time.Second), clean: true}
+		l := life{after: between(time.Second, 3*time.Second), clean: true}
 		i := r.IntN(len(p.lives) + 1)
 		p.lives = append(p.lives[:i], append([]life{l}, p.lives[i:]...)...)
 	}
@@ -141,7 +145,7 @@ func (p *plan) length() time.Duration {
 
 func (p *plan) drawReshards(r *rand.Rand) {
 	for at := -p.warmup; at < p.length(); {
-		at += 500*time.Millisecond + time.Duration(r.ExpFloat64()*float64(2500*time.Millisecond))
+		at += 500*time.Millisecond + time.Duration(r.ExpFloat64()*float64(2*time.Second))
 		p.reshard = append(p.reshard, reshard{at: at, merge: r.IntN(2) == 0, pick: r.Float64()})
 		if r.IntN(6) == 0 { // at once again, likely of what nobody has read
 			p.reshard = append(p.reshard, reshard{at: at + time.Millisecond, merge: r.IntN(2) == 0, pick: r.Float64()})
@@ -180,7 +184,7 @@ func (p *plan) drawBursts(r *rand.Rand) {
 	add := func(op, fault string) {
 		from := time.Duration(r.Int64N(int64(p.length())))
 		rate := pick(r, 0.05, 0.3, 0.9)
-		length := 500*time.Millisecond + time.Duration(r.Int64N(int64(4*time.Second)))
+		length := 500*time.Millisecond + time.Duration(r.Int64N(int64(3*time.Second)))
 		if fault == "hang" {
 			rate = 0.05
 		}

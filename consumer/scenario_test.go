@@ -23,25 +23,24 @@ func TestScenario(t *testing.T) {
 	var failed atomic.Int64
 	var mu sync.Mutex
 	counts, runs := map[string]int{}, 0
+	var slowest time.Duration
 	began := time.Now()
 	t.Run("seeds", func(t *testing.T) {
 		for seed := first; seed <= last; seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				if failed.Load() >= 3 {
-					return // enough to look at
-				}
 				dir := t.TempDir()
 				p := newPlan(seed)
 				var w *world
 				synctest.Test(t, func(t *testing.T) { w = p.run(t, dir) })
-				w.report(t)
-				if t.Failed() {
-					failed.Add(1)
+				if found := w.check(); len(found) > 0 || t.Failed() {
+					w.report(t, found, failed.Add(1) <= 3)
 				}
 				mu.Lock()
 				defer mu.Unlock()
 				runs++
+				slowest = max(slowest, w.took)
+				t.Logf("settled %v after the last fault", w.took)
 				for what, n := range w.tally() {
 					counts[what] += n
 				}
@@ -51,12 +50,19 @@ func TestScenario(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
 		t.Logf("%9d %s", counts[what], what)
 	}
-	t.Logf("%d seeds, %v", runs, time.Since(began).Round(10*time.Millisecond))
+	if runs >= 50 && !t.Failed() {
+		for _, what := range rarities {
+			if counts[what] == 0 {
+				t.Errorf("never happened: %s", what)
+			}
+		}
+	}
+	t.Logf("%d seeds, %v; all was settled within %v of the last fault", runs, time.Since(began).Round(10*time.Millisecond), slowest)
 }
 
 // seeds returns the seeds to play.
 func seeds(t *testing.T) (first, last uint64) {
-	first, last = 1, 20
+	first, last = 1, 100
 	env := os.Getenv("SHARDLANE_SEEDS")
 	if env == "" {
 		return first, last
@@ -74,10 +80,15 @@ func seeds(t *testing.T) (first, last uint64) {
 	return first, last
 }
 
-// report fails the test for what the checkers find, with all that is needed to look into it.
-func (w *world) report(t *testing.T) {
-	found := w.check()
-	if len(found) == 0 && !t.Failed() {
+// report fails the test for what the checker found: in a line, or with all that is needed to look into it.
+func (w *world) report(t *testing.T, found []violation, whole bool) {
+	again := fmt.Sprintf("again: SHARDLANE_SEEDS=%d-%d go test -count=1 -run '^TestScenario$' ./consumer", w.plan.seed, w.plan.seed)
+	rules := map[string]int{}
+	for _, v := range found {
+		rules[v.rule]++
+	}
+	if !whole || len(found) == 0 {
+		t.Errorf("seed %d breaks %v\n%s", w.plan.seed, rules, again)
 		return
 	}
 	var b strings.Builder
@@ -88,11 +99,7 @@ func (w *world) report(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "%s: %s\n", v.rule, v.what)
 	}
-	if len(found) > 0 {
-		b.WriteString(w.timeline(found[0]))
-	}
-	t.Errorf("seed %d\n%s\n%s\nagain: SHARDLANE_SEEDS=%d-%d go test -count=1 -run '^TestScenario$' ./consumer",
-		w.plan.seed, w.plan, b.String(), w.plan.seed, w.plan.seed)
+	t.Errorf("seed %d breaks %v\n%s\n%s%s\n%s", w.plan.seed, rules, w.plan, b.String(), w.timeline(found[0]), again)
 }
 
 // timeline is what happened to the key and the shard of a violation, up to it.
@@ -126,6 +133,3 @@ func (w *world) timeline(v violation) string {
 	}
 	return fmt.Sprintf("timeline of key %q and shard %q:\n%s", v.key, v.shard, strings.Join(lines, "\n"))
 }
-
-// tally is what happened in a world, by name.
-func (w *world) tally() map[string]int { return w.counts }

@@ -41,6 +41,7 @@ type world struct {
 	done     map[string]bool
 	ended    map[string]bool
 	calls    int
+	took     time.Duration  // from the last fault until all was settled; not above 0 if that was earlier
 	requests map[string]int // by operation and shard
 	process  *process
 }
@@ -127,7 +128,7 @@ func (w *world) live(n int, l life) {
 	case <-timer.C:
 	case <-p.dead:
 	case <-p.exited:
-		p.fail("Run returned by itself")
+		p.fail("", "Run returned by itself: %v", p.err)
 	}
 	if l.clean {
 		p.stop()
@@ -143,7 +144,7 @@ func (w *world) live(n int, l life) {
 		select {
 		case <-p.exited:
 		case <-limit.C:
-			p.fail("Run did not return in time after it was cut off")
+			p.fail("", "Run did not return in time after it was cut off")
 			<-p.exited
 		}
 	})
@@ -156,13 +157,18 @@ func (w *world) settle() {
 	w.others.Wait()
 	w.shards = w.srv.Shards(stream)
 	limit := w.began.Add(max(w.now(), w.plan.length()) + settleTime)
-	for !w.settled() {
+	for {
+		shard, rest := w.unsettled()
+		if rest == "" {
+			break
+		}
 		if time.Now().After(limit) {
-			p.fail(fmt.Sprintf("not all was handled, and every closed shard ended, within %v of the last fault", settleTime))
+			p.fail(shard, "within %v of the last fault, %s", settleTime, rest)
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	w.took = w.now() - max(w.plan.length(), 0)
 	p.stop()
 }
 
@@ -170,22 +176,22 @@ func (w *world) settle() {
 // that failed some times running, and an audit.
 const settleTime = 3 * time.Minute
 
-// settled reports whether all that must be handled has been, and every closed shard has ended.
-func (w *world) settled() bool {
+// unsettled says what must be handled, or stored, and has not been yet; "" for nothing.
+func (w *world) unsettled() (shard, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.scope(w.plan)
 	for _, sh := range w.shards {
-		if sh.Closed && w.inScope(sh) && !w.ended[sh.ID] {
-			return false
-		}
 		for _, r := range sh.Records {
 			if w.required(r) && !w.done[r.SequenceNumber] {
-				return false
+				return sh.ID, fmt.Sprintf("record %s of %s is not handled", short(r.SequenceNumber), sh.ID)
 			}
 		}
+		if sh.Closed && w.inScope(sh) && !w.ended[sh.ID] {
+			return sh.ID, fmt.Sprintf("the end of %s, closed after %v, is not stored", sh.ID, sh.ClosedAt.Sub(w.began))
+		}
 	}
-	return true
+	return "", ""
 }
 
 // start starts a process.
@@ -276,9 +282,12 @@ func (p *process) cut() {
 	close(p.dead)
 }
 
-// fail reports a failure that the world sees itself.
-func (p *process) fail(what string) {
-	p.w.t.Errorf("life %d: %s", p.n, what)
+// fail notes a violation that the world sees itself.
+func (p *process) fail(shard, format string, args ...any) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	what := fmt.Sprintf("life %d: ", p.n) + fmt.Sprintf(format, args...)
+	p.w.seen = append(p.w.seen, violation{ruleLive, what, len(p.w.events) - 1, "", shard})
 }
 
 func (w *world) sometimes(what string) {

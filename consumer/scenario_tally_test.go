@@ -1,0 +1,141 @@
+package consumer_test
+
+import (
+	"maps"
+	"time"
+)
+
+// rarities are what must have happened at least once in a run of 50 seeds and more: every way in which something goes
+// wrong, and the situations that bugs love. A run in which one has not happened proves less than it says.
+var rarities = []string{
+	"split", "merge", "split or merge of a shard nobody has read",
+	"service: throttle", "service: 500", "service: 503", "service: 500 after", "service: drop", "service: drop after",
+	"service: truncate", "service: delay", "service: hang", "service: expire", "service: empty", "service: repeat",
+	"service: lag", "service: childless", "service: list late", "service: short lists",
+	"store error before apply", "store write refused", "store error, apply later", "store get failed", "store list failed",
+	"store list stale", "late store write lost to another",
+	"store write applied late: claimed", "store write applied late: marked", "store write applied late: released",
+	"store write applied late: ended",
+	"store reply lost: created", "store reply lost: claimed", "store reply lost: marked", "store reply lost: released",
+	"store reply lost: ended",
+	"cut off upon created", "cut off upon claimed", "cut off upon marked", "cut off upon ended", "cut off upon succeeded",
+	"handler: error", "handler: panic", "handler: ctx",
+	"cut off in a handler call", "cut off between effect and checkpoint", "cut off in the middle of a reshard",
+	"cut off between the rows of children and END", "one parent of a merge ended, the other not",
+	"cut off with one parent of a merge ended", "stopped cleanly", "stopped within a handler call",
+	"record came again after a restart", "END stored after a restart", "life without a claim",
+}
+
+// tally counts what a history shows to have happened, beside what the fakes have counted.
+func (w *world) tally() map[string]int {
+	counts := maps.Clone(w.counts)
+	truth := w.truth()
+	read, started, running := map[string]bool{}, map[*rec]int{}, map[int]bool{}
+	rows, claims := map[string]row{}, map[string]bool{}
+	succeeded := map[*rec]bool{}
+	calls := map[int][]string{}
+	opened := map[string]bool{} // of merges: a child seen with one parent ended
+	for _, e := range w.events {
+		switch e.kind {
+		case evBegan:
+			clear(claims)
+			clear(running)
+		case evRead:
+			sh := truth.shards[e.shard]
+			if !read[e.shard] && sh.Closed && sh.ClosedAt.Before(w.began.Add(e.at)) {
+				counts["split or merge of a shard nobody has read"]++
+			}
+			read[e.shard] = true
+		case evStart:
+			running[e.call], calls[e.call] = true, e.seqs
+			for _, seq := range e.seqs {
+				if r := truth.recs[seq]; r != nil {
+					if before, ok := started[r]; ok && before != e.life {
+						counts["record came again after a restart"]++
+					}
+					started[r] = e.life
+				}
+			}
+		case evSucceeded, evFailed:
+			delete(running, e.call)
+			if e.kind == evFailed {
+				counts["handler: "+e.note]++
+				break
+			}
+			for _, seq := range calls[e.call] {
+				succeeded[truth.recs[seq]] = true
+			}
+		case evStopped:
+			if len(running) > 0 {
+				counts["stopped within a handler call"]++
+			}
+		case evReturned:
+			if e.note == "" {
+				counts["stopped cleanly"]++
+			}
+		case evCut:
+			if len(running) > 0 {
+				counts["cut off in a handler call"]++
+			}
+			if len(claims) == 0 {
+				counts["life without a claim"]++
+			}
+			for what, n := range truth.unfinished(rows, succeeded, w.began.Add(e.at)) {
+				counts[what] += n
+			}
+		case evClaimed:
+			claims[e.shard] = true
+			rows[e.shard] = e.row
+		case evCreated, evMarked, evReleased:
+			rows[e.shard] = e.row
+		case evEnded:
+			if e.row.Epoch > 2 {
+				counts["END stored after a restart"]++
+			}
+			rows[e.shard] = e.row
+			for _, sh := range truth.shards {
+				if len(sh.Parents) == 2 && !opened[sh.ID] && truth.ended(rows, sh) == 1 {
+					opened[sh.ID] = true
+					counts["one parent of a merge ended, the other not"]++
+				}
+			}
+		}
+	}
+	return counts
+}
+
+// ended counts the parents of a shard whose END is stored.
+func (t *truth) ended(rows map[string]row, sh *shardTruth) (n int) {
+	for _, p := range sh.Parents {
+		if rows[p].Ck == endMark {
+			n++
+		}
+	}
+	return n
+}
+
+// unfinished counts what a cut at some time leaves half done.
+func (t *truth) unfinished(rows map[string]row, succeeded map[*rec]bool, at time.Time) map[string]int {
+	counts := map[string]int{}
+	for id, sh := range t.shards {
+		row, known := rows[id]
+		if known && row.Ck != endMark && sh.Closed && !sh.ClosedAt.After(at) {
+			counts["cut off in the middle of a reshard"] = 1
+			for _, child := range sh.Children {
+				if _, put := rows[child]; put && len(t.shards[child].Parents) == 1 {
+					counts["cut off between the rows of children and END"] = 1
+				}
+			}
+		}
+		if len(sh.Parents) == 2 && t.ended(rows, sh) == 1 {
+			counts["cut off with one parent of a merge ended"] = 1
+		}
+		for _, r := range sh.recs {
+			if known && succeeded[r] && !row.covers(r.seq) {
+				counts["cut off between effect and checkpoint"] = 1
+				break
+			}
+		}
+	}
+	return counts
+}
