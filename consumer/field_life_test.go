@@ -54,6 +54,7 @@ func TestField_F06(t *testing.T) {
 		f.srv.Merge("orders", shardID(2), shardID(3))
 		put()
 		time.Sleep(90 * time.Second)
+		life.alive()
 		if err := life.c.Status().Err(); !errors.Is(err, consumer.ErrAccessDenied) {
 			t.Errorf("Status().Err(): %v", err)
 		}
@@ -197,7 +198,7 @@ func TestField_F08(t *testing.T) {
 				t.Errorf("Run with a context that is done: %v", err)
 			}
 			life.run()
-			time.Sleep(20 * time.Second)
+			time.Sleep(8 * time.Second)
 			f.complete()
 			life.stop()
 		})
