@@ -37,9 +37,9 @@
 // # Delivery
 //
 // Delivery is at least once. A handler sees every record at or after the starting position, again after a failed
-// attempt, and again after a crash if the last checkpoint written does not cover it; so what a handler does should bear
-// repetition, for which batch.Identity gives each record a stable key. A clean drain leaves nothing to repeat. A record
-// that Kinesis itself dropped, because its retention ended before it was read, is reported as lost.
+// attempt, and again after a restart if the last checkpoint written does not cover it, which is never more than the
+// bounded read-ahead. So what a handler does should bear repetition; batch.Identity gives each record a stable key. A
+// record that Kinesis itself dropped, because its retention ended before it was read, is reported as lost.
 //
 // The records of one partition key start in their order, one after another, across batches, retries, restarts, splits
 // and merges. Records of different keys run concurrently, up to the parallelization factor in each shard, so a handler is
