@@ -48,6 +48,7 @@ type shard struct {
 	full      bool // reading waits for room
 	allRead   bool // nothing more will be read: closed, or the ending position was reached
 	closed    bool // the shard is at its end
+	tip       bool // it came to the ending position by an empty page
 	children  []types.ChildShard
 	completed bool  // allRead, and all of it resolved
 	safe      point // up to here everything is resolved
@@ -158,8 +159,11 @@ func (sh *shard) Page(p reader.Page) bool {
 		return false
 	default:
 	}
-	reached := false
+	reached, tip := false, len(p.Records) == 0
 	p.Records, reached = sh.s.end.cut(p)
+	if tip && (p.End || reached && sh.s.closed(sh.id)) {
+		reached = false // its children have records that it must not hold up
+	}
 	sh.record(metrics.PolledEventCount, float64(len(p.Records)))
 	var items []record
 	sh.mu.Lock()
@@ -185,7 +189,7 @@ func (sh *shard) Page(p reader.Page) bool {
 	}
 	if p.End || reached {
 		sh.mu.Lock()
-		sh.allRead, sh.closed, sh.children = true, p.End && !reached, p.Children
+		sh.allRead, sh.closed, sh.children, sh.tip = true, p.End && !reached, p.Children, reached && tip
 		sh.mu.Unlock()
 		sh.flushAll()
 		sh.complete()

@@ -35,6 +35,7 @@ type stream struct {
 	src     batch.Source // but for the shard
 	created time.Time
 	end     ending
+	from    checkpoint.Position // where reading of the stream began
 	table   *lease.Table
 
 	mu       sync.Mutex
@@ -44,6 +45,7 @@ type stream struct {
 	unlisted map[string]bool   // rows that are younger than listed
 	shards   map[string]*shard // those that run, end, or were lost and still have a handler running
 	states   map[string]State  // Reached and Lost
+	tips     map[string]bool   // of the Reached ones, those that found an empty page at their tip
 	done     []*shard          // completed, to be finished by the loop
 	stopped  bool
 	fatal    error
@@ -58,7 +60,7 @@ const (
 func newStream(w *worker, c *Consumer) *stream {
 	return &stream{
 		c: c, w: w, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
-		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, troubles: troubles{},
+		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{}, troubles: troubles{},
 	}
 }
 
@@ -173,6 +175,7 @@ func (s *stream) open(ctx context.Context) error {
 			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
 		}
 	}
+	s.from = meta.Start
 	if !meta.Rooted {
 		if err := s.root(ctx, meta); err != nil {
 			return err
@@ -244,7 +247,11 @@ func (s *stream) audit(ctx context.Context) error {
 	}
 	missing := shardmap.Missing(listed, states(rows))
 	err = each(missing, func(r shardmap.Root) error {
-		return s.table.Create(ctx, r.ID, row(r.Shard, checkpoint.TrimHorizon, r.Root))
+		from := checkpoint.TrimHorizon
+		if r.Root { // its row was lost: it is as old as the first ones
+			from = s.from
+		}
+		return s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root))
 	})
 	if err == nil && len(missing) > 0 {
 		rows, err = s.load(ctx)
@@ -256,9 +263,14 @@ func (s *stream) audit(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listed = listed
+	for _, l := range listed {
+		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {
+			delete(s.states, l.ID) // it was closed before its tip was seen, perhaps: its children are to be read
+		}
+	}
 	for id, r := range rows {
 		delete(s.unlisted, id)
-		if s.shards[id] == nil { // the row of a running shard is known better
+		if s.shards[id] == nil && r.Epoch >= s.rows[id].Epoch { // else what is known is younger than the list
 			s.rows[id] = r
 		}
 		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" {
@@ -437,6 +449,7 @@ func (s *stream) conclude(sh *shard) bool {
 		}
 	} else {
 		s.states[sh.id] = Reached
+		s.tips[sh.id] = sh.tip
 	}
 	s.mu.Unlock()
 	if sh.closed {
@@ -459,6 +472,13 @@ func (s *stream) idle() bool {
 		}
 	}
 	return true
+}
+
+// closed tells whether a shard was closed when the shards were last listed.
+func (s *stream) closed(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.listed, func(l shardmap.Shard) bool { return l.ID == id && l.Closed })
 }
 
 // lost is told by a shard that somebody else owns it. It stays a trouble until that one gives it up.
