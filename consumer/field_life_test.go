@@ -32,6 +32,7 @@ func TestField_F06(t *testing.T) {
 				}
 			}
 		}
+		f.slowReads(500 * time.Millisecond)
 		ops := []string{"DescribeStreamSummary", "ListShards", "GetShardIterator", "GetRecords"}
 		for _, op := range ops {
 			f.fail(op)
@@ -65,7 +66,7 @@ func TestField_F06(t *testing.T) {
 			t.Errorf("Status().Err() when it is over: %v", err)
 		}
 		put()
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		f.once()
 		life.stop()
 	})
@@ -162,12 +163,13 @@ func TestField_F08(t *testing.T) {
 			}
 			life := f.start(consumer.WithBatchSize(5))
 			var others sync.WaitGroup
+			var faults []*kinesistest.Injected
 			others.Go(func() { // the stream changes and fails
 				time.Sleep(400 * time.Millisecond)
 				f.srv.Split("orders", shardID(0))
 				time.Sleep(300 * time.Millisecond)
 				f.srv.Merge("orders", shardID(1), shardID(2))
-				f.srv.Fail("*", kinesistest.Error("InternalFailure", 3), kinesistest.Drop(2))
+				faults = f.srv.Fail("*", kinesistest.Error("InternalFailure", 3), kinesistest.Drop(2))
 				if i%2 == 0 {
 					f.store.fail(func(string, string) error { return errStore })
 					time.Sleep(700 * time.Millisecond)
@@ -197,8 +199,11 @@ func TestField_F08(t *testing.T) {
 			if err := life.c.Run(done); err != nil {
 				t.Errorf("Run with a context that is done: %v", err)
 			}
+			for _, fault := range faults {
+				fault.Stop()
+			}
 			life.run()
-			time.Sleep(8 * time.Second)
+			time.Sleep(5 * time.Second)
 			f.complete()
 			life.stop()
 		})

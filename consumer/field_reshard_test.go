@@ -10,7 +10,7 @@ import (
 	"github.com/shardlane/shardlane/consumer"
 )
 
-// written returns when a shard's end was stored, and its first checkpoint.
+// rows returns when a shard's end was stored, and its first checkpoint.
 func (f *field) rows(shard string) (first checkpoint.Position, ended time.Time) {
 	for _, w := range f.store.written() {
 		if w.shard != shard {
@@ -70,6 +70,7 @@ func TestField_F03(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inField(t, 1, func(f *field) {
+				f.slowReads(500 * time.Millisecond)
 				f.work = func(_ context.Context, b fieldBatch) error {
 					if b.has("last") {
 						time.Sleep(20 * time.Second)
@@ -107,6 +108,7 @@ func TestField_F03(t *testing.T) {
 // its children.
 func TestField_F22(t *testing.T) {
 	inField(t, 2, func(f *field) {
+		f.slowReads(500 * time.Millisecond)
 		f.work = func(_ context.Context, b fieldBatch) error {
 			time.Sleep(10 * time.Millisecond)
 			if b.has("a") {

@@ -37,6 +37,7 @@ func TestField_F11(t *testing.T) {
 			func(op, _ string) bool { return true },
 		} {
 			put()
+			time.Sleep(time.Second) // reads that were under way end
 			f.store.fail(func(op, key string) error {
 				if fails(op, key) {
 					return errStore
@@ -61,6 +62,7 @@ func TestField_F11(t *testing.T) {
 // the process.
 func TestField_F12(t *testing.T) {
 	inField(t, 4, func(f *field) {
+		f.slowReads(time.Second)
 		down := func() (calls int) {
 			before := f.store.count()
 			f.store.fail(func(string, string) error { return errStore })

@@ -97,8 +97,18 @@ func (f *field) seen() []fieldBatch {
 	return all
 }
 
-// shard returns the ID of the n-th shard of the stream.
+// shardID returns the ID of the n-th shard of the stream.
 func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
+
+// slowReads makes reads take d, so that a long test has fewer of them.
+func (f *field) slowReads(d time.Duration) {
+	f.srv.SetLatencyFunc(func(op string) time.Duration {
+		if op == "GetRecords" {
+			return d
+		}
+		return 10 * time.Millisecond
+	})
+}
 
 // put puts n records of a key into a shard.
 func (f *field) put(shard, key string, n int) {
