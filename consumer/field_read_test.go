@@ -149,35 +149,3 @@ func TestField_F31(t *testing.T) {
 		life.stop()
 	})
 }
-
-// TestField_F34: a shard is consumed at defaults as fast as it accepts records, 1,000 a second, with reads that take
-// 100 ms and a handler that takes 80 ms for a batch.
-func TestField_F34(t *testing.T) {
-	inField(t, 1, func(f *field) {
-		f.srv.SetLatencyFunc(func(string) time.Duration { return 100 * time.Millisecond })
-		f.work = func(context.Context, fieldBatch) error {
-			time.Sleep(80 * time.Millisecond)
-			return nil
-		}
-		life := f.start()
-		time.Sleep(5 * time.Second)
-		data := make([]byte, 100)
-		for range 100 {
-			for i := range 100 {
-				f.srv.Put("orders", string(rune('a'+i%26)), data)
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-		time.Sleep(time.Second)
-		f.once()
-		_, first := f.handled()
-		latest := time.Duration(0)
-		for _, r := range f.srv.Records("orders") {
-			latest = max(latest, first[r.SequenceNumber].Sub(r.Arrival))
-		}
-		if latest > 1500*time.Millisecond {
-			t.Errorf("a record was handled %v after it arrived", latest)
-		}
-		life.stop()
-	})
-}

@@ -162,34 +162,3 @@ func TestField_F32(t *testing.T) {
 		life.stop()
 	})
 }
-
-// TestField_F21: a record counts as consumed when it has an outcome, not when it was handed over: what a handler works on
-// when the process dies comes again.
-func TestField_F21(t *testing.T) {
-	inField(t, 2, func(f *field) {
-		dead := false
-		f.work = func(ctx context.Context, b fieldBatch) error {
-			if !dead && b.has("stuck"+b.Shard) {
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			return nil
-		}
-		life := f.start(consumer.WithParallelizationFactor(4), consumer.WithBatchSize(5), consumer.WithDrainTimeout(0))
-		for n := range 2 {
-			for _, key := range []string{"a", "b", "stuck", "a", "b", "c", "d", "e", "f", "a"} {
-				f.put(shardID(n), key+shardID(n), 10)
-			}
-		}
-		time.Sleep(25 * time.Second)
-		if moved := len(f.store.written()); moved != 6 { // two rows put, claimed, and moved once up to what is stuck
-			t.Errorf("%d writes were taken", moved)
-		}
-		life.kill()
-		dead = true
-		life = f.start(consumer.WithParallelizationFactor(4))
-		time.Sleep(5 * time.Second)
-		f.complete() // checkpoints behind outcomes: sound
-		life.stop()
-	})
-}
