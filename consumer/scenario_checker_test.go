@@ -20,19 +20,20 @@ type violation struct {
 
 // The promises, by the names of reliability: contract, invariants and those of coordination.
 const (
-	ruleLost    = "lost"    // every record is handled successfully (I1)
-	ruleOrder   = "order"   // a record starts when all earlier ones of its key have succeeded or stand before it (I4)
-	ruleOverlap = "overlap" // no two calls hold records of one key (I5)
-	ruleBatch   = "batch"   // a call has one shard, ascending, within the batch size (I11)
-	ruleMark    = "mark"    // at any write, all records that the checkpoint covers have succeeded (I2)
-	ruleRow     = "row"     // epochs and checkpoints never go back; a new owner has a new epoch; END is final (S1-S3)
-	ruleParents = "parents" // no record of a child starts before the ends of all parents are stored (S8)
-	ruleTwice   = "twice"   // what a process has handled, it does not handle again
-	ruleRerun   = "rerun"   // what a stored checkpoint covers never comes again (S11)
-	ruleResume  = "resume"  // a process begins at the checkpoint that it claimed, and leaves nothing out (contract 2)
-	ruleDrain   = "drain"   // a process that stopped cleanly owns nothing, and has stored what it has handled
-	ruleLive    = "live"    // Run returns when it is asked to and only then, and all is handled soon after the last fault (V2, V4)
-	ruleRate    = "rate"    // a process reads a shard 5 times a second at most (I17)
+	ruleLost     = "lost"     // every record is handled successfully (I1)
+	ruleOrder    = "order"    // a record starts when all earlier ones of its key have succeeded or stand before it (I4)
+	ruleOverlap  = "overlap"  // no two calls hold records of one key (I5)
+	ruleBatch    = "batch"    // a call has one shard, ascending, within the batch size (I11)
+	ruleMark     = "mark"     // at any write, all records that the checkpoint covers have succeeded (I2)
+	ruleRow      = "row"      // epochs and checkpoints never go back; a new owner has a new epoch; END is final (S1-S3)
+	ruleParents  = "parents"  // no record of a child starts before the ends of all parents are stored (S8)
+	ruleChildren = "children" // the end of a shard is stored after the rows of all its children (coordination of resharding)
+	ruleTwice    = "twice"    // what a process has handled, it does not handle again
+	ruleRerun    = "rerun"    // what a stored checkpoint covers never comes again (S11)
+	ruleResume   = "resume"   // a process begins at the checkpoint that it claimed, and leaves nothing out (contract 2)
+	ruleDrain    = "drain"    // a process that stopped cleanly owns nothing, and has stored what it has handled
+	ruleLive     = "live"     // Run returns when it is asked to and only then, and all is handled soon after the last fault (V2, V4)
+	ruleRate     = "rate"     // a process reads a shard 5 times a second at most (I17)
 )
 
 // A truth is what was put to the stream, as the checkers look it up.
@@ -274,6 +275,13 @@ func (c *checker) write(e event) {
 	}
 	if e.row.Ck == endMark && !sh.Closed {
 		c.violate(ruleMark, "", e.shard, "END of an open shard")
+	}
+	if e.row.Ck == endMark {
+		for _, child := range sh.Children {
+			if c.rows[child] == nil {
+				c.violate(ruleChildren, "", e.shard, "END is stored, and child %s has no row", child)
+			}
+		}
 	}
 	c.row(old, e)
 	if e.kind == evClaimed {

@@ -90,7 +90,7 @@ func newPlan(seed uint64) *plan {
 		handling:   pick(r, 10*time.Millisecond, 30*time.Millisecond, 80*time.Millisecond),
 	}
 	if p.factor*p.batchSize < 10 {
-		p.handling = 10 * time.Millisecond // else there is more to do than can be done
+		p.handling, p.rate = 10*time.Millisecond, 160*time.Millisecond // else there is more to do than can be done
 	}
 	if r.IntN(2) == 0 {
 		p.aheadRecords = max(20, p.batchSize)
