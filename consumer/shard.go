@@ -159,8 +159,9 @@ func (sh *shard) Page(p reader.Page) bool {
 		return false
 	default:
 	}
-	reached, tip := false, len(p.Records) == 0
-	p.Records, reached = sh.s.end.cut(p)
+	tip := len(p.Records) == 0
+	recs, reached := sh.s.end.cut(p)
+	p.Records = recs
 	if tip && (p.End || reached && sh.s.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}

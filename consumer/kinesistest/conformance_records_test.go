@@ -141,9 +141,9 @@ func batches(s *session) {
 	s.is("puts", line(aws.ToInt32(out.FailedRecordCount), shards, strings.Join(codes, "")), "0 [0 1 0 1 0 1 0 1 0 1 0 1]")
 	s.is("puts/order", s.read(name, 0, types.ShardIteratorTypeTrimHorizon), "0 2 4 6 8 10")
 	s.is("puts/order of the other shard", s.read(name, 1, types.ShardIteratorTypeTrimHorizon), "1 3 5 7 9 11")
-	_, err := put(make500(501)...)
+	_, err := put(some(501)...)
 	s.refuses("puts/501", err, "ValidationException")
-	_, err = put(make500(500)...)
+	_, err = put(some(500)...)
 	s.refuses("puts/500", err, "accepted")
 	_, err = put([]types.PutRecordsRequestEntry{}...)
 	s.refuses("puts/none", err, "ValidationException")
@@ -159,7 +159,7 @@ func batches(s *session) {
 	s.refuses("puts/by arn", err, "accepted")
 }
 
-func make500(n int) []types.PutRecordsRequestEntry {
+func some(n int) []types.PutRecordsRequestEntry {
 	rs := make([]types.PutRecordsRequestEntry, n)
 	for i := range rs {
 		rs[i] = types.PutRecordsRequestEntry{PartitionKey: aws.String(strconv.Itoa(i)), Data: []byte("d")}

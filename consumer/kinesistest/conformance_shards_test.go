@@ -162,8 +162,10 @@ func filters(s *session) {
 		shards := s.shards(name)
 		start := shards[slices.IndexFunc(shards, func(sh types.Shard) bool { return aws.ToString(sh.ShardId) == id(shard) })].HashKeyRange.StartingHashKey
 		put := must(s.c.PutRecord(s.ctx, &kinesis.PutRecordInput{StreamName: &name, PartitionKey: aws.String("k"), ExplicitHashKey: start, Data: []byte("d")}))(s)
-		it := must(s.c.GetShardIterator(s.ctx, &kinesis.GetShardIteratorInput{StreamName: &name, ShardId: put.ShardId,
-			ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: put.SequenceNumber}))(s)
+		it := must(s.c.GetShardIterator(s.ctx, &kinesis.GetShardIteratorInput{
+			StreamName: &name, ShardId: put.ShardId,
+			ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: put.SequenceNumber,
+		}))(s)
 		rs := must(s.c.GetRecords(s.ctx, &kinesis.GetRecordsInput{ShardIterator: it.ShardIterator}))(s).Records
 		if len(rs) == 0 {
 			s.Fatal("no record at its own sequence number")
@@ -203,8 +205,10 @@ func filters(s *session) {
 		shards, _, err := s.list(kinesis.ListShardsInput{StreamName: &name, ShardFilter: &f.filter})
 		s.is("filters/"+f.name, ids(shards)+" "+codeOf(err), f.want)
 	}
-	shards, pages, err := s.list(kinesis.ListShardsInput{StreamName: &name, MaxResults: aws.Int32(2),
-		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: at[1]}})
+	shards, pages, err := s.list(kinesis.ListShardsInput{
+		StreamName: &name, MaxResults: aws.Int32(2),
+		ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeFromTimestamp, Timestamp: at[1]},
+	})
 	s.is("filters/pages", line(ids(shards), pages, codeOf(err)), "1 2 3 4 [2 2] accepted")
 }
 
