@@ -33,8 +33,12 @@ func TestScenario(t *testing.T) {
 				p := newPlan(seed)
 				var w *world
 				synctest.Test(t, func(t *testing.T) { w = p.run(t, dir) })
-				if found := w.check(); len(found) > 0 || t.Failed() {
+				found := w.check()
+				if len(found) > 0 || t.Failed() {
 					w.report(t, found, failed.Add(1) <= 3)
+				}
+				if one, two := w.disagreement(found); len(one)+len(two) > 0 {
+					t.Errorf("the checkers disagree: %q only by the first, %q only by the second", one, two)
 				}
 				mu.Lock()
 				defer mu.Unlock()

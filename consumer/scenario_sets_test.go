@@ -1,0 +1,144 @@
+package consumer_test
+
+import (
+	"maps"
+	"slices"
+)
+
+// brokenBySets returns the rules that a history breaks, sorted, of those that sets can tell. It is the second checker: it
+// remembers nothing from event to event but looks at the whole history for each, in the words of the rule, so that a
+// mistake in the bookkeeping of the first shows.
+func (h *history) brokenBySets() []string {
+	t := h.truth()
+	broken := map[string]bool{}
+	starts, writes := map[int][]int{}, map[string][]int{} // by life, by shard
+	ends := map[int]event{}                               // of calls
+	endOf := map[int]int{}                                // index of a call's end, or of the cut of its life
+	firstSuccess := map[string]int{}                      // index, by record
+	recs := map[int][]string{}                            // records of calls
+	for i, e := range h.events {
+		switch e.kind {
+		case evStart:
+			starts[e.life] = append(starts[e.life], i)
+			recs[e.call] = e.seqs
+			endOf[e.call] = len(h.events)
+		case evSucceeded, evFailed:
+			ends[e.call], endOf[e.call] = e, i
+			if e.kind == evFailed {
+				break
+			}
+			for _, seq := range recs[e.call] {
+				if _, again := firstSuccess[seq]; !again {
+					firstSuccess[seq] = i
+				}
+			}
+		case evCut:
+			for _, start := range starts[e.life] {
+				endOf[h.events[start].call] = min(endOf[h.events[start].call], i)
+			}
+		case evCreated, evClaimed, evMarked, evReleased, evEnded:
+			writes[e.shard] = append(writes[e.shard], i)
+		}
+	}
+	succeededBy := func(r *rec, i int) bool {
+		at, ok := firstSuccess[r.seq]
+		return ok && at < i
+	}
+	for _, r := range t.recs {
+		if r.required && !succeededBy(r, len(h.events)) {
+			broken[ruleLost] = true
+		}
+	}
+	for shard, indexes := range writes {
+		for _, i := range indexes {
+			for _, r := range t.shards[shard].recs {
+				if r.required && h.events[i].row.covers(r.seq) && !succeededBy(r, i) {
+					broken[ruleMark] = true
+				}
+			}
+		}
+	}
+	for _, of := range starts {
+		done := map[string]int{} // index of the success in this life, by record
+		for _, i := range of {
+			e := h.events[i]
+			h.startBySets(t, e, i, succeededBy, writes, broken)
+			if ends[e.call].kind == evSucceeded {
+				for _, seq := range recs[e.call] {
+					done[seq] = endOf[e.call]
+				}
+			}
+		}
+		for n, i := range of {
+			e := h.events[i]
+			for _, seq := range recs[e.call] {
+				if at, ok := done[seq]; ok && at < i {
+					broken[ruleTwice] = true
+				}
+			}
+			for _, j := range of[:n] { // calls that had begun and not ended
+				if other := h.events[j].call; endOf[other] > i && t.shareKey(recs[e.call], recs[other]) {
+					broken[ruleOverlap] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(broken))
+}
+
+// startBySets looks at one start of a call.
+func (h *history) startBySets(t *truth, e event, i int, succeededBy func(*rec, int) bool, writes map[string][]int, broken map[string]bool) {
+	before := map[string]bool{}
+	for _, seq := range e.seqs {
+		r := t.recs[seq]
+		if r == nil {
+			continue
+		}
+		for _, q := range t.keys[r.key][:r.n] {
+			if q.required && !before[q.seq] && !succeededBy(q, i) {
+				broken[ruleOrder] = true
+			}
+		}
+		before[seq] = true
+		for _, w := range writes[r.shard] {
+			if w < i && h.events[w].row.covers(seq) {
+				broken[ruleRerun] = true
+			}
+		}
+	}
+	for _, parent := range t.shards[e.shard].Parents {
+		ended := slices.ContainsFunc(writes[parent], func(w int) bool { return w < i && h.events[w].row.Ck == endMark })
+		if t.shards[parent].inScope && !ended {
+			broken[ruleParents] = true
+		}
+	}
+}
+
+// shareKey reports whether two slices have a key in common.
+func (t *truth) shareKey(a, b []string) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if r, q := t.recs[x], t.recs[y]; r != nil && q != nil && r.key == q.key {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// setRules are the rules that both checkers know.
+var setRules = []string{ruleLost, ruleMark, ruleOrder, ruleOverlap, ruleParents, ruleRerun, ruleTwice}
+
+// disagreement returns what one checker finds and the other does not.
+func (h *history) disagreement(found []violation) (first, second []string) {
+	rules := map[string]bool{}
+	for _, v := range found {
+		if slices.Contains(setRules, v.rule) {
+			rules[v.rule] = true
+		}
+	}
+	one, two := slices.Sorted(maps.Keys(rules)), h.brokenBySets()
+	first = slices.DeleteFunc(slices.Clone(one), func(r string) bool { return slices.Contains(two, r) })
+	second = slices.DeleteFunc(slices.Clone(two), func(r string) bool { return slices.Contains(one, r) })
+	return first, second
+}
