@@ -30,6 +30,7 @@ func TestSchedulerPollsWhenDue(t *testing.T) {
 			}))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		for i, got := range polls {
 			for n, at := range got {
 				if want := time.Duration(n*(i+1)) * time.Second; at != want {
@@ -56,6 +57,7 @@ func TestSchedulerWake(t *testing.T) {
 		expect := func(want int, why string) {
 			t.Helper()
 			time.Sleep(10 * time.Second)
+			synctest.Wait()
 			if polls != want {
 				t.Errorf("%s: %d polls, want %d", why, polls, want)
 			}
@@ -95,6 +97,7 @@ func TestSchedulerRemove(t *testing.T) {
 		}
 		s.Wake(e)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if polls != 1 {
 			t.Errorf("%d polls, want 1: none after Remove", polls)
 		}
@@ -120,6 +123,7 @@ func TestSchedulerRunsPollsSideBySide(t *testing.T) {
 			}))
 		}
 		time.Sleep(3*time.Second + time.Millisecond)
+		synctest.Wait()
 		if most.Load() != Workers || polls.Load() != 3*Workers {
 			t.Errorf("%d of %d polls done in 3 s, %d at once, want all, %d at once", polls.Load(), 3*Workers, most.Load(), Workers)
 		}
