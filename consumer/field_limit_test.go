@@ -58,7 +58,7 @@ func TestField_F53(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		put, most := 0, int64(0)
-		for range 30 {
+		for range 12 {
 			for _, stream := range []string{"a", "b"} {
 				for _, sh := range srv.Shards(stream) {
 					for range 10 {

@@ -119,45 +119,52 @@ func TestField_F12(t *testing.T) {
 // TestField_F32: a start at LATEST is anchored in the store before the first read, at the service's time. What comes to a
 // quiet shard between two runs is handled, after a stop and after a death.
 func TestField_F32(t *testing.T) {
+	latest := consumer.Options(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
 	inField(t, 1, func(f *field) {
-		f.srv.SetClock(10 * time.Minute) // the host's clock is behind: by it, old records would be new ones
-		f.put(shardID(0), "old", 10)
-		time.Sleep(5 * time.Second)
-		f.since = time.Now().Add(10 * time.Minute).Truncate(time.Second)
-		life := f.start(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
-		time.Sleep(30 * time.Second)
-		if w, reads := f.store.written(), f.reads(shardID(0)); len(w) == 0 || len(reads) == 0 || w[0].at.Add(10*time.Minute).After(reads[0].Time) {
-			t.Errorf("%d rows were written for %d reads, or the first one after the first read", len(w), len(reads))
-		} else if at, ok := w[0].ck.Time(); !ok || at.Before(f.since) || at.After(f.since.Add(time.Second)) {
-			t.Errorf("the anchor is %s, want %d", w[0].ck, f.since.UnixMilli())
-		}
-		life.stop()
-		for _, end := range []func(*fieldLife){(*fieldLife).stop, (*fieldLife).kill, (*fieldLife).stop} {
-			f.put(shardID(0), "new", 10)
-			time.Sleep(time.Minute)
-			life := f.start(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
-			time.Sleep(time.Second)
+		for _, end := range []func(*fieldLife){(*fieldLife).stop, (*fieldLife).kill, (*fieldLife).stop, (*fieldLife).kill} {
+			life := f.start(latest)
+			time.Sleep(30 * time.Second)
 			f.complete()
 			end(life)
-		}
-		for _, b := range f.seen() {
-			if b.has("old") {
-				t.Error("a record from before the start was handled")
-			}
+			f.put(shardID(0), "a", 10)
+			time.Sleep(time.Minute)
 		}
 	})
 	inField(t, 1, func(f *field) { // it dies before it has read anything
 		fault := f.srv.Fail("GetRecords", kinesistest.Error("InternalFailure", 0))
-		first := f.start(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
+		first := f.start(latest)
 		time.Sleep(5 * time.Second)
 		f.put(shardID(0), "a", 10)
 		first.kill()
 		fault[0].Stop()
 		f.put(shardID(0), "a", 10)
 		time.Sleep(time.Hour)
-		life := f.start(consumer.WithStartingPosition(consumer.Latest()))
+		life := f.start(latest)
 		time.Sleep(time.Second)
 		f.once()
+		life.stop()
+	})
+	inField(t, 1, func(f *field) {
+		const ahead = 10 * time.Minute
+		f.srv.SetClock(ahead) // by the host's clock, old records would be new ones
+		f.put(shardID(0), "old", 10)
+		time.Sleep(5 * time.Second)
+		f.since = time.Now().Add(ahead).Truncate(time.Second)
+		life := f.start(latest)
+		time.Sleep(5 * time.Second)
+		f.put(shardID(0), "new", 10)
+		time.Sleep(time.Second)
+		w, reads := f.store.written(), f.reads(shardID(0))
+		if len(w) == 0 || len(reads) == 0 || w[0].at.Add(ahead).After(reads[0].Time) {
+			t.Fatalf("%d rows were written for %d reads, or the first one after the first read", len(w), len(reads))
+		}
+		if at, ok := w[0].ck.Time(); !ok || at.Before(f.since) || at.After(f.since.Add(time.Second)) {
+			t.Errorf("the anchor is %s, want %d", w[0].ck, f.since.UnixMilli())
+		}
+		f.once()
+		if b := f.seen(); len(b) != 1 || b[0].has("old") {
+			t.Errorf("%d batches, want one of new records", len(b))
+		}
 		life.stop()
 	})
 }
