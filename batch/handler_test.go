@@ -123,7 +123,7 @@ func TestCallGoexit(t *testing.T) {
 		defer func() { got <- res }()
 		res = h.Call(t.Context(), event("a"))
 	}()
-	if res := <-got; res.Outcome != batch.Failed || res.Err != batch.ErrGoexit {
+	if res := <-got; res.Outcome != batch.Failed || !errors.Is(res.Err, batch.ErrGoexit) {
 		t.Errorf("%v, want the preset result", res)
 	}
 }

@@ -88,11 +88,15 @@ func TestIdentity(t *testing.T) {
 		{"deleted in place", "a b a a a a", func(rs []record) []record {
 			return slices.DeleteFunc(rs, func(r record) bool { return r.Kinesis.PartitionKey == "b" })
 		}, []string{"shard:10/0", "shard:10/2", "shard:11", "shard:12/0", "shard:12/1"}},
-		{"sorted in place", "a b c d e f", func(rs []record) []record { slices.Reverse(rs); return rs },
-			[]string{"shard:12/1", "shard:12/0", "shard:11", "shard:10/2", "shard:10/1", "shard:10/0"}},
+		{
+			"sorted in place", "a b c d e f", func(rs []record) []record { slices.Reverse(rs); return rs },
+			[]string{"shard:12/1", "shard:12/0", "shard:11", "shard:10/2", "shard:10/1", "shard:10/0"},
+		},
 		{"other data", "a a a a a a", decrypt, all},
-		{"other data, fewer", "a b c d e f", func(rs []record) []record { return decrypt(pick(2, 3, 4)(rs)) },
-			[]string{"shard:10/2", "shard:11", "shard:12/0"}},
+		{
+			"other data, fewer", "a b c d e f", func(rs []record) []record { return decrypt(pick(2, 3, 4)(rs)) },
+			[]string{"shard:10/2", "shard:11", "shard:12/0"},
+		},
 		{"other data and keys", "a b c d e f", func(rs []record) []record {
 			for i := range rs {
 				rs[i].Kinesis.PartitionKey = "x"

@@ -127,7 +127,7 @@ func (f *File) rewrite() error {
 	name := f.path + ".new"
 	size, sum, err := f.writeNew(name)
 	if err != nil {
-		f.disk.remove(name)
+		_ = f.disk.remove(name) // the next rewrite begins with an empty one anyway
 		return err
 	}
 	if f.log != nil {

@@ -32,7 +32,7 @@ func TestOpenFileErrors(t *testing.T) {
 		{plain, plain + ": line 1: ", ErrCorrupt},
 	} {
 		_, err := OpenFile(test.path)
-		if err == nil || test.is != nil && !errors.Is(err, test.is) || test.is != ErrCorrupt && !errors.As(err, &none) {
+		if err == nil || test.is != nil && !errors.Is(err, test.is) || !errors.Is(test.is, ErrCorrupt) && !errors.As(err, &none) {
 			t.Errorf("%q: got %v, want %v", test.path, err, test.is)
 			continue
 		}

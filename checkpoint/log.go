@@ -160,11 +160,11 @@ func writeLog(w io.Writer, rows map[string]Entry) (size int64, sum uint32, err e
 	sum = checksum(0, []byte(logHeader))
 	var record []byte
 	for _, key := range slices.Sorted(maps.Keys(rows)) {
-		out.Write(buf) // a bufio.Writer keeps its first error for Flush
+		_, _ = out.Write(buf) // a bufio.Writer keeps its first error for Flush
 		size += int64(len(buf))
 		record = appendRecord(record[:0], rows[key])
 		buf, sum = appendLine(buf[:0], sum, record)
 	}
-	out.Write(buf)
+	_, _ = out.Write(buf)
 	return size + int64(len(buf)), sum, out.Flush()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,12 +34,7 @@ func (j *journal) add(format string, args ...any) {
 func (j *journal) has(entry string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, e := range j.entries {
-		if e == entry {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(j.entries, entry)
 }
 
 func (j *journal) handle(_ context.Context, ev events.KinesisEvent) error {

@@ -54,24 +54,24 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // classified wraps an error of the service with the sentinel that it stands for, and says what to do about it.
-func classified(err error) (_ error, hint string) {
+func classified(err error) (hint string, _ error) {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		return err, ""
+		return "", err
 	}
 	switch code := api.ErrorCode(); code {
 	case "ResourceNotFoundException":
-		return fmt.Errorf("%w: %w", ErrStreamNotFound, err),
-			"check the stream's name, and the client's region and account"
+		return "check the stream's name, and the client's region and account",
+			fmt.Errorf("%w: %w", ErrStreamNotFound, err)
 	case "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
 		"MissingAuthenticationTokenException", "IncompleteSignatureException":
-		return fmt.Errorf("%w: %w", ErrAccessDenied, err),
-			"allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream, and check that the credentials are valid"
+		return "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream, and check that the credentials are valid",
+			fmt.Errorf("%w: %w", ErrAccessDenied, err)
 	case "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired":
-		return fmt.Errorf("%w: %w", ErrAccessDenied, err),
-			"the stream is encrypted: allow kms:Decrypt on its key, and check that the key is enabled"
+		return "the stream is encrypted: allow kms:Decrypt on its key, and check that the key is enabled",
+			fmt.Errorf("%w: %w", ErrAccessDenied, err)
 	}
-	return err, ""
+	return "", err
 }
 
 // permanent tells whether err ends a consumer that has not read anything yet: waiting does not mend it.

@@ -128,8 +128,10 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 
 // failedAttempt tells of an attempt that did not succeed.
 func (sh *shard) failedAttempt(lane int, s *batch.Slice[record], res batch.Result) {
-	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: handlerOp(lane), Err: res.Err,
-		Hint: "the batch is tried again until it succeeds; the records behind it in its lane wait (L33)"}
+	e := &Error{
+		Stream: sh.s.c.stream, Shard: sh.id, Op: handlerOp(lane), Err: res.Err,
+		Hint: "the batch is tried again until it succeeds; the records behind it in its lane wait (L33)",
+	}
 	sh.fail(e)
 	detail := fmt.Sprintf("attempt %d of %d records from %s, request %s", s.Attempts+1, len(s.Records),
 		aws.ToString(s.Records[0].SequenceNumber), s.RequestID)

@@ -44,8 +44,10 @@ func TestInvalidOptions(t *testing.T) {
 		{consumer.WithStartingPosition(consumer.Position{}), []string{"WithStartingPosition(none)", "TrimHorizon()"}},
 		{consumer.WithStartingPosition(consumer.At(time.Now().Add(time.Hour))), []string{"WithStartingPosition(AT_TIMESTAMP", "to now"}},
 		{consumer.WithEndingPosition(consumer.TrimHorizon()), []string{"WithEndingPosition(TRIM_HORIZON)", "Latest() or At(t)"}},
-		{consumer.Options(consumer.WithStartingPosition(consumer.At(time.Unix(100, 0))), consumer.WithEndingPosition(consumer.At(time.Unix(100, 0)))),
-			[]string{"WithEndingPosition(AT_TIMESTAMP", "after WithStartingPosition"}},
+		{
+			consumer.Options(consumer.WithStartingPosition(consumer.At(time.Unix(100, 0))), consumer.WithEndingPosition(consumer.At(time.Unix(100, 0)))),
+			[]string{"WithEndingPosition(AT_TIMESTAMP", "after WithStartingPosition"},
+		},
 		{consumer.WithSharder(nil), []string{"WithSharder(nil)"}},
 		{consumer.Options(consumer.WithUnordered(), consumer.WithSharder(func(string) uint64 { return 0 })), []string{"WithUnordered excludes WithSharder"}},
 		{consumer.WithReadAhead(0, 1), []string{"WithReadAhead(0, 1)", "1 to 1000000 records"}},

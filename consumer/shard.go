@@ -226,7 +226,7 @@ func (sh *shard) Failed(op string, err error) {
 	case reader.Throttled(err):
 		m = metrics.ReadThrottled
 	}
-	err, hint := classified(err)
+	hint, err := classified(err)
 	sh.trouble(m, &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err, Hint: hint})
 }
 
@@ -399,8 +399,10 @@ func (sh *shard) store(op string, write func() error) error {
 		sh.mu.Unlock()
 		return nil
 	}
-	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err,
-		Hint: "the store did not take the write; records handled since the last checkpoint come again after a restart"}
+	e := &Error{
+		Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err,
+		Hint: "the store did not take the write; records handled since the last checkpoint come again after a restart",
+	}
 	switch {
 	case errors.Is(err, lease.ErrReleased): // it ended meanwhile
 	case errors.Is(err, lease.ErrLost):

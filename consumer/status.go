@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -191,15 +192,13 @@ func (s *stream) status(now time.Time) Status {
 		all.Shards = append(all.Shards, st)
 	}
 	running := make(map[string]*shard, len(s.shards))
-	for id, sh := range s.shards {
-		running[id] = sh
-	}
+	maps.Copy(running, s.shards)
 	s.mu.Unlock()
 	slices.SortFunc(all.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
 	errs := []error{all.err}
 	for i := range all.Shards {
 		if sh := running[all.Shards[i].Shard]; sh != nil {
-			lasting, behind := sh.status(&all.Shards[i], now)
+			behind, lasting := sh.status(&all.Shards[i], now)
 			errs = append(errs, lasting)
 			all.behind = max(all.behind, behind)
 		}
@@ -208,8 +207,8 @@ func (s *stream) status(now time.Time) Status {
 	return all
 }
 
-// status fills st, and returns the trouble that has lasted and how far the shard is behind.
-func (sh *shard) status(st *ShardStatus, now time.Time) (lasting error, behind time.Duration) {
+// status fills st, and returns how far the shard is behind and the trouble that has lasted.
+func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, lasting error) {
 	row := sh.lease.Row()
 	st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
 	sh.mu.Lock()
@@ -226,7 +225,7 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (lasting error, behind t
 	st.QueueAge, st.CheckpointAge = sh.ages(now)
 	st.LanesBusy, st.ReadAhead = sh.busy, sh.charged
 	st.Err = sh.troubles.latest()
-	return sh.troubles.lasting(now), max(st.QueueAge, st.HeadAge)
+	return max(st.QueueAge, st.HeadAge), sh.troubles.lasting(now)
 }
 
 // ages returns how old the oldest record without an outcome is, and the oldest that the stored checkpoint does not
@@ -244,7 +243,7 @@ func (sh *shard) ages(now time.Time) (queue, unstored time.Duration) {
 // gauge records the ages and what is held.
 func (sh *shard) gauge() {
 	var st ShardStatus
-	sh.status(&st, time.Now())
+	_, _ = sh.status(&st, time.Now())
 	sh.record(metrics.HeadAge, st.HeadAge.Seconds())
 	sh.record(metrics.ReadAge, st.ReadAge.Seconds())
 	sh.record(metrics.QueueAge, st.QueueAge.Seconds())

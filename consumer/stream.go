@@ -542,7 +542,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 		err = errors.New("the reply describes no stream")
 	}
 	if err != nil {
-		err, hint := classified(err)
+		hint, err := classified(err)
 		return nil, s.failed("DescribeStreamSummary", err, hint)
 	}
 	s.mended("DescribeStreamSummary")
@@ -560,9 +560,11 @@ func (s *stream) identify(ctx context.Context) error {
 		return err
 	}
 	if created := aws.ToTime(d.StreamCreationTimestamp); created.Unix() != s.created.Unix() {
-		e := &Error{Stream: s.c.stream, Op: "DescribeStreamSummary",
+		e := &Error{
+			Stream: s.c.stream, Op: "DescribeStreamSummary",
 			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),
-			Hint: "start again: the new stream has rows of its own, and is read from the starting position"}
+			Hint: "start again: the new stream has rows of its own, and is read from the starting position",
+		}
 		s.mu.Lock()
 		first := s.fatal == nil
 		s.fatal = e
@@ -621,7 +623,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 	for first := true; ; first = false {
 		out, err := s.listPage(ctx, in)
 		if err != nil {
-			err, hint := classified(err)
+			hint, err := classified(err)
 			return nil, now, s.failed("ListShards", err, hint)
 		}
 		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
@@ -657,8 +659,10 @@ func shardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard
 }
 
 func childOf(l shardmap.Shard) types.ChildShard {
-	return types.ChildShard{ShardId: &l.ID, ParentShards: l.Parents,
-		HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd}}
+	return types.ChildShard{
+		ShardId: &l.ID, ParentShards: l.Parents,
+		HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
+	}
 }
 
 // source is what all records of a shard have in common.

@@ -12,16 +12,16 @@ import (
 )
 
 // within calls f and waits no longer than limit for it to return.
-func within(limit time.Duration, f func() error) (err error, returned bool) {
+func within(limit time.Duration, f func() error) (returned bool, err error) {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err = <-done:
-		return err, true
+		return true, err
 	case <-timer.C:
-		return nil, false
+		return false, nil
 	}
 }
 
@@ -119,7 +119,7 @@ func lostReply(ctx context.Context, s *suite) error {
 		}
 		row, err3 := s.a.Get(ctx, old.Key)
 		if !errors.Is(err2, checkpoint.ErrConflict) || err3 != nil || string(row.Value) != "new" {
-			return fmt.Errorf("Swap returned %v, then %v, then Get %s, %v", err, err2, show(row), err3)
+			return fmt.Errorf("Swap returned %w, then %w, then Get %s, %w", err, err2, show(row), err3)
 		}
 		return nil
 	})

@@ -195,7 +195,9 @@ func values(ctx context.Context, s *suite) error {
 	}
 	var rows []checkpoint.Entry
 	for i, v := range [][]byte{
-		{}, {0}, []byte(" a\t\r\n\x00"), []byte(`{"k":"\u0000"}`), []byte("\xff\xfe\xc3("), []byte("e\u0301 \u00e9 \ufffd \U0001f600"),
+		{},
+		{0},
+		[]byte(" a\t\r\n\x00"), []byte(`{"k":"\u0000"}`), []byte("\xff\xfe\xc3("), []byte("e\u0301 \u00e9 \ufffd \U0001f600"),
 		all, large, make([]byte, checkpoint.MaxValue), []byte("short again"),
 	} {
 		row, err := swap(ctx, s.handle(i), checkpoint.Entry{Key: fmt.Sprintf("%s%d", s.prefix, i), Value: v})
@@ -289,7 +291,7 @@ func endedContext(ctx context.Context, s *suite) error {
 			{"Swap of an absent row", func() error { _, err := st.Swap(ended, checkpoint.Entry{Key: s.prefix + "absent"}); return err }},
 			{"Delete", func() error { return st.Delete(ended, row) }},
 		} {
-			err, returned := within(s.prompt, call.do)
+			returned, err := within(s.prompt, call.do)
 			switch {
 			case !returned:
 				return fmt.Errorf("%s with a ctx that has ended: no return after %v", call.name, s.prompt)

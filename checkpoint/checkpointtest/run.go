@@ -125,7 +125,7 @@ func holds(ctx context.Context, st checkpoint.Store, want checkpoint.Entry) erro
 // conflicts checks the outcome of a write at a revision that the row is not at, and that it changed nothing.
 func conflicts(ctx context.Context, st checkpoint.Store, what string, err error, row checkpoint.Entry) error {
 	if !errors.Is(err, checkpoint.ErrConflict) {
-		return fmt.Errorf("%s: got error %v, want ErrConflict", what, err)
+		return fmt.Errorf("%s: got error %w, want ErrConflict", what, err)
 	}
 	if err := holds(ctx, st, row); err != nil {
 		return fmt.Errorf("after %s: %w", what, err)
@@ -177,7 +177,7 @@ func checkReopen(ctx context.Context, open func() checkpoint.Store) error {
 		}
 		if c, ok := st.(io.Closer); ok {
 			if err := c.Close(); err != nil {
-				return fmt.Errorf("Close: %w", err)
+				return fmt.Errorf("checkpointtest: Close: %w", err)
 			}
 		}
 	}

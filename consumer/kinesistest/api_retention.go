@@ -7,7 +7,7 @@ type retentionInput struct {
 	RetentionPeriodHours *int
 }
 
-// apiIncreaseRetention raises the retention, to 8,760 hours at most; a lower one than there is is refused
+// apiIncreaseRetention raises the retention, to 8,760 hours at most; a lower one than there is refused
 // (InvalidArgumentException).
 func (s *Server) apiIncreaseRetention(c *call, in *retentionInput) (any, error) {
 	return s.retain(c, in, func(now, wanted int) error {
@@ -18,7 +18,7 @@ func (s *Server) apiIncreaseRetention(c *call, in *retentionInput) (any, error) 
 	})
 }
 
-// apiDecreaseRetention lowers the retention, to 24 hours at least; a higher one than there is is refused
+// apiDecreaseRetention lowers the retention, to 24 hours at least; a higher one than there is refused
 // (InvalidArgumentException).
 func (s *Server) apiDecreaseRetention(c *call, in *retentionInput) (any, error) {
 	return s.retain(c, in, func(now, wanted int) error {

@@ -246,6 +246,7 @@ func TestMisuse(t *testing.T) {
 	srv := NewServer("s", 1)
 	defer srv.Close()
 	srv.Put("s", "k", nil)
+	odd := []string{"k", "1", "l"}
 	for name, f := range map[string]func(){
 		"no such operation": func() { srv.Fail("GetRecord", Throttle(1)) },
 		"control":           func() { srv.Control("", func(*Request) *Fault { return nil }) },
@@ -262,7 +263,7 @@ func TestMisuse(t *testing.T) {
 		"stream exists":     func() { srv.CreateStream("s", 1) },
 		"no shards":         func() { srv.CreateStream("t", 0) },
 		"name":              func() { srv.CreateStream("a/b", 1) },
-		"event":             func() { Event("k", "1", "l") },
+		"event":             func() { Event(odd...) },
 	} {
 		func() {
 			defer func() {

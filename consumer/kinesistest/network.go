@@ -2,6 +2,7 @@ package kinesistest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -73,8 +74,7 @@ func (c *memoryConn) Close() error {
 }
 
 func (c *memoryConn) SetDeadline(t time.Time) error {
-	c.SetReadDeadline(t)
-	return c.SetWriteDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 func (c *memoryConn) SetReadDeadline(t time.Time) error {

@@ -151,11 +151,9 @@ func (s *Server) Close() {
 }
 
 func (s *Server) serve(l net.Listener) {
-	s.serving.Add(1)
-	go func() {
-		defer s.serving.Done()
-		s.http.Serve(l)
-	}()
+	s.serving.Go(func() {
+		_ = s.http.Serve(l) // ends with Close
+	})
 }
 
 // track counts connections. StateNew comes from the Serve loop, so none is added once the loops have ended.

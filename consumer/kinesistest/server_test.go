@@ -114,7 +114,7 @@ func TestRoundTripOutsideBubble(t *testing.T) {
 func TestRoundTripTCP(t *testing.T) {
 	srv := NewServer("s", 2)
 	defer srv.Close()
-	if srv.URL() != srv.URL() {
+	if first := srv.URL(); srv.URL() != first {
 		t.Error("URL changes")
 	}
 	roundTrip(t, srv.Client(func(o *kinesis.Options) {

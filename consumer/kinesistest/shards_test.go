@@ -29,11 +29,11 @@ func TestLineage(t *testing.T) {
 	}
 	var got []sh
 	for _, i := range srv.Shards("s") {
-		d := ""
+		var d strings.Builder
 		for _, r := range i.Records {
-			d += string(r.Data)
+			d.Write(r.Data)
 		}
-		got = append(got, sh{i.ID, strings.Join(i.Parents, ","), strings.Join(i.Children, ","), i.HashStart + "-" + i.HashEnd, i.Closed, d})
+		got = append(got, sh{i.ID, strings.Join(i.Parents, ","), strings.Join(i.Children, ","), i.HashStart + "-" + i.HashEnd, i.Closed, d.String()})
 	}
 	want := []sh{
 		{shardID(0), "", lower + "," + upper, "0-170141183460469231731687303715884105727", true, "1"},
@@ -113,11 +113,11 @@ func TestShardFilters(t *testing.T) {
 			if err != nil {
 				return code(err)
 			}
-			ids := ""
+			var ids strings.Builder
 			for _, sh := range out.Shards {
-				ids += strings.TrimLeft((*sh.ShardId)[8:11], "0") + (*sh.ShardId)[len(*sh.ShardId)-1:]
+				ids.WriteString(strings.TrimLeft((*sh.ShardId)[8:11], "0") + (*sh.ShardId)[len(*sh.ShardId)-1:])
 			}
-			return ids
+			return ids.String()
 		}
 		at := func(d time.Duration) *time.Time { return aws.Time(start.Add(d)) }
 		check := func(f *types.ShardFilter, want string) {

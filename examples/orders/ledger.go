@@ -88,8 +88,11 @@ func (l *ledger) report(out io.Writer, produced int64) error {
 		what string
 		n    int
 	}{
-		{"produced", int(produced)}, {"handled", l.booked}, {"failed batches", l.failed},
-		{"duplicates", l.duplicates}, {"violations", l.violations},
+		{"produced", int(produced)},
+		{"handled", l.booked},
+		{"failed batches", l.failed},
+		{"duplicates", l.duplicates},
+		{"violations", l.violations},
 	} {
 		fmt.Fprintf(out, "%-14s %7d\n", row.what, row.n)
 	}

@@ -28,8 +28,8 @@ func TestFaults(t *testing.T) {
 		"release":    {func(ctx context.Context, l *Lease) error { return l.Release(ctx, pos(5), 0) }, "", 2, pos(5)},
 		"end":        {func(ctx context.Context, l *Lease) error { return l.End(ctx, nil) }, "", 2, checkpoint.End},
 	} {
-		for f := fine; f < faults; f++ {
-			for g := fine; g < faults; g++ {
+		for f := range faults {
+			for g := range faults {
 				t.Run(fmt.Sprintf("%s/%v,%v", name, f, g), func(t *testing.T) {
 					s, _, l := claimed(t)
 					s.onSwap = once(f, g)
@@ -208,7 +208,7 @@ func TestUnresolvedClaim(t *testing.T) {
 // A row deleted by hand is put back by its owner, with its own state and the
 // next epoch, before anything else is written.
 func TestRowGone(t *testing.T) {
-	for f := fine; f < faults; f++ {
+	for f := range faults {
 		s, a, l := claimed(t)
 		var told []Row
 		a.Restored = func(id string, r Row) {

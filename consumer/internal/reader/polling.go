@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -179,10 +180,8 @@ func after(a, b string) bool {
 
 func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) ([]types.ChildShard, error) {
 	for _, c := range out.ChildShards {
-		for _, parent := range c.ParentShards {
-			if parent == p.Shard {
-				return out.ChildShards, nil
-			}
+		if slices.Contains(c.ParentShards, p.Shard) {
+			return out.ChildShards, nil
 		}
 	}
 	return p.Sink.Children(ctx)

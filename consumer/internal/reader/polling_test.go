@@ -141,8 +141,10 @@ const ms = time.Millisecond
 
 func TestPollerPace(t *testing.T) {
 	big := func() (*kinesis.GetRecordsOutput, error) {
-		return &kinesis.GetRecordsOutput{NextShardIterator: aws.String("b"), MillisBehindLatest: aws.Int64(1),
-			Records: []types.Record{{SequenceNumber: aws.String("9"), Data: make([]byte, 3_000_000)}}}, nil
+		return &kinesis.GetRecordsOutput{
+			NextShardIterator: aws.String("b"), MillisBehindLatest: aws.Int64(1),
+			Records: []types.Record{{SequenceNumber: aws.String("9"), Data: make([]byte, 3_000_000)}},
+		}, nil
 	}
 	for _, tt := range []struct {
 		name    string

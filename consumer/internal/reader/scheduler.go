@@ -196,11 +196,13 @@ func (h entries) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
+
 func (h *entries) Push(x any) {
 	e := x.(*Entry)
 	e.index = len(*h)
 	*h = append(*h, e)
 }
+
 func (h *entries) Pop() any {
 	old := *h
 	e := old[len(old)-1]

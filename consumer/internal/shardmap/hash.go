@@ -115,8 +115,8 @@ func (k hashKey) String() string {
 	if k.hi == 0 {
 		return strconv.FormatUint(k.lo, 10)
 	}
-	q, r := hashKey{k.hi / chunk, 0}, uint64(0)
-	q.lo, r = bits.Div64(k.hi%chunk, k.lo, chunk)
+	lo, r := bits.Div64(k.hi%chunk, k.lo, chunk)
+	q := hashKey{k.hi / chunk, lo}
 	digits := strconv.FormatUint(r, 10)
 	for len(digits) < 19 {
 		digits = "0" + digits
