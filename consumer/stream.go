@@ -245,17 +245,27 @@ func (s *stream) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	missing := shardmap.Missing(listed, states(rows))
-	err = each(missing, func(r shardmap.Root) error {
+	var mu sync.Mutex // of rows
+	err = each(shardmap.Missing(listed, states(rows)), func(r shardmap.Root) error {
 		from := checkpoint.TrimHorizon
 		if r.Root { // its row was lost: it is as old as the first ones
 			from = s.from
 		}
-		return s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root))
+		if err := s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root)); err != nil {
+			return err
+		}
+		stored, ok, err := s.table.Row(ctx, r.ID) // a list may be too old to have it
+		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
+			return nil // load has told so
+		}
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("the row of shard "+r.ID+" was not stored"))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		rows[r.ID] = stored
+		return nil
 	})
-	if err == nil && len(missing) > 0 {
-		rows, err = s.load(ctx)
-	}
 	if err != nil {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
@@ -347,6 +357,9 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	defer cancel()
 	l, err := s.table.Claim(call, id)
 	op := "claim " + id
+	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
+		return s.refresh(call, id)
+	}
 	if err != nil {
 		if s.trouble(&Error{Stream: s.c.stream, Shard: id, Op: op, Err: err, Hint: "the shard waits until the store takes the claim"}) {
 			s.c.event(metrics.StoreFailed, id, err, "claim")
@@ -373,6 +386,19 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		return l.Release(call, r.Ck, r.Arrival)
 	}
 	s.w.sched.Wake(sh.entry)
+	return nil
+}
+
+// refresh takes the row of a shard that does not run from the store.
+func (s *stream) refresh(ctx context.Context, id string) error {
+	r, ok, err := s.table.Row(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, errors.New("the row of shard "+id+" is gone"))
+	}
+	s.mu.Lock()
+	s.rows[id] = r
+	s.mu.Unlock()
+	s.look() // its children may start
 	return nil
 }
 

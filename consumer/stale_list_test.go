@@ -1,0 +1,88 @@
+package consumer_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// An oldList is a store that lists rows as they were when it was frozen.
+type oldList struct {
+	checkpoint.Store
+	frozen atomic.Pointer[[]checkpoint.Entry]
+}
+
+func (s *oldList) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	if old := s.frozen.Load(); old != nil && strings.Contains(prefix, "/lease/") {
+		return *old, nil
+	}
+	return s.Store.List(ctx, prefix)
+}
+
+// A list of rows may be older than the end of a shard and the rows of its children. What was put to the children is read
+// all the same, and at once.
+func TestStaleList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		store := &oldList{Store: new(checkpoint.Memory)}
+		handled := make(chan string, 10)
+		start := func() (stop func() error) {
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			handle := func(_ context.Context, ev events.KinesisEvent) error {
+				for _, r := range ev.Records {
+					handled <- string(r.Kinesis.Data)
+				}
+				return nil
+			}
+			go func() {
+				done <- consumer.Run(ctx, srv.Client(), "orders", handle, silent(),
+					consumer.WithGroup("billing"), consumer.WithCheckpointer(store))
+			}()
+			return func() error { cancel(); return <-done }
+		}
+		wait := func(want string) {
+			t.Helper()
+			select {
+			case got := <-handled:
+				if got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			case <-time.After(5 * time.Second):
+				t.Errorf("%q was not handled within 5 s", want)
+			}
+		}
+
+		stop := start()
+		srv.Put("orders", "alice", []byte("1"))
+		wait("1")
+		old, err := store.Store.List(t.Context(), "billing/lease/")
+		if err != nil || len(old) != 1 {
+			t.Fatalf("%d rows: %v", len(old), err)
+		}
+		srv.Split("orders", srv.Shards("orders")[0].ID)
+		srv.Put("orders", "alice", []byte("2"))
+		wait("2")
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+
+		store.frozen.Store(&old)
+		srv.Put("orders", "alice", []byte("3"))
+		stop = start()
+		wait("3")
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
