@@ -125,7 +125,7 @@ func holds(ctx context.Context, st checkpoint.Store, want checkpoint.Entry) erro
 // conflicts checks the outcome of a write at a revision that the row is not at, and that it changed nothing.
 func conflicts(ctx context.Context, st checkpoint.Store, what string, err error, row checkpoint.Entry) error {
 	if !errors.Is(err, checkpoint.ErrConflict) {
-		return fmt.Errorf("%s: got error %w, want ErrConflict", what, err)
+		return fmt.Errorf("%s: got error %s, want ErrConflict", what, fmt.Sprint(err)) // it may be nil
 	}
 	if err := holds(ctx, st, row); err != nil {
 		return fmt.Errorf("after %s: %w", what, err)
