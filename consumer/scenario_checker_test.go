@@ -85,7 +85,9 @@ type checker struct {
 	running   map[string]int // call by key
 	next      map[string]int // first record of the key that has not succeeded and is required
 	rows      map[string]*row
-	resolved  map[string]int             // by shard: leading records that have succeeded or are not required
+	ended     map[string]bool // shards whose END was stored
+	resolved  map[string]int  // by shard: leading records that have succeeded or are not required
+	began     []time.Duration
 	reads     map[string][]time.Duration // by shard, of this life
 
 	// Of this life.
@@ -105,7 +107,7 @@ type call struct {
 func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, succeeded: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{},
-		next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, found: slices.Clone(h.seen),
+		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, found: slices.Clone(h.seen),
 	}
 	c.begin(-1)
 	for i, e := range h.events {
@@ -233,7 +235,7 @@ func (c *checker) parents(e event) {
 		return
 	}
 	for _, p := range sh.Parents {
-		if row := c.rows[p]; c.shards[p].inScope && (row == nil || row.Ck != endMark) {
+		if c.shards[p].inScope && !c.ended[p] {
 			c.violate(ruleParents, "", e.shard, "a record starts before the end of parent %s is stored", p)
 		}
 	}
@@ -276,6 +278,7 @@ func (c *checker) write(e event) {
 		c.violate(ruleMark, "", e.shard, "END of an open shard")
 	}
 	if e.row.Ck == endMark {
+		c.ended[e.shard] = true
 		for _, child := range sh.Children {
 			if c.rows[child] == nil {
 				c.violate(ruleChildren, "", e.shard, "END is stored, and child %s has no row", child)
@@ -341,8 +344,8 @@ func (c *checker) returned(e event) {
 
 // read checks the rate of reads. A call at the very instant at which a life begins was sent by the one before.
 func (c *checker) read(e event) {
-	c.reads[e.shard] = append(c.reads[e.shard], e.at)
-	reads := c.reads[e.shard]
+	reads := append(c.reads[e.shard], e.at)
+	c.reads[e.shard] = reads
 	if n := len(reads); n > 5 && reads[n-1]-reads[n-6] < time.Second {
 		c.violate(ruleRate, "", e.shard, "6 reads within %v", reads[n-1]-reads[n-6])
 	}

@@ -30,7 +30,7 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := req.Clone(req.Context())
+	out := req.WithContext(req.Context()) // a copy
 	out.Body = io.NopCloser(bytes.NewReader(body))
 	type reply struct {
 		resp *http.Response

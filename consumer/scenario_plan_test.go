@@ -112,14 +112,14 @@ func newPlan(seed uint64) *plan {
 func (p *plan) drawLives(r *rand.Rand) {
 	between := func(a, b time.Duration) time.Duration { return a + time.Duration(r.Int64N(int64(b-a))) }
 	for range scenarioCuts {
-		l := life{after: between(200*time.Millisecond, 2500*time.Millisecond)}
+		l := life{after: between(200*time.Millisecond, 2*time.Second)}
 		switch r.IntN(10) {
 		case 0: // long enough for a checkpoint
-			l.after = between(10200*time.Millisecond, 11*time.Second)
+			l.after = between(10200*time.Millisecond, 10800*time.Millisecond)
 		case 1:
-			l.after, l.upon, l.nth = 11*time.Second, evMarked, 1+r.IntN(4)
+			l.after, l.upon, l.nth = 10500*time.Millisecond, evMarked, 1+r.IntN(4)
 		case 2, 3, 4:
-			l.after, l.upon = between(3*time.Second, 6*time.Second), pick(r, evEnded, evCreated, evClaimed, evSucceeded)
+			l.after, l.upon = between(2*time.Second, 4*time.Second), pick(r, evEnded, evCreated, evClaimed, evSucceeded)
 			l.nth = 1 + r.IntN(4)
 			if l.upon == evSucceeded {
 				l.nth = 1 + r.IntN(60)

@@ -14,7 +14,7 @@ func (h *history) brokenBySets() []string {
 	starts, writes := map[int][]int{}, map[string][]int{} // by life, by shard
 	ends := map[int]event{}                               // of calls
 	endOf := map[int]int{}                                // index of a call's end, or of the cut of its life
-	firstSuccess := map[string]int{}                      // index, by record
+	firstSuccess := map[*rec]int{}                        // index, by record
 	recs := map[int][]string{}                            // records of calls
 	for i, e := range h.events {
 		switch e.kind {
@@ -28,8 +28,8 @@ func (h *history) brokenBySets() []string {
 				break
 			}
 			for _, seq := range recs[e.call] {
-				if _, again := firstSuccess[seq]; !again {
-					firstSuccess[seq] = i
+				if r := t.recs[seq]; r != nil && firstSuccess[r] == 0 {
+					firstSuccess[r] = i
 				}
 			}
 		case evCut:
@@ -41,8 +41,8 @@ func (h *history) brokenBySets() []string {
 		}
 	}
 	succeededBy := func(r *rec, i int) bool {
-		at, ok := firstSuccess[r.seq]
-		return ok && at < i
+		at := firstSuccess[r] // an end is never the first event
+		return at > 0 && at < i
 	}
 	for _, r := range t.recs {
 		if r.required && !succeededBy(r, len(h.events)) {
@@ -51,6 +51,9 @@ func (h *history) brokenBySets() []string {
 	}
 	for shard, indexes := range writes {
 		for _, i := range indexes {
+			if h.events[i].row.Ck == endMark && !t.shards[shard].Closed {
+				broken[ruleMark] = true
+			}
 			for _, r := range t.shards[shard].recs {
 				if r.required && h.events[i].row.covers(r.seq) && !succeededBy(r, i) {
 					broken[ruleMark] = true
@@ -65,7 +68,9 @@ func (h *history) brokenBySets() []string {
 			h.startBySets(t, e, i, succeededBy, writes, broken)
 			if ends[e.call].kind == evSucceeded {
 				for _, seq := range recs[e.call] {
-					done[seq] = endOf[e.call]
+					if _, again := done[seq]; !again {
+						done[seq] = endOf[e.call]
+					}
 				}
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,7 @@ func TestScenario(t *testing.T) {
 	counts, runs := map[string]int{}, 0
 	var slowest time.Duration
 	began := time.Now()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // garbage is most of what a seed makes
 	t.Run("seeds", func(t *testing.T) {
 		for seed := first; seed <= last; seed++ {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
@@ -33,20 +35,23 @@ func TestScenario(t *testing.T) {
 				p := newPlan(seed)
 				var w *world
 				synctest.Test(t, func(t *testing.T) { w = p.run(t, dir) })
+				happened := w.tally()
+				mu.Lock()
+				runs++
+				slowest = max(slowest, w.took)
+				for what, n := range happened {
+					counts[what] += n
+				}
+				mu.Unlock()
 				found := w.check()
 				if len(found) > 0 || t.Failed() {
 					w.report(t, found, failed.Add(1) <= 3)
 				}
+				if seed%4 != 0 && len(found) == 0 {
+					return // the second checker is slow
+				}
 				if one, two := w.disagreement(found); len(one)+len(two) > 0 {
 					t.Errorf("the checkers disagree: %q only by the first, %q only by the second", one, two)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				runs++
-				slowest = max(slowest, w.took)
-				t.Logf("settled %v after the last fault", w.took)
-				for what, n := range w.tally() {
-					counts[what] += n
 				}
 			})
 		}

@@ -172,9 +172,9 @@ func (w *world) settle() {
 	p.stop()
 }
 
-// settleTime is how long catching up may take: it holds the longest backoff of a read, of a store call and of a handler
-// that failed some times running, and an audit.
-const settleTime = 3 * time.Minute
+// settleTime is how long catching up may take. It holds the longest pauses after failures, but not the minute to the next
+// audit: nothing may wait for that.
+const settleTime = 45 * time.Second
 
 // unsettled says what must be handled, or stored, and has not been yet; "" for nothing.
 func (w *world) unsettled() (shard, what string) {

@@ -1,0 +1,134 @@
+package consumer_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// TestScenarioChecker holds both checkers against histories written by hand: shard A with three records is split into B
+// and C, which merge into D. Records are named by shard and number; a1, a3, b1 and d1 have key k, the others have key l.
+func TestScenarioChecker(t *testing.T) {
+	// What a faultless consumer does, in one life that ends cleanly.
+	good := []string{
+		"began 0", "created A 0", "claimed A 1 0", "read A", "start 1 a1 a2", "succeeded 1", "start 2 a3", "succeeded 2",
+		"marked A 1 a3", "created B 0", "created C 0", "ended A 2", "claimed B 1 0", "claimed C 1 0", "read B", "read C",
+		"start 3 b1", "succeeded 3", "start 4 c1", "failed 4", "start 5 c1", "succeeded 5", "created D 0", "ended B 2", "ended C 2",
+		"claimed D 1 0", "read D", "start 6 d1", "succeeded 6", "released D 2 d1", "returned",
+	}
+	end := []string{"marked A 2 a3", "created B 0", "created C 0", "ended A 3"} // by an heir
+	tests := []struct {
+		name     string
+		from, to int      // of good that are replaced
+		by       []string // nil: left out
+		want     []string // rules
+	}{
+		{"faultless", 0, 0, nil, nil},
+		{"never handled", 27, 30, []string{"released D 2 0"}, []string{ruleLost}},
+		{"key out of order", 4, 8, []string{"start 2 a3", "succeeded 2", "start 1 a1 a2", "succeeded 1"}, []string{ruleOrder, ruleResume}},
+		{"order across shards", 16, 18, []string{"start 9 d1", "succeeded 9", "start 3 b1", "succeeded 3"}, []string{ruleOrder, ruleParents, ruleTwice}},
+		{"a failure is passed", 5, 6, []string{"failed 1"}, []string{ruleLost, ruleMark, ruleOrder}},
+		{"two calls with a key", 5, 8, []string{"start 2 a3", "succeeded 1", "succeeded 2"}, []string{ruleOrder, ruleOverlap}},
+		{"batch above the limit", 4, 8, []string{"start 1 a1 a2 a3", "succeeded 1"}, []string{ruleBatch}},
+		{"batch out of order", 4, 5, []string{"start 1 a2 a1"}, []string{ruleBatch}},
+		{"mark too far", 4, 4, []string{"marked A 1 a1"}, []string{ruleMark, ruleRerun}},
+		{"mark too far by one", 6, 6, []string{"marked A 1 a3"}, []string{ruleMark, ruleRerun}},
+		{"mark goes back", 9, 9, []string{"marked A 1 a1"}, []string{ruleRow}},
+		{"end of an open shard", 29, 30, []string{"ended D 2"}, []string{ruleMark}},
+		{"end with a record in flight", 7, 12, []string{"created B 0", "created C 0", "ended A 2", "succeeded 2"}, []string{ruleMark}},
+		{"end before the children", 9, 12, []string{"created B 0", "ended A 2", "created C 0"}, []string{ruleChildren}},
+		{"child before its second parent", 24, 29, []string{"claimed D 1 0", "start 6 d1", "succeeded 6", "ended C 2"}, []string{ruleParents}},
+		{"claim without an epoch", 12, 13, []string{"claimed B 1 0", "other B 1 0"}, []string{ruleRow}},
+		{"written after the end", 12, 12, []string{"released A 3 a3"}, []string{ruleRow}},
+		{"handled twice in a life", 8, 8, []string{"start 9 a3", "succeeded 9"}, []string{ruleTwice}},
+		{"below the mark", 9, 9, []string{"start 9 a3", "succeeded 9"}, []string{ruleRerun, ruleTwice}},
+		{"handled again by an heir, as is right", 8, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), nil},
+		{"an heir leaves a record out", 8, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 10 a3", "succeeded 10"}, end), []string{ruleResume}},
+		{"cut off within a call", 7, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), nil},
+		{"not given up", 29, 30, []string{"marked D 1 d1"}, []string{ruleDrain}},
+		{"released too low", 29, 30, []string{"released D 2 0"}, []string{ruleDrain}},
+		{"six reads in a second", 3, 4, []string{"read A", "read A", "read A", "read A", "read A", "read A"}, []string{ruleRate}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			script := slices.Concat(good[:tt.from], tt.by, good[tt.to:])
+			h := scripted(script)
+			found := h.check()
+			var rules []string
+			for _, v := range found {
+				rules = append(rules, v.rule)
+			}
+			slices.Sort(rules)
+			if rules = slices.Compact(rules); !slices.Equal(rules, tt.want) {
+				t.Errorf("broken rules %q, want %q: %v", rules, tt.want, found)
+			}
+			if one, two := h.disagreement(found); len(one)+len(two) > 0 {
+				t.Errorf("%q only by the first checker, %q only by the second", one, two)
+			}
+		})
+	}
+}
+
+// scripted makes a history of lines as in TestScenarioChecker.
+func scripted(lines []string) *history {
+	h := &history{
+		began: time.Unix(0, 0), batchSize: 2,
+		required: func(kinesistest.Record) bool { return true }, inScope: func(kinesistest.ShardInfo) bool { return true },
+	}
+	seq := map[string]string{"0": "0/trim"}
+	add := func(id string, parents, children []string, keys ...string) {
+		sh := kinesistest.ShardInfo{ID: id, Parents: parents, Children: children, Closed: children != nil}
+		for i, key := range keys {
+			name := fmt.Sprintf("%c%d", id[0]+'a'-'A', i+1)
+			seq[name] = fmt.Sprintf("%d", 1000*int(id[0])+i)
+			sh.Records = append(sh.Records, kinesistest.Record{SequenceNumber: seq[name], PartitionKey: key})
+		}
+		h.shards = append(h.shards, sh)
+	}
+	add("A", nil, []string{"B", "C"}, "k", "l", "k")
+	add("B", []string{"A"}, []string{"D"}, "k")
+	add("C", []string{"A"}, []string{"D"}, "l")
+	add("D", []string{"B", "C"}, nil, "k")
+	life, started := 0, map[int]string{}
+	for i, line := range lines {
+		var kind, a, b, c, d string
+		_, _ = fmt.Sscan(line, &kind, &a, &b, &c, &d)
+		e := event{at: time.Duration(i) * 100 * time.Millisecond, kind: kind, life: life, shard: a}
+		switch kind {
+		case evBegan:
+			_, _ = fmt.Sscan(a, &life)
+			e.life, e.shard = life, ""
+		case evStart:
+			_, _ = fmt.Sscan(a, &e.call)
+			for _, name := range []string{b, c, d} {
+				if name != "" {
+					e.seqs = append(e.seqs, seq[name])
+				}
+			}
+			e.shard = string(b[0] - 'a' + 'A')
+			started[e.call] = e.shard
+		case evSucceeded, evFailed:
+			_, _ = fmt.Sscan(a, &e.call)
+			e.shard = started[e.call]
+		case evCreated, evClaimed, evMarked, evReleased, evEnded, "other":
+			_, _ = fmt.Sscan(b, &e.row.Epoch)
+			e.row.Ck = "0/trim"
+			if s := seq[c]; c != "" && c != "0" {
+				e.row.Ck = fmt.Sprintf("1/%03d%s/~", len(s), s)
+			}
+			switch kind {
+			case evClaimed, evMarked:
+				e.row.Owner = fmt.Sprint("life", life)
+			case "other":
+				e.kind, e.row.Owner = evClaimed, "somebody"
+			case evEnded:
+				e.row.Ck = endMark
+			}
+		}
+		h.events = append(h.events, e)
+	}
+	return h
+}
