@@ -119,7 +119,7 @@ func lostReply(ctx context.Context, s *suite) error {
 		}
 		row, err3 := s.a.Get(ctx, old.Key)
 		if !errors.Is(err2, checkpoint.ErrConflict) || err3 != nil || string(row.Value) != "new" {
-			return fmt.Errorf("Swap returned %w, then %w, then Get %s, %w", err, err2, show(row), err3)
+			return fmt.Errorf("Swap returned %w, then %w, then Get %s, %s", err, err2, show(row), fmt.Sprint(err3))
 		}
 		return nil
 	})
