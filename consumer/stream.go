@@ -69,7 +69,7 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.opened(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	audit := s.w.rnd.backoff(200*time.Millisecond, 30*time.Second)
+	audit := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	claims := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	var next time.Time // of the audit
 	for {

@@ -35,8 +35,12 @@ type Scheduler struct {
 	kickSet sync.Once
 }
 
-// Workers is the number of polls that run at once.
-const Workers = 16
+// Workers is the number of polls that run at once. When all of them take long, one is added every 200 ms that another is
+// due, and ends with its poll: calls that hang delay the other shards and never stop them.
+const (
+	Workers  = 16
+	patience = 200 * time.Millisecond
+)
 
 // NewEntry returns an Entry that no Scheduler knows yet. A poll returns the time of the next one; with ok false the entry
 // is parked until Wake.
@@ -110,8 +114,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	for range Workers {
 		workers.Go(func() {
 			for e := range ready {
-				next, ok := e.poll(ctx)
-				s.polled(e, next, ok)
+				s.poll(ctx, e)
 			}
 		})
 	}
@@ -123,21 +126,30 @@ func (s *Scheduler) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		e, wait := s.take(time.Now())
 		if e != nil {
-			select {
-			case ready <- e:
-				continue
-			case <-ctx.Done():
-				s.polled(e, time.Time{}, false)
-				return
-			}
+			wait = patience
 		}
 		timer.Reset(wait)
+		if e == nil {
+			select {
+			case <-timer.C:
+			case <-s.nudged():
+			case <-ctx.Done():
+			}
+			continue
+		}
 		select {
-		case <-timer.C:
-		case <-s.nudged():
+		case ready <- e:
+		case <-timer.C: // calls of other shards hang, and this one must not wait for them
+			workers.Go(func() { s.poll(ctx, e) })
 		case <-ctx.Done():
+			s.polled(e, time.Time{}, false)
 		}
 	}
+}
+
+func (s *Scheduler) poll(ctx context.Context, e *Entry) {
+	next, ok := e.poll(ctx)
+	s.polled(e, next, ok)
 }
 
 // take returns the entry that is due, or how long nothing is.

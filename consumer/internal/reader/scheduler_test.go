@@ -116,16 +116,43 @@ func TestSchedulerRunsPollsSideBySide(t *testing.T) {
 				if n := now.Add(1); n > most.Load() {
 					most.Store(n)
 				}
-				time.Sleep(time.Second)
+				time.Sleep(100 * time.Millisecond)
 				now.Add(-1)
 				polls.Add(1)
 				return time.Time{}, false
 			}))
 		}
-		time.Sleep(3*time.Second + time.Millisecond)
+		time.Sleep(301 * time.Millisecond)
 		synctest.Wait()
 		if most.Load() != Workers || polls.Load() != 3*Workers {
-			t.Errorf("%d of %d polls done in 3 s, %d at once, want all, %d at once", polls.Load(), 3*Workers, most.Load(), Workers)
+			t.Errorf("%d of %d polls done in 0.3 s, %d at once, want all, %d at once", polls.Load(), 3*Workers, most.Load(), Workers)
+		}
+	})
+}
+
+// Polls that hang do not stop the others, however many they are.
+func TestSchedulerGoesOnWhilePollsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := scheduled(t)
+		for range 3 * Workers {
+			s.Wake(NewEntry(func(ctx context.Context) (time.Time, bool) {
+				<-ctx.Done()
+				return time.Time{}, false
+			}))
+		}
+		var polls atomic.Int64
+		s.Wake(NewEntry(func(context.Context) (time.Time, bool) {
+			polls.Add(1)
+			return time.Now().Add(time.Second), true
+		}))
+		time.Sleep(2*Workers*patience + time.Second)
+		if polls.Load() == 0 {
+			t.Error("a shard waits for others whose calls hang")
+		}
+		before := polls.Load()
+		time.Sleep(time.Minute)
+		if n := polls.Load() - before; n < 45 {
+			t.Errorf("%d polls in a minute, want about one a second", n)
 		}
 	})
 }
