@@ -10,14 +10,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
-	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -142,174 +138,6 @@ func (s *stream) opened(ctx context.Context) error {
 	}
 }
 
-// open finds out which stream this is and puts the rows of the shards where reading starts. All steps may be repeated.
-func (s *stream) open(ctx context.Context) error {
-	d, err := s.describe(ctx)
-	if err != nil {
-		return err
-	}
-	arn := aws.ToString(d.StreamARN)
-	s.name = aws.ToString(d.StreamName)
-	s.created = aws.ToTime(d.StreamCreationTimestamp)
-	part := strings.Split(arn, ":")
-	if len(part) < 6 {
-		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
-	}
-	s.src = batch.Source{StreamARN: arn, Region: part[3]}
-	s.table = lease.NewTable(countedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
-	s.table.Restored = func(shard string, _ lease.Row) {
-		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")
-	}
-	meta, known, err := s.table.Meta(ctx)
-	if err != nil {
-		return s.failed("checkpoint store", err, "nothing is read before the store answers")
-	}
-	_, now, err := s.list(ctx, nil)
-	if err != nil {
-		return err
-	}
-	s.end = s.c.cfg.end.end(now)
-	if !known {
-		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.c.cfg.start.start(now)}
-		if meta, err = s.table.PutMeta(ctx, meta); err != nil {
-			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
-		}
-	}
-	s.from = meta.Start
-	if !meta.Rooted {
-		if err := s.root(ctx, meta); err != nil {
-			return err
-		}
-	}
-	s.mended("checkpoint store")
-	return nil
-}
-
-// root puts the rows of all shards that the stream had at its starting position (coordination of a first start). They
-// start at that position whichever they are: a shard that was created later has nothing older.
-func (s *stream) root(ctx context.Context, meta lease.Meta) error {
-	var filter *types.ShardFilter
-	if at, ok := meta.Start.Time(); ok {
-		filter = &types.ShardFilter{Type: types.ShardFilterTypeAtTimestamp, Timestamp: &at}
-	}
-	asOf, _, err := s.list(ctx, filter)
-	if err != nil {
-		return err
-	}
-	rows, unreadable, err := s.table.Rows(ctx)
-	if err == nil && len(unreadable) > 0 {
-		err = unreadable[0]
-	}
-	if err == nil {
-		err = each(shardmap.Roots(asOf, states(rows)), func(r shardmap.Root) error {
-			return s.table.Create(ctx, r.ID, row(r.Shard, meta.Start, r.Root))
-		})
-	}
-	if err == nil {
-		meta.Rooted = true
-		_, err = s.table.PutMeta(ctx, meta)
-	}
-	if err != nil {
-		return s.failed("checkpoint store", err, "nothing is read before the store has a row per shard")
-	}
-	return nil
-}
-
-func row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease.Row {
-	return lease.Row{Ck: ck, Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
-}
-
-// states is what the lineage needs to know of rows.
-func states(rows map[string]lease.Row) map[string]shardmap.State {
-	known := make(map[string]shardmap.State, len(rows))
-	for id, r := range rows {
-		_, _, _, numeric := r.Ck.Sequence()
-		known[id] = shardmap.State{
-			Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
-			Root:  r.Root, Started: numeric, Ended: r.Ended(),
-		}
-	}
-	return known
-}
-
-// audit lists the shards and the rows, and puts the rows that are missing.
-func (s *stream) audit(ctx context.Context) error {
-	if err := s.identify(ctx); err != nil {
-		return err
-	}
-	rows, err := s.load(ctx)
-	if err != nil {
-		return err
-	}
-	listed, _, err := s.list(ctx, nil) // after the rows: a parent that is in neither has expired
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex // of rows
-	err = each(shardmap.Missing(listed, states(rows)), func(r shardmap.Root) error {
-		from := checkpoint.TrimHorizon
-		if r.Root { // its row was lost: it is as old as the first ones
-			from = s.from
-		}
-		if err := s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root)); err != nil {
-			return err
-		}
-		stored, ok, err := s.table.Row(ctx, r.ID) // a list may be too old to have it
-		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
-			return nil // load has told so
-		}
-		if err != nil || !ok {
-			return errors.Join(err, errors.New("the row of shard "+r.ID+" was not stored"))
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		rows[r.ID] = stored
-		return nil
-	})
-	if err != nil {
-		return s.failed("checkpoint store", err, "new shards wait until the store answers")
-	}
-	s.mended("checkpoint store")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listed = listed
-	for _, l := range listed {
-		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {
-			delete(s.states, l.ID) // it was closed before its tip was seen, perhaps: its children are to be read
-		}
-	}
-	for id, r := range rows {
-		delete(s.unlisted, id)
-		if s.shards[id] == nil && r.Epoch >= s.rows[id].Epoch { // else what is known is younger than the list
-			s.rows[id] = r
-		}
-		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" {
-			delete(s.states, id) // given up by who took it
-			delete(s.troubles, "lease "+id)
-		}
-	}
-	return nil
-}
-
-// load reads all rows. One that cannot be read holds only its shard up.
-func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
-	rows, unreadable, err := s.table.Rows(ctx)
-	if err != nil {
-		return nil, s.failed("checkpoint store", err, "new shards wait until the store answers")
-	}
-	for _, e := range unreadable {
-		op := "row " + e.Key
-		if s.trouble(&Error{Stream: s.c.stream, Shard: e.Shard, Op: op, Err: e, Hint: "see the error; the other shards go on"}) {
-			m := metrics.RowUnreadable
-			if errors.Is(e, lease.ErrRowVersion) {
-				m = metrics.RowVersion
-			}
-			s.c.event(m, e.Shard, e, "")
-		}
-	}
-	return rows, nil
-}
-
 // begin claims and starts what may start. It returns false if a claim failed and must be tried again.
 func (s *stream) begin(ctx context.Context) bool {
 	s.mu.Lock()
@@ -386,19 +214,6 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		return l.Release(call, r.Ck, r.Arrival)
 	}
 	s.w.sched.Wake(sh.entry)
-	return nil
-}
-
-// refresh takes the row of a shard that does not run from the store.
-func (s *stream) refresh(ctx context.Context, id string) error {
-	r, ok, err := s.table.Row(ctx, id)
-	if err != nil || !ok {
-		return errors.Join(err, errors.New("the row of shard "+id+" is gone"))
-	}
-	s.mu.Lock()
-	s.rows[id] = r
-	s.mu.Unlock()
-	s.look() // its children may start
 	return nil
 }
 
@@ -500,13 +315,6 @@ func (s *stream) idle() bool {
 	return true
 }
 
-// closed tells whether a shard was closed when the shards were last listed.
-func (s *stream) closed(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.listed, func(l shardmap.Shard) bool { return l.ID == id && l.Closed })
-}
-
 // lost is told by a shard that somebody else owns it. It stays a trouble until that one gives it up.
 func (s *stream) lost(sh *shard, e *Error) {
 	s.mu.Lock()
@@ -544,151 +352,6 @@ func (s *stream) owned() []*shard {
 	}
 	slices.SortFunc(shards, func(a, b *shard) int { return strings.Compare(a.id, b.id) })
 	return shards
-}
-
-// A countedStore counts the writes of a consumer.
-type countedStore struct {
-	checkpoint.Store
-	c *Consumer
-}
-
-func (s countedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
-	s.c.record(metrics.StoreWrites, "", 1)
-	return s.Store.Swap(ctx, e)
-}
-
-// describe asks for the stream's identity and retention.
-func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	in := &kinesis.DescribeStreamSummaryInput{}
-	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
-	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries)
-	if err == nil && out.StreamDescriptionSummary == nil {
-		err = errors.New("the reply describes no stream")
-	}
-	if err != nil {
-		hint, err := classified(err)
-		return nil, s.failed("DescribeStreamSummary", err, hint)
-	}
-	s.mended("DescribeStreamSummary")
-	d := out.StreamDescriptionSummary
-	s.mu.Lock()
-	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour
-	s.mu.Unlock()
-	return d, nil
-}
-
-// identify makes sure that the stream is still the one that was opened.
-func (s *stream) identify(ctx context.Context) error {
-	d, err := s.describe(ctx)
-	if err != nil {
-		return err
-	}
-	if created := aws.ToTime(d.StreamCreationTimestamp); created.Unix() != s.created.Unix() {
-		e := &Error{
-			Stream: s.c.stream, Op: "DescribeStreamSummary",
-			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),
-			Hint: "start again: the new stream has rows of its own, and is read from the starting position",
-		}
-		s.mu.Lock()
-		first := s.fatal == nil
-		s.fatal = e
-		s.mu.Unlock()
-		if first {
-			s.c.event(metrics.StreamRecreated, "", e, "")
-			s.look()
-		}
-		return e
-	}
-	return nil
-}
-
-// verify is asked by a shard that the service does not know, or whose position it does not know. It returns false if
-// reading it has no sense any more. A shard that is not listed any more has lost its records to retention; its end is
-// stored, so that its children may start.
-func (s *stream) verify(ctx context.Context, sh *shard) bool {
-	if err := s.identify(ctx); err != nil {
-		return !errors.Is(err, ErrStreamRecreated)
-	}
-	listed, _, err := s.list(ctx, nil)
-	if err != nil || len(listed) == 0 {
-		return true
-	}
-	var children []types.ChildShard
-	for _, l := range listed {
-		if l.ID == sh.id {
-			return true
-		}
-		if slices.Contains(l.Parents, sh.id) {
-			children = append(children, childOf(l))
-		}
-	}
-	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
-	sh.Page(reader.Page{End: true, Children: children, Now: time.Now()})
-	return false
-}
-
-// children lists the shards that name id as a parent.
-func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, error) {
-	listed, _, err := s.list(ctx, nil)
-	var children []types.ChildShard
-	for _, l := range listed {
-		if slices.Contains(l.Parents, id) {
-			children = append(children, childOf(l))
-		}
-	}
-	return children, err
-}
-
-// list returns all shards, page by page, and the service's time.
-func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []shardmap.Shard, now time.Time, err error) {
-	now = time.Now()
-	in := &kinesis.ListShardsInput{ShardFilter: filter}
-	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
-	for first := true; ; first = false {
-		out, err := s.listPage(ctx, in)
-		if err != nil {
-			hint, err := classified(err)
-			return nil, now, s.failed("ListShards", err, hint)
-		}
-		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
-			now = t
-		}
-		for _, sh := range out.Shards {
-			parents := []string{aws.ToString(sh.ParentShardId), aws.ToString(sh.AdjacentParentShardId)}
-			parents = slices.DeleteFunc(parents, func(p string) bool { return p == "" })
-			l := shardOf(sh.ShardId, parents, sh.HashKeyRange)
-			l.Closed = sh.SequenceNumberRange != nil && sh.SequenceNumberRange.EndingSequenceNumber != nil
-			shards = append(shards, l)
-		}
-		if aws.ToString(out.NextToken) == "" {
-			s.mended("ListShards")
-			return shards, now, nil
-		}
-		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // a token excludes the name
-	}
-}
-
-func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return s.c.client.ListShards(ctx, in, reader.NoRetries)
-}
-
-func shardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard {
-	sh := shardmap.Shard{ID: aws.ToString(id), Parents: slices.Sorted(slices.Values(parents))}
-	if r != nil {
-		sh.HashStart, sh.HashEnd = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
-	}
-	return sh
-}
-
-func childOf(l shardmap.Shard) types.ChildShard {
-	return types.ChildShard{
-		ShardId: &l.ID, ParentShards: l.Parents,
-		HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
-	}
 }
 
 // source is what all records of a shard have in common.

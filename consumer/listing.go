@@ -1,0 +1,159 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/consumer/internal/reader"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// closed tells whether a shard was closed when the shards were last listed.
+func (s *stream) closed(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.listed, func(l shardmap.Shard) bool { return l.ID == id && l.Closed })
+}
+
+// describe asks for the stream's identity and retention.
+func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	in := &kinesis.DescribeStreamSummaryInput{}
+	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
+	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries)
+	if err == nil && out.StreamDescriptionSummary == nil {
+		err = errors.New("the reply describes no stream")
+	}
+	if err != nil {
+		hint, err := classified(err)
+		return nil, s.failed("DescribeStreamSummary", err, hint)
+	}
+	s.mended("DescribeStreamSummary")
+	d := out.StreamDescriptionSummary
+	s.mu.Lock()
+	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour
+	s.mu.Unlock()
+	return d, nil
+}
+
+// identify makes sure that the stream is still the one that was opened.
+func (s *stream) identify(ctx context.Context) error {
+	d, err := s.describe(ctx)
+	if err != nil {
+		return err
+	}
+	if created := aws.ToTime(d.StreamCreationTimestamp); created.Unix() != s.created.Unix() {
+		e := &Error{
+			Stream: s.c.stream, Op: "DescribeStreamSummary",
+			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),
+			Hint: "start again: the new stream has rows of its own, and is read from the starting position",
+		}
+		s.mu.Lock()
+		first := s.fatal == nil
+		s.fatal = e
+		s.mu.Unlock()
+		if first {
+			s.c.event(metrics.StreamRecreated, "", e, "")
+			s.look()
+		}
+		return e
+	}
+	return nil
+}
+
+// verify is asked by a shard that the service does not know, or whose position it does not know. It returns false if
+// reading it has no sense any more. A shard that is not listed any more has lost its records to retention; its end is
+// stored, so that its children may start.
+func (s *stream) verify(ctx context.Context, sh *shard) bool {
+	if err := s.identify(ctx); err != nil {
+		return !errors.Is(err, ErrStreamRecreated)
+	}
+	listed, _, err := s.list(ctx, nil)
+	if err != nil || len(listed) == 0 {
+		return true
+	}
+	var children []types.ChildShard
+	for _, l := range listed {
+		if l.ID == sh.id {
+			return true
+		}
+		if slices.Contains(l.Parents, sh.id) {
+			children = append(children, childOf(l))
+		}
+	}
+	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
+	sh.Page(reader.Page{End: true, Children: children, Now: time.Now()})
+	return false
+}
+
+// children lists the shards that name id as a parent.
+func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, error) {
+	listed, _, err := s.list(ctx, nil)
+	var children []types.ChildShard
+	for _, l := range listed {
+		if slices.Contains(l.Parents, id) {
+			children = append(children, childOf(l))
+		}
+	}
+	return children, err
+}
+
+// list returns all shards, page by page, and the service's time.
+func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []shardmap.Shard, now time.Time, err error) {
+	now = time.Now()
+	in := &kinesis.ListShardsInput{ShardFilter: filter}
+	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
+	for first := true; ; first = false {
+		out, err := s.listPage(ctx, in)
+		if err != nil {
+			hint, err := classified(err)
+			return nil, now, s.failed("ListShards", err, hint)
+		}
+		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
+			now = t
+		}
+		for _, sh := range out.Shards {
+			parents := []string{aws.ToString(sh.ParentShardId), aws.ToString(sh.AdjacentParentShardId)}
+			parents = slices.DeleteFunc(parents, func(p string) bool { return p == "" })
+			l := shardOf(sh.ShardId, parents, sh.HashKeyRange)
+			l.Closed = sh.SequenceNumberRange != nil && sh.SequenceNumberRange.EndingSequenceNumber != nil
+			shards = append(shards, l)
+		}
+		if aws.ToString(out.NextToken) == "" {
+			s.mended("ListShards")
+			return shards, now, nil
+		}
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // a token excludes the name
+	}
+}
+
+func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.c.client.ListShards(ctx, in, reader.NoRetries)
+}
+
+func shardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard {
+	sh := shardmap.Shard{ID: aws.ToString(id), Parents: slices.Sorted(slices.Values(parents))}
+	if r != nil {
+		sh.HashStart, sh.HashEnd = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
+	}
+	return sh
+}
+
+func childOf(l shardmap.Shard) types.ChildShard {
+	return types.ChildShard{
+		ShardId: &l.ID, ParentShards: l.Parents,
+		HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
+	}
+}

@@ -1,0 +1,210 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/lease"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// open finds out which stream this is and puts the rows of the shards where reading starts. All steps may be repeated.
+func (s *stream) open(ctx context.Context) error {
+	d, err := s.describe(ctx)
+	if err != nil {
+		return err
+	}
+	arn := aws.ToString(d.StreamARN)
+	s.name = aws.ToString(d.StreamName)
+	s.created = aws.ToTime(d.StreamCreationTimestamp)
+	part := strings.Split(arn, ":")
+	if len(part) < 6 {
+		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
+	}
+	s.src = batch.Source{StreamARN: arn, Region: part[3]}
+	s.table = lease.NewTable(countedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table.Restored = func(shard string, _ lease.Row) {
+		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")
+	}
+	meta, known, err := s.table.Meta(ctx)
+	if err != nil {
+		return s.failed("checkpoint store", err, "nothing is read before the store answers")
+	}
+	_, now, err := s.list(ctx, nil)
+	if err != nil {
+		return err
+	}
+	s.end = s.c.cfg.end.end(now)
+	if !known {
+		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.c.cfg.start.start(now)}
+		if meta, err = s.table.PutMeta(ctx, meta); err != nil {
+			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
+		}
+	}
+	s.from = meta.Start
+	if !meta.Rooted {
+		if err := s.root(ctx, meta); err != nil {
+			return err
+		}
+	}
+	s.mended("checkpoint store")
+	return nil
+}
+
+// root puts the rows of all shards that the stream had at its starting position (coordination of a first start). They
+// start at that position whichever they are: a shard that was created later has nothing older.
+func (s *stream) root(ctx context.Context, meta lease.Meta) error {
+	var filter *types.ShardFilter
+	if at, ok := meta.Start.Time(); ok {
+		filter = &types.ShardFilter{Type: types.ShardFilterTypeAtTimestamp, Timestamp: &at}
+	}
+	asOf, _, err := s.list(ctx, filter)
+	if err != nil {
+		return err
+	}
+	rows, unreadable, err := s.table.Rows(ctx)
+	if err == nil && len(unreadable) > 0 {
+		err = unreadable[0]
+	}
+	if err == nil {
+		err = each(shardmap.Roots(asOf, states(rows)), func(r shardmap.Root) error {
+			return s.table.Create(ctx, r.ID, row(r.Shard, meta.Start, r.Root))
+		})
+	}
+	if err == nil {
+		meta.Rooted = true
+		_, err = s.table.PutMeta(ctx, meta)
+	}
+	if err != nil {
+		return s.failed("checkpoint store", err, "nothing is read before the store has a row per shard")
+	}
+	return nil
+}
+
+func row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease.Row {
+	return lease.Row{Ck: ck, Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
+}
+
+// states is what the lineage needs to know of rows.
+func states(rows map[string]lease.Row) map[string]shardmap.State {
+	known := make(map[string]shardmap.State, len(rows))
+	for id, r := range rows {
+		_, _, _, numeric := r.Ck.Sequence()
+		known[id] = shardmap.State{
+			Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
+			Root:  r.Root, Started: numeric, Ended: r.Ended(),
+		}
+	}
+	return known
+}
+
+// audit lists the shards and the rows, and puts the rows that are missing.
+func (s *stream) audit(ctx context.Context) error {
+	if err := s.identify(ctx); err != nil {
+		return err
+	}
+	rows, err := s.load(ctx)
+	if err != nil {
+		return err
+	}
+	listed, _, err := s.list(ctx, nil) // after the rows: a parent that is in neither has expired
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex // of rows
+	err = each(shardmap.Missing(listed, states(rows)), func(r shardmap.Root) error {
+		from := checkpoint.TrimHorizon
+		if r.Root { // its row was lost: it is as old as the first ones
+			from = s.from
+		}
+		if err := s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root)); err != nil {
+			return err
+		}
+		stored, ok, err := s.table.Row(ctx, r.ID) // a list may be too old to have it
+		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
+			return nil // load has told so
+		}
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("the row of shard "+r.ID+" was not stored"))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		rows[r.ID] = stored
+		return nil
+	})
+	if err != nil {
+		return s.failed("checkpoint store", err, "new shards wait until the store answers")
+	}
+	s.mended("checkpoint store")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed = listed
+	for _, l := range listed {
+		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {
+			delete(s.states, l.ID) // it was closed before its tip was seen, perhaps: its children are to be read
+		}
+	}
+	for id, r := range rows {
+		delete(s.unlisted, id)
+		if s.shards[id] == nil && r.Epoch >= s.rows[id].Epoch { // else what is known is younger than the list
+			s.rows[id] = r
+		}
+		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" {
+			delete(s.states, id) // given up by who took it
+			delete(s.troubles, "lease "+id)
+		}
+	}
+	return nil
+}
+
+// load reads all rows. One that cannot be read holds only its shard up.
+func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
+	rows, unreadable, err := s.table.Rows(ctx)
+	if err != nil {
+		return nil, s.failed("checkpoint store", err, "new shards wait until the store answers")
+	}
+	for _, e := range unreadable {
+		op := "row " + e.Key
+		if s.trouble(&Error{Stream: s.c.stream, Shard: e.Shard, Op: op, Err: e, Hint: "see the error; the other shards go on"}) {
+			m := metrics.RowUnreadable
+			if errors.Is(e, lease.ErrRowVersion) {
+				m = metrics.RowVersion
+			}
+			s.c.event(m, e.Shard, e, "")
+		}
+	}
+	return rows, nil
+}
+
+// refresh takes the row of a shard that does not run from the store.
+func (s *stream) refresh(ctx context.Context, id string) error {
+	r, ok, err := s.table.Row(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, errors.New("the row of shard "+id+" is gone"))
+	}
+	s.mu.Lock()
+	s.rows[id] = r
+	s.mu.Unlock()
+	s.look() // its children may start
+	return nil
+}
+
+// A countedStore counts the writes of a consumer.
+type countedStore struct {
+	checkpoint.Store
+	c *Consumer
+}
+
+func (s countedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	s.c.record(metrics.StoreWrites, "", 1)
+	return s.Store.Swap(ctx, e)
+}
