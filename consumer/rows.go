@@ -120,27 +120,22 @@ func (s *stream) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var mu sync.Mutex // of rows
-	err = each(shardmap.Missing(listed, states(rows)), func(r shardmap.Root) error {
-		from := checkpoint.TrimHorizon
-		if r.Root { // its row was lost: it is as old as the first ones
-			from = s.from
-		}
-		if err := s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root)); err != nil {
-			return err
-		}
-		stored, ok, err := s.table.Row(ctx, r.ID) // a list may be too old to have it
-		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
-			return nil // load has told so
-		}
-		if err != nil || !ok {
-			return errors.Join(err, errors.New("the row of shard "+r.ID+" was not stored"))
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		rows[r.ID] = stored
-		return nil
-	})
+	// The list may be too old to have a row. What looks like a hole then is none, and ancestors of its shards, which are
+	// older than the start, are not to be read.
+	missing := shardmap.Missing(listed, states(rows))
+	if err = s.reread(ctx, missing, rows); err == nil {
+		missing = shardmap.Missing(listed, states(rows))
+		err = each(missing, func(r shardmap.Root) error {
+			from := checkpoint.TrimHorizon
+			if r.Root { // its row was lost: it is as old as the first ones
+				from = s.from
+			}
+			return s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root))
+		})
+	}
+	if err == nil {
+		err = s.reread(ctx, missing, rows)
+	}
 	if err != nil {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
@@ -164,6 +159,24 @@ func (s *stream) audit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// reread puts the rows of shards, as they are now, to those that were listed. One that cannot be read is left out: load
+// has told of it.
+func (s *stream) reread(ctx context.Context, shards []shardmap.Root, rows map[string]lease.Row) error {
+	var mu sync.Mutex
+	return each(shards, func(sh shardmap.Root) error {
+		r, ok, err := s.table.Row(ctx, sh.ID)
+		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
+			return nil
+		}
+		if ok {
+			mu.Lock()
+			defer mu.Unlock()
+			rows[sh.ID] = r
+		}
+		return err
+	})
 }
 
 // load reads all rows. One that cannot be read holds only its shard up.

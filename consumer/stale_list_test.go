@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,46 @@ func TestStaleList(t *testing.T) {
 		wait("3")
 		if err := stop(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A list that is too old to have any row makes no shard come back that is older than the start.
+func TestStaleListOldShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		put := func(data string) { srv.Put("orders", "alice", []byte(data)) }
+		put("old")
+		a, b := srv.Split("orders", srv.Shards("orders")[0].ID)
+		put("old")
+		c := srv.Merge("orders", a, b)
+		put("old")
+		srv.Split("orders", c)
+		time.Sleep(5 * time.Second)
+
+		store := &oldList{Store: new(checkpoint.Memory)}
+		var handled []string
+		run := func(data string) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(5*time.Second, func() { put(data) })
+			time.AfterFunc(10*time.Second, cancel)
+			handle := func(_ context.Context, ev events.KinesisEvent) error {
+				for _, r := range ev.Records {
+					handled = append(handled, string(r.Kinesis.Data))
+				}
+				return nil
+			}
+			if err := consumer.Run(ctx, srv.Client(), "orders", handle, silent(), consumer.WithGroup("billing"),
+				consumer.WithCheckpointer(store), consumer.WithStartingPosition(consumer.Latest())); err != nil {
+				t.Error(err)
+			}
+		}
+		run("1")
+		store.frozen.Store(&[]checkpoint.Entry{})
+		run("2")
+		if want := []string{"1", "2"}; !slices.Equal(handled, want) {
+			t.Errorf("handled %q, want %q", handled, want)
 		}
 	})
 }
