@@ -21,6 +21,7 @@ type violation struct {
 // The promises, by the names of reliability: contract, invariants and those of coordination.
 const (
 	ruleLost     = "lost"     // every record is handled successfully (I1)
+	ruleEarly    = "early"    // no record from before the start position is handled
 	ruleOrder    = "order"    // a record starts when all earlier ones of its key have succeeded or stand before it (I4)
 	ruleOverlap  = "overlap"  // no two calls hold records of one key (I5)
 	ruleBatch    = "batch"    // a call has one shard, ascending, within the batch size (I11)
@@ -46,7 +47,7 @@ type truth struct {
 type rec struct {
 	seq, key, shard string
 	n               int // of its key
-	required        bool
+	required, early bool
 	ordinal         int // in its shard
 }
 
@@ -63,7 +64,7 @@ func (h *history) truth() *truth {
 		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info)}
 		t.shards[info.ID] = sh
 		for i, r := range info.Records {
-			x := &rec{seq: r.SequenceNumber, key: r.PartitionKey, shard: info.ID, required: h.required(r), ordinal: i}
+			x := &rec{seq: r.SequenceNumber, key: r.PartitionKey, shard: info.ID, required: h.required(r), early: h.early(r), ordinal: i}
 			x.n = len(t.keys[x.key])
 			t.keys[x.key] = append(t.keys[x.key], x)
 			t.recs[x.seq] = x
@@ -181,6 +182,9 @@ func (c *checker) start(e event) {
 				c.violate(ruleOverlap, r.key, r.shard, "%s starts in call %d while call %d holds its key", r, e.call, other)
 			}
 			c.running[r.key] = e.call
+		}
+		if r.early {
+			c.violate(ruleEarly, r.key, r.shard, "%s is older than the start position", r)
 		}
 		c.order(r, before)
 		if c.finished[r] {

@@ -3,6 +3,8 @@ package consumer_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,7 @@ func TestScenarioChecker(t *testing.T) {
 	}{
 		{"faultless", 0, 0, nil, nil},
 		{"never handled", 27, 30, []string{"released D 2 0"}, []string{ruleLost}},
+		{"older than the start", 3, 3, []string{"start 9 01", "succeeded 9"}, []string{ruleEarly}},
 		{"key out of order", 4, 8, []string{"start 2 a3", "succeeded 2", "start 1 a1 a2", "succeeded 1"}, []string{ruleOrder, ruleResume}},
 		{"order across shards", 16, 18, []string{"start 9 d1", "succeeded 9", "start 3 b1", "succeeded 3"}, []string{ruleOrder, ruleParents, ruleTwice}},
 		{"a failure is passed", 5, 6, []string{"failed 1"}, []string{ruleLost, ruleMark, ruleOrder}},
@@ -76,18 +79,21 @@ func TestScenarioChecker(t *testing.T) {
 func scripted(lines []string) *history {
 	h := &history{
 		began: time.Unix(0, 0), batchSize: 2,
-		required: func(kinesistest.Record) bool { return true }, inScope: func(kinesistest.ShardInfo) bool { return true },
+		required: func(r kinesistest.Record) bool { return r.Data == nil }, inScope: func(kinesistest.ShardInfo) bool { return true },
+		early: func(r kinesistest.Record) bool { return r.Data != nil },
 	}
 	seq := map[string]string{"0": "0/trim"}
 	add := func(id string, parents, children []string, keys ...string) {
 		sh := kinesistest.ShardInfo{ID: id, Parents: parents, Children: children, Closed: children != nil}
 		for i, key := range keys {
-			name := fmt.Sprintf("%c%d", id[0]+'a'-'A', i+1)
+			name := strings.ToLower(id) + strconv.Itoa(i+1)
 			seq[name] = fmt.Sprintf("%d", 1000*int(id[0])+i)
 			sh.Records = append(sh.Records, kinesistest.Record{SequenceNumber: seq[name], PartitionKey: key})
 		}
 		h.shards = append(h.shards, sh)
 	}
+	add("0", nil, nil, "k") // from before the start, like the record of it
+	h.shards[0].Records[0].Data = []byte("early")
 	add("A", nil, []string{"B", "C"}, "k", "l", "k")
 	add("B", []string{"A"}, []string{"D"}, "k")
 	add("C", []string{"A"}, []string{"D"}, "l")
@@ -108,7 +114,7 @@ func scripted(lines []string) *history {
 					e.seqs = append(e.seqs, seq[name])
 				}
 			}
-			e.shard = string(b[0] - 'a' + 'A')
+			e.shard = strings.ToUpper(b[:1])
 			started[e.call] = e.shard
 		case evSucceeded, evFailed:
 			_, _ = fmt.Sscan(a, &e.call)

@@ -81,6 +81,7 @@ type history struct {
 	began     time.Time
 	batchSize int
 	required  func(kinesistest.Record) bool // must be handled
+	early     func(kinesistest.Record) bool // must not be handled
 	inScope   func(kinesistest.ShardInfo) bool
 
 	mu     sync.Mutex
@@ -137,11 +138,12 @@ func adjacent(a, b kinesistest.ShardInfo) bool {
 // between the second of a LATEST anchor and the write of it may be handled or not. The caller holds mu.
 func (h *history) scope(p *plan) {
 	from := h.began.Add(-p.atPast)
+	first := from.Truncate(time.Millisecond)
 	switch p.start {
 	case consumer.TrimHorizon():
-		from = time.Time{}
+		from, first = time.Time{}, time.Time{}
 	case consumer.Latest():
-		from = h.began.Add(1 << 62)
+		from, first = h.began.Add(1<<62), h.began.Add(-time.Second)
 		for _, e := range h.events {
 			if e.kind == evAnchored {
 				from = h.began.Add(e.at + 1)
@@ -150,5 +152,6 @@ func (h *history) scope(p *plan) {
 		}
 	}
 	h.required = func(r kinesistest.Record) bool { return !r.Arrival.Before(from) }
+	h.early = func(r kinesistest.Record) bool { return r.Arrival.Before(first) }
 	h.inScope = func(sh kinesistest.ShardInfo) bool { return !sh.Closed || !sh.ClosedAt.Before(from) }
 }

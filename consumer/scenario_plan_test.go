@@ -83,7 +83,7 @@ func newPlan(seed uint64) *plan {
 		readLimits: r.IntN(3) == 0,
 		network:    r.IntN(8) == 0,
 		file:       r.IntN(8) == 0,
-		staleLists: r.IntN(3) == 0,
+		staleLists: r.IntN(2) == 0,
 		keys:       pick(r, 5, 40, 200),
 		rate:       pick(r, 40*time.Millisecond, 80*time.Millisecond, 160*time.Millisecond),
 		warmup:     pick(r, 0, time.Second, 4*time.Second),
