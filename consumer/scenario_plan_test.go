@@ -89,7 +89,7 @@ func newPlan(seed uint64) *plan {
 		warmup:     pick(r, 0, time.Second, 4*time.Second),
 		handling:   pick(r, 10*time.Millisecond, 30*time.Millisecond, 80*time.Millisecond),
 	}
-	if p.batchSize < 10 {
+	if p.batchSize < 10 || p.keys == 5 {
 		p.handling, p.rate = 10*time.Millisecond, 160*time.Millisecond // else there is more to do than can be done
 	}
 	if r.IntN(2) == 0 {
