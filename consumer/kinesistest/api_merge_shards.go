@@ -11,7 +11,7 @@ type mergeShardsInput struct {
 func (in *mergeShardsInput) shardID() string { return deref(in.ShardToMerge) }
 
 // apiMergeShards makes the stream UPDATING and merges two open shards at the end of the transition time. They are
-// adjacent, in either order (InvalidArgumentException), and the stream is ACTIVE (ResourceInUseException). The first
+// adjacent, the lower one first (InvalidArgumentException), and the stream is ACTIVE (ResourceInUseException). The first
 // named becomes the child's parent, the second its adjacent parent.
 func (s *Server) apiMergeShards(c *call, in *mergeShardsInput) (any, error) {
 	var v validation

@@ -27,8 +27,8 @@ func (s *Server) try(name string, f func(st *streamState, at time.Time) error) e
 	return f(st, at)
 }
 
-// CreateStream creates an active stream with so many shards, at once. It panics when the stream exists or the name or
-// the number is one that the service refuses.
+// CreateStream creates an active stream with so many shards of equal ranges of hash keys, at once. It panics when the
+// stream exists or the name or the number is one that the service refuses, see [NewServer].
 func (s *Server) CreateStream(stream string, shards int) {
 	var v validation
 	v.name("streamName", stream)
@@ -55,13 +55,15 @@ func (s *Server) DeleteStream(stream string) {
 	})
 }
 
-// Put puts a record, at once, and returns its shard and its sequence number. data is copied. It panics when the stream
-// does not exist or the service would refuse the record.
+// Put puts a record, at once, and returns its shard and its sequence number. The MD5 of key chooses the shard. data is
+// copied; nil is a record without data. It panics when the stream does not exist or the service would refuse the record:
+// for a key of 0 or more than 256 characters, or for its size, see [Server.SetMaxRecordSize]. Write limits do not apply.
 func (s *Server) Put(stream, key string, data []byte) (shard, seq string) {
 	return s.putEntry("Put", stream, entry{PartitionKey: &key, Data: data})
 }
 
-// PutHash is Put with an explicit hash key, a decimal number below 2^128, which decides the shard instead of key.
+// PutHash is [Server.Put] with an explicit hash key, a decimal number below 2^128 without leading zeros, which decides
+// the shard instead of key. It panics also for a hash key that is none.
 func (s *Server) PutHash(stream, key, hashKey string, data []byte) (shard, seq string) {
 	return s.putEntry("PutHash", stream, entry{PartitionKey: &key, Data: data, ExplicitHashKey: &hashKey})
 }
@@ -89,7 +91,8 @@ func (s *Server) putEntry(method, name string, e entry) (shard, seq string) {
 }
 
 // Split splits an open shard in the middle of its hash keys, at once, and returns the two children, the one with the
-// lower hash keys first. It panics when the shard cannot be split.
+// lower hash keys first. The shard is closed and keeps its records; later ones go to the children. It panics when the
+// shard cannot be split: it does not exist, is closed, or has one hash key.
 func (s *Server) Split(stream, shard string) (lower, upper string) {
 	s.act("Split", stream, func(st *streamState, at time.Time) error {
 		sh, err := st.openShard(shard)
@@ -107,7 +110,8 @@ func (s *Server) Split(stream, shard string) (lower, upper string) {
 	return lower, upper
 }
 
-// SplitAt is Split with the first hash key of the upper child, a decimal number.
+// SplitAt is [Server.Split] with the first hash key of the upper child, a decimal number above the shard's first hash
+// key and at most its last.
 func (s *Server) SplitAt(stream, shard, hashKey string) (lower, upper string) {
 	s.act("SplitAt", stream, func(st *streamState, at time.Time) error {
 		sh, err := st.openShard(shard)
@@ -126,7 +130,8 @@ func (s *Server) SplitAt(stream, shard, hashKey string) (lower, upper string) {
 }
 
 // Merge merges two open shards with adjacent hash keys, at once, and returns their child. a becomes the child's parent
-// and b its adjacent parent. It panics when the shards cannot be merged.
+// and b its adjacent parent, whichever is lower. Both are closed and keep their records. It panics when the shards
+// cannot be merged: one does not exist or is closed, or they are not adjacent.
 func (s *Server) Merge(stream, a, b string) (child string) {
 	s.act("Merge", stream, func(st *streamState, at time.Time) error {
 		first, err := st.openShard(a)
@@ -147,7 +152,8 @@ func (s *Server) Merge(stream, a, b string) (child string) {
 }
 
 // Reshard splits and merges, at once, until so many shards with equal ranges of hash keys are open, as UpdateShardCount
-// does, but from any number to any other. It panics when the stream does not exist or the number is below 1.
+// does, but from any number to any other. Some shards that it opens on the way are closed again at once, empty. It
+// panics when the stream does not exist or the number is below 1.
 func (s *Server) Reshard(stream string, shards int) {
 	s.act("Reshard", stream, func(st *streamState, at time.Time) error {
 		if shards < 1 {
@@ -159,7 +165,8 @@ func (s *Server) Reshard(stream string, shards int) {
 }
 
 // Trim drops the records of a shard with sequence numbers below before, as if they were past retention; with "", all
-// there are. It panics when the shard does not exist.
+// there are. Readers pass over them in silence, as with the service. [Server.Shards] still has them. It panics when the
+// shard does not exist.
 func (s *Server) Trim(stream, shard, before string) {
 	s.act("Trim", stream, func(st *streamState, _ time.Time) error {
 		sh := st.shard(shard)
@@ -176,7 +183,8 @@ func (s *Server) Trim(stream, shard, before string) {
 }
 
 // TrimBefore drops what arrived before t from a stream, as if it were past retention, and the shards that were closed
-// before t. It panics when the stream does not exist.
+// before t: they are listed no more, and asking for them gets ResourceNotFoundException. A t in the future is now. It
+// panics when the stream does not exist.
 func (s *Server) TrimBefore(stream string, t time.Time) {
 	s.act("TrimBefore", stream, func(st *streamState, at time.Time) error {
 		if t.After(at) {
@@ -188,8 +196,9 @@ func (s *Server) TrimBefore(stream string, t time.Time) {
 }
 
 // SetRetention sets how long a stream keeps records, at once: any time above zero, where the API has 24 to 8760 hours.
-// Closed shards vanish when they have been closed for as long. Defaults to 24 h. It panics when the stream does not
-// exist.
+// Calls that describe the stream tell it in whole hours, rounded down. Closed shards vanish when they have been closed
+// for as long. What has been dropped does not come back with a longer one. Defaults to 24 h. It panics when the stream
+// does not exist or d is not above zero.
 func (s *Server) SetRetention(stream string, d time.Duration) {
 	s.act("SetRetention", stream, func(st *streamState, at time.Time) error {
 		if d <= 0 {
@@ -202,7 +211,7 @@ func (s *Server) SetRetention(stream string, d time.Duration) {
 }
 
 // SetMaxRecordSize sets how many bytes the data and the key of a record of a stream may have together, up to 10 MiB.
-// Defaults to 1 MiB. It panics when the stream does not exist.
+// Records that are stored stay. Defaults to 1 MiB. It panics when the stream does not exist or bytes is out of range.
 func (s *Server) SetMaxRecordSize(stream string, bytes int) {
 	s.act("SetMaxRecordSize", stream, func(st *streamState, _ time.Time) error {
 		if bytes < 1 || bytes > 10<<20 {
@@ -214,7 +223,8 @@ func (s *Server) SetMaxRecordSize(stream string, bytes int) {
 }
 
 // SetTransition sets how long a stream stays CREATING, UPDATING or DELETING after a call through a client; what the
-// call changes, it changes at the end of that time. Zero changes it at once. Defaults to 500 ms.
+// call changes, it changes at the end of that time. Methods of Server are not concerned. Zero changes it at once.
+// Defaults to 500 ms.
 func (s *Server) SetTransition(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,28 +232,32 @@ func (s *Server) SetTransition(d time.Duration) {
 }
 
 // SetShardEnd sets where GetRecords tells the end of a closed shard, by a nil NextShardIterator and ChildShards: with 0
-// in the answer that has the last records, with n in the n-th empty answer after it. Defaults to 0.
+// in the answer that has the last records, with n in the n-th empty answer after it. The service does either, and readers
+// have to bear both. Defaults to 0.
 func (s *Server) SetShardEnd(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings.shardEnd = n
 }
 
-// SetEmptyPages puts n empty pages before each page of GetRecords that has records. Defaults to 0.
+// SetEmptyPages puts n empty pages before each page of GetRecords that has records, each with an iterator that goes on
+// and MillisBehindLatest above 0: what [EmptyPages] does to single calls. Defaults to 0.
 func (s *Server) SetEmptyPages(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings.emptyPages = n
 }
 
-// SetShardLimit sets how many open shards the account may have through the API. Defaults to 20,000.
+// SetShardLimit sets how many open shards the account may have, all streams together. Calls that would exceed it get
+// LimitExceededException; methods of Server do not look at it. Defaults to 20,000.
 func (s *Server) SetShardLimit(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings.shardLimit = n
 }
 
-// SetSeed gives the server a source of random numbers, for faults that have a Rate.
+// SetSeed gives the server a source of random numbers, for faults that have a [Fault.Rate]. The same seed and the same
+// order of calls give the same faults. Defaults to none: nothing is random.
 func (s *Server) SetSeed(seed uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

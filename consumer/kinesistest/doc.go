@@ -19,5 +19,36 @@
 // The in-memory network belongs to the bubble in which NewServer was called. Close must be called before that bubble
 // ends; no goroutine of the server is left after it.
 //
-// It does not register stream consumers, encrypt, tag or bill, and it does not check signatures.
+// # What is kept of the service's rules
+//
+// Operations: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord,
+// PutRecords, GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateShardCount, and the two that change the
+// retention. Streams are named by name or ARN everywhere. A refused call gets the service's error code.
+//
+//   - Streams are CREATING, UPDATING or DELETING for 500 ms ([Server.SetTransition]), at most five CREATING at once. An
+//     ACTIVE or UPDATING one is read and written, an ACTIVE one resharded. An account has at most 20,000 open shards
+//     ([Server.SetShardLimit]).
+//   - Records: 1 MiB of data and key ([Server.SetMaxRecordSize]), a key of 1 to 256 characters; PutRecords takes 500
+//     records and 10 MiB, and fails records one by one. The MD5 of the key, or an explicit hash key, chooses the shard.
+//   - Sequence numbers grow within a shard and from parent to child. One of another shard is refused.
+//   - Iterators have five types, live for 5 minutes and may be used again. A time in the future is refused.
+//   - Pages have at most 10,000 records and 10 MiB, and tell MillisBehindLatest. The last page of a closed shard has no
+//     iterator, and names the children ([Server.SetShardEnd]).
+//   - Shards are listed at most 1,000 at a time, through each of the six filters; tokens live for 5 minutes.
+//   - Splits, merges and UpdateShardCount (half to double, ten in 24 hours) close parents and open children.
+//   - Retention is 24 hours ([Server.SetRetention]). Records past it cannot be read; shards closed for longer vanish.
+//   - Throughput per shard is limited on demand: [Server.SetReadLimits], [Server.SetWriteLimits].
+//
+// # What goes wrong
+//
+// [Server.Fail] puts a [Fault] on an operation: one that refuses calls ([Throttle], [Error], [ExpireIterators], [Drop],
+// [Hang]), that loses the answer of a call which took effect ([ErrorAfter], [DropAfter], [Truncate]), that makes it late
+// ([Delay], [Drip]), or that answers what the service answers now and then ([EmptyPages], [RepeatPages], [HideChildren],
+// [HideParents], [ShortPages], [ListLate], [WrongLag], [FailRecords]). [Server.Control] decides call by call.
+//
+// # What is left out
+//
+// Stream consumers (enhanced fan-out), encryption, tags, monitoring and resource policies do not exist; calls for them
+// get UnknownOperationException. Signatures and permissions are not checked: [Error] stands in for a denial. The limits
+// on calls other than GetRecords, as ten ListShards a second, are not kept: [Throttle] stands in.
 package kinesistest

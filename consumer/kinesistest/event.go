@@ -9,7 +9,9 @@ import (
 
 // Event returns an event as Lambda hands it to a handler, for tests of handlers without a server. It takes pairs of
 // partition key and data, and makes one record of each, in order, of shard shardId-000000000000 of the stream
-// "stream". It panics when a key has no data.
+// "stream". Arrival times begin now and are 1 ms apart, sequence numbers grow. It panics when a key has no data.
+//
+//	err := handle(ctx, kinesistest.Event("alice", "1 espresso", "bob", "1 cortado"))
 func Event(keysAndData ...string) events.KinesisEvent {
 	if len(keysAndData)%2 != 0 {
 		panic(fmt.Sprintf("kinesistest: Event: partition key %q has no data", keysAndData[len(keysAndData)-1]))

@@ -4,15 +4,21 @@ import "time"
 
 // A Request is a call as a control function sees it.
 type Request struct {
-	Op     string // "GetRecords"
-	Stream string // name, "" when the request names none
-	Shard  string // "" when the request is about no shard; of an iterator, its shard
-	Time   time.Time
-	Body   []byte // JSON
+	Op     string    // "GetRecords"
+	Stream string    // name, "" when the request names none
+	Shard  string    // "" when the request is about no shard; of an iterator, its shard
+	Time   time.Time // of arrival, by the clock of this process
+	Body   []byte    // JSON; not to be changed
 }
 
 // A Fault is something that goes wrong with a call. The functions that make one say how many calls it is for; a count
-// of 0 or less means every call until it is stopped. Its methods narrow it and return it.
+// of 0 or less means every call until it is stopped ([Injected.Stop]). Its methods narrow it and return it, so that one
+// line says which calls:
+//
+//	srv.Fail("GetRecords", kinesistest.Throttle(3).OnShard("shardId-000000000001").After(10))
+//
+// Faults of two kinds meet a call together or take turns, see [Server.Fail]. A Fault is of use only once it is given to
+// Fail, which copies it, or returned to [Server.Control].
 type Fault struct {
 	count  int
 	stream string
@@ -49,8 +55,8 @@ func fault(n int, ends bool, does func(*call, *effects)) *Fault {
 	return &Fault{count: n, ends: ends, does: does}
 }
 
-// Throttle refuses n calls: with ProvisionedThroughputExceededException where a shard is read or written, with
-// LimitExceededException elsewhere.
+// Throttle refuses n calls: with ProvisionedThroughputExceededException where a shard is read or written (GetRecords,
+// GetShardIterator, PutRecord, PutRecords), with LimitExceededException elsewhere. The calls have no effect.
 func Throttle(n int) *Fault {
 	return fault(n, true, func(c *call, e *effects) {
 		switch c.Op {
@@ -68,82 +74,98 @@ func Error(code string, n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.before = refuse(code, "kinesistest: error on request") })
 }
 
-// ErrorAfter carries n calls out and then answers them with an error code.
+// ErrorAfter carries n calls out and then answers them with an error code, as in [Error]: what the caller takes for a
+// failure has taken effect. A record put so is in the stream, and comes twice if the caller puts it again.
 func ErrorAfter(code string, n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.after = refuse(code, "kinesistest: error on request") })
 }
 
-// Delay makes n calls take effect, and be answered, later by d.
+// Delay makes n calls take effect, and be answered, later by d, on top of the latency. Several delays add up.
 func Delay(d time.Duration, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.delay += d })
 }
 
-// Drop closes the connection of n calls without an answer. The calls have no effect.
+// Drop closes the connection of n calls without an answer. The calls have no effect, but the caller sees the same as
+// after [DropAfter]: an EOF or a reset, and no status.
 func Drop(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.before = errDropped })
 }
 
-// DropAfter carries n calls out and then closes their connections without an answer.
+// DropAfter carries n calls out and then closes their connections without an answer: the caller cannot know that they
+// took effect.
 func DropAfter(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.after = errDropped })
 }
 
-// Hang never answers n calls, which have no effect: their connections stay open until the caller gives up.
+// Hang never answers n calls, which have no effect: their connections stay open until the caller gives up or the server
+// is closed. The SDK's client has no time limit of its own; that of the call's context is the only one. Such calls are
+// missing in [Server.Calls].
 func Hang(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.hang = true })
 }
 
-// Truncate carries n calls out and closes their connections after half of the answer's body.
+// Truncate carries n calls out and closes their connections after half of the answer's body. Status and headers say
+// success, and the caller fails while it reads the body.
 func Truncate(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.truncate = true })
 }
 
-// EmptyPages makes n GetRecords calls return no record although there are some, with an iterator that goes on.
+// EmptyPages makes n GetRecords calls return no record although there are some, with an iterator that goes on and a
+// MillisBehindLatest above 0. The service does so for a sparse shard; a reader that takes an empty page for the tip
+// stops too early. Where there is no record it changes nothing.
 func EmptyPages(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.empty = true }).of("GetRecords")
 }
 
-// ExpireIterators refuses n GetRecords calls as if their iterators had expired.
+// ExpireIterators refuses n GetRecords calls with ExpiredIteratorException, as if their iterators were older than
+// 5 minutes.
 func ExpireIterators(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.expire = true }).of("GetRecords")
 }
 
-// RepeatPages makes n GetRecords calls return an iterator that reads the same page again.
+// RepeatPages makes n GetRecords calls return their records with an iterator that reads the same page again, also at the
+// end of a shard: a caller that trusts the iterator delivers records twice.
 func RepeatPages(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.repeat = true }).of("GetRecords")
 }
 
-// WrongLag makes n GetRecords calls return d as MillisBehindLatest.
+// WrongLag makes n GetRecords calls return d as MillisBehindLatest, whatever their page. With 0 a shard seems caught up
+// that is not.
 func WrongLag(d time.Duration, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.lag = &d }).of("GetRecords")
 }
 
-// HideChildren makes n GetRecords calls that come to a shard's end leave ChildShards out.
+// HideChildren makes n GetRecords calls that come to a shard's end leave ChildShards out, as some emulators do: children
+// have to be found by ListShards.
 func HideChildren(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.childless = true }).of("GetRecords")
 }
 
-// HideParents makes n ListShards calls leave out which shards are the parents of which.
+// HideParents makes n ListShards calls leave out which shards are the parents of which (ParentShardId and
+// AdjacentParentShardId of every shard).
 func HideParents(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.orphans = true }).of("ListShards")
 }
 
-// ShortPages makes n ListShards calls return at most so many shards.
+// ShortPages makes n ListShards calls return at most so many shards, 1 if shards is less, and a NextToken for the rest.
 func ShortPages(shards, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.page = max(shards, 1) }).of("ListShards")
 }
 
-// ListLate makes n ListShards calls leave out shards that were created less than d ago.
+// ListLate makes n ListShards calls leave out shards that were created less than d ago: a list from before a split, whose
+// parent is closed in it already.
 func ListLate(d time.Duration, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.late = d }).of("ListShards")
 }
 
-// Drip makes n calls send the body of their answer little by little, over d.
+// Drip makes n calls send the body of their answer in 16 parts, evenly over d, after the headers. It takes effect as
+// usual; a caller whose time limit is shorter than d fails while it reads.
 func Drip(d time.Duration, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.drip = d })
 }
 
-// FailRecords makes every k-th record of n PutRecords calls fail with an error code.
+// FailRecords makes every k-th record of n PutRecords calls fail with an error code, in its place of an answer that is
+// otherwise a success. A k below 1 is 1: all records fail. The others are stored.
 func FailRecords(code string, k, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.failPuts, e.failPutsBy = max(k, 1), code }).of("PutRecords")
 }
@@ -153,33 +175,36 @@ func (f *Fault) of(op string) *Fault {
 	return f
 }
 
-// OnStream narrows the fault to calls about a stream, named by name or ARN.
+// OnStream narrows the fault to calls about a stream, named by name or ARN. Defaults to all streams.
 func (f *Fault) OnStream(name string) *Fault {
 	f.stream = streamName(name)
 	return f
 }
 
 // OnShard narrows the fault to calls about a shard: those that name it, and GetRecords by its iterator. A record to
-// put is about no shard before it is put.
+// put is about no shard before it is put, so that no fault narrowed so meets PutRecord or PutRecords. Ids are unique
+// within a stream only: with several streams use OnStream, too. Defaults to all shards.
 func (f *Fault) OnShard(id string) *Fault {
 	f.shard = id
 	return f
 }
 
-// After lets the first n of the calls it is for pass.
+// After lets the first n of the calls that it is for, by operation, stream and shard, pass unharmed. Defaults to 0.
 func (f *Fault) After(n int) *Fault {
 	f.skip = n
 	return f
 }
 
-// For ends the fault when it is d old, however many calls it met.
+// For ends the fault d after it was given to [Server.Fail], by time.Now and however many calls it met: with a count of
+// 0, an outage of length d. Defaults to no end.
 func (f *Fault) For(d time.Duration) *Fault {
 	f.lasts = d
 	return f
 }
 
-// Rate lets the fault meet a call with a probability only, drawn from the server's seeded source: see SetSeed, which
-// must be called before.
+// Rate lets the fault meet a call with a probability only, 0 < p <= 1, drawn from the server's seeded source: see
+// [Server.SetSeed], without which Fail panics. Calls that it does not meet are not counted. Defaults to every call, which
+// is also what 0 means.
 func (f *Fault) Rate(p float64) *Fault {
 	f.rate = p
 	return f

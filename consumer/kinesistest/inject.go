@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An Injected is a fault, or a control function, at work.
+// An Injected is a fault, or a control function, at work. It ends by its count, by its time or by Stop.
 type Injected struct {
 	s       *Server
 	op      string
@@ -19,9 +19,14 @@ type Injected struct {
 	stopped bool
 }
 
-// Fail puts faults on an operation ("GetRecords"), or on all with "*". Faults that decide a call's outcome take turns,
-// in the order in which they were given; delays and the like add up. It panics on an operation that there is not.
-// It returns what was injected, one for each fault.
+// Fail puts faults on an operation ("GetRecords"), or on all with "*". It returns what was injected, one for each fault.
+//
+// Faults that decide how a call ends (Throttle, Error, ErrorAfter, Drop, DropAfter, Hang, Truncate, ExpireIterators) take
+// turns, in the order in which they were given: at most one meets a call, and the next waits until the one before is used
+// up. The others (delays, pages, lists) meet a call together and besides.
+//
+// A fault begins with the next call to arrive. It panics on an operation that there is not, on a nil fault, on a fault
+// that belongs to another operation (EmptyPages on "ListShards", or on "*"), and on a Rate without a seed.
 func (s *Server) Fail(op string, faults ...*Fault) []*Injected {
 	s.checkOp("Fail", op)
 	all := make([]*Injected, len(faults))
@@ -51,9 +56,10 @@ func (s *Server) Fail(op string, faults ...*Fault) []*Injected {
 	return all
 }
 
-// Control calls f for each call of an operation, or of all with "*", when it arrives. f returns the fault that the call
-// meets, or nil; the fault's count and its other limits mean nothing here. f may use the server, and is called by many
-// goroutines at once. It panics on an operation that there is not.
+// Control calls f for each call of an operation, or of all with "*", when it arrives, before its latency. f returns the
+// fault that the call meets, or nil; the fault's count and its other limits mean nothing here. Control functions come
+// before the faults of Fail, which still meet the call unless both decide how it ends. f may use the server, and is
+// called by many goroutines at once. It panics on an operation that there is not.
 func (s *Server) Control(op string, f func(*Request) *Fault) *Injected {
 	s.checkOp("Control", op)
 	in := &Injected{s: s, op: op, control: f}
@@ -69,14 +75,14 @@ func (s *Server) checkOp(method, op string) {
 	}
 }
 
-// Stop ends the fault. A call that met it before is not saved.
+// Stop ends the fault, or the control function. A call that met it before is not saved: one that hangs still hangs.
 func (in *Injected) Stop() {
 	in.s.mu.Lock()
 	defer in.s.mu.Unlock()
 	in.stopped = true
 }
 
-// Met returns how many calls met the fault.
+// Met returns how many calls met the fault; of a control function, for how many it returned one.
 func (in *Injected) Met() int {
 	in.s.mu.Lock()
 	defer in.s.mu.Unlock()

@@ -13,11 +13,11 @@ type ShardInfo struct {
 	Children           []string // of a closed shard
 	HashStart, HashEnd string   // decimal, both inclusive
 	Created            time.Time
-	Closed             bool
-	ClosedAt           time.Time
-	Expired            bool     // closed for longer than the retention: no call tells of it
-	Records            []Record // every record that was ever put, in order
-	Trimmed            int      // Records[:Trimmed] cannot be read any more
+	Closed             bool      // by a split or a merge: no record is put to it any more
+	ClosedAt           time.Time // zero while open
+	Expired            bool      // closed for longer than the retention: no call tells of it
+	Records            []Record  // every record that was ever put, in order
+	Trimmed            int       // Records[:Trimmed] cannot be read any more
 }
 
 // Shards returns every shard that a stream ever had, in order of creation, with every record that was ever put to it:
@@ -62,13 +62,13 @@ func (s *Server) Records(stream string) []Record {
 	return all
 }
 
-// A Call is a call as the server carried it out.
+// A Call is a call as the server carried it out. Calls that hang, name no operation or cannot be decoded are none.
 type Call struct {
-	Op      string
-	Stream  string
-	Shard   string
-	Time    time.Time // when it took effect, or was refused
-	Code    string    // error code that came of it, "" for none
+	Op      string    // "GetRecords"
+	Stream  string    // name, "" when the call names none
+	Shard   string    // of the request, of its iterator, or of the record that PutRecord put; else ""
+	Time    time.Time // when it took effect, or was refused, by the service's clock
+	Code    string    // error code that came of it, "dropped" for a connection cut by a fault, "" for none
 	Records int       // put or returned
 	Bytes   int       // of their data and keys
 	First   string    // sequence number of the first of them
@@ -80,15 +80,17 @@ type callKey struct{ op, stream, shard string }
 // maxCalls is how many calls are kept.
 const maxCalls = 100_000
 
-// Calls returns the last 100,000 calls through clients, in the order in which they took effect.
+// Calls returns the last 100,000 calls through clients, in the order in which they took effect. Methods of Server are not
+// among them.
 func (s *Server) Calls() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.calls[max(0, len(s.calls)-maxCalls):])
 }
 
-// Count returns how many calls of an operation through clients took effect or were refused: those about a shard of a
-// stream, with "" as shard those about the stream, and with "" for both all.
+// Count returns how many calls of an operation through clients took effect or were refused, since the server began:
+// those about a shard of a stream, with "" as shard those about the stream, and with "" for both all. A call about a
+// shard counts for its stream, too. The stream is named by name or ARN.
 func (s *Server) Count(op, stream, shard string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

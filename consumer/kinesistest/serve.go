@@ -14,8 +14,9 @@ import (
 
 const contentType = "application/x-amz-json-1.1"
 
-// ServeHTTP serves one call of the Kinesis API. It is for programs that bring their own listener; Client and URL need
-// no such thing.
+// ServeHTTP serves one call of the Kinesis API: a POST whose X-Amz-Target names the operation and whose body is JSON. It
+// is for programs that bring their own listener; Client and URL need no such thing. It panics with http.ErrAbortHandler
+// to cut a connection, as net/http expects.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

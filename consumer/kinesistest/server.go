@@ -20,7 +20,9 @@ const (
 	account = "123456789012"
 )
 
-// A Server is an in-process Kinesis of one account in one region. Its methods are safe for concurrent use.
+// A Server is an in-process Kinesis of one account, 123456789012, in one region, us-east-1. Its methods are safe for
+// concurrent use. Those that act on streams take effect at once, cost no latency, meet no fault and no limit of
+// throughput, and panic where the API would refuse: a test that misuses them is wrong.
 type Server struct {
 	memory    *memoryListener
 	transport *http.Transport
@@ -56,8 +58,9 @@ type settings struct {
 	shardLimit  int
 }
 
-// NewServer returns a running server that holds one active stream with so many shards. It opens no socket. It panics
-// when the name or the number is one that CreateStream would refuse.
+// NewServer returns a running server that holds one active stream with so many shards of equal ranges of hash keys,
+// shardId-000000000000 and on. It opens no socket. It panics when the name or the number is one that CreateStream would
+// refuse: 1 to 128 letters, digits, '_', '.' and '-'; 1 to 100,000 shards. End it with [Server.Close].
 func NewServer(stream string, shards int) *Server {
 	s := &Server{
 		memory:  newMemoryListener(),
@@ -86,9 +89,10 @@ func NewServer(stream string, shards int) *Server {
 	return s
 }
 
-// Client returns an SDK client on the server's in-memory network. Inside a testing/synctest bubble it may be used only
-// in the bubble that called NewServer. Retries of the SDK are off, so that a fault reaches the caller as it is; optFns
-// may turn them on and change whatever else the client's options hold.
+// Client returns an SDK client on the server's in-memory network, with credentials that nobody checks. Each call
+// returns a new client of the same server. Inside a testing/synctest bubble it may be used only in the bubble that
+// called NewServer. Retries of the SDK are off, so that a fault reaches the caller as it is; optFns may turn them on and
+// change whatever else the client's options hold.
 func (s *Server) Client(optFns ...func(*kinesis.Options)) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region:       region,
@@ -103,7 +107,8 @@ func (s *Server) Client(optFns ...func(*kinesis.Options)) *kinesis.Client {
 
 // URL returns the base URL of the server's TCP front, which the first call starts on a free port of 127.0.0.1. It is
 // for other processes and other clients, which give it as their endpoint with any region and credentials. It must not
-// be called inside a testing/synctest bubble: a socket stops the bubble's clock.
+// be called inside a testing/synctest bubble: a socket stops the bubble's clock. It panics after Close, and when no port
+// is to be had.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	url, closed := s.url, s.closed

@@ -53,10 +53,10 @@ type shard struct {
 
 // A Record is one record as it is stored.
 type Record struct {
-	SequenceNumber string
+	SequenceNumber string // 56 decimal digits, so that numbers compare as strings
 	PartitionKey   string
-	Data           []byte // not to be changed
-	Arrival        time.Time
+	Data           []byte    // not to be changed
+	Arrival        time.Time // by the service's clock, in UTC and whole milliseconds
 }
 
 const (
