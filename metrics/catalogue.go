@@ -7,14 +7,14 @@ var (
 	// start: max(0, now - arrival). Nothing is recorded while a shard is idle
 	// (C18).
 	IteratorAge = &Metric{"IteratorAge", "ms", "Age of the last record of a batch when its handler starts.", Histogram}
-	// PolledEventCount counts records read, before any filter. An empty read
-	// records 0.
+	// PolledEventCount counts records read, before any filter and without
+	// those behind an ending position. An empty read records 0.
 	PolledEventCount = &Metric{"PolledEventCount", "records", "Records read from the stream.", Counter}
 	// InvokedEventCount counts records passed to the handler, once more for
 	// every attempt.
 	InvokedEventCount = &Metric{"InvokedEventCount", "records", "Records passed to the handler, counted again on every attempt.", Counter}
-	// FailedInvokeEventCount counts all records of each attempt that failed, at
-	// the attempt's end.
+	// FailedInvokeEventCount counts all records of each attempt that failed or
+	// was throttled by its handler (C13), at the attempt's end.
 	FailedInvokeEventCount = &Metric{"FailedInvokeEventCount", "records", "Records of attempts that failed.", Counter}
 )
 
@@ -22,7 +22,8 @@ var (
 // "how far behind, and where": a growing HeadAge with small others is a reader
 // at its limit, a growing QueueAge a slow or failing handler, a growing
 // CheckpointAge alone a store in trouble. Over several shards their maximum
-// counts, never their sum.
+// counts, never their sum. They are recorded every 10 s while a shard is owned,
+// before its checkpoint is written; a shard that has ended keeps the last value.
 var (
 	// HeadAge is how far the newest record read is behind the tip of the shard
 	// by the service's clock: MillisBehindLatest of the last successful read,
@@ -36,37 +37,45 @@ var (
 	QueueAge = &Metric{"QueueAge", "s", "Age of the oldest record read that has no outcome yet.", Gauge}
 	// CheckpointAge is the age, now - arrival, of the oldest record read that
 	// the stored checkpoint does not cover. It is 0 when the stored checkpoint
-	// covers all that was read.
+	// covers all that was read. Checkpoints are written every 10 s, so that up
+	// to 10 s are the rule while records come.
 	CheckpointAge = &Metric{"CheckpointAge", "s", "Age of the oldest record read that the stored checkpoint does not cover.", Gauge}
 )
 
 // What the engine holds and what it costs.
 var (
-	// LanesBusy is the number of lanes of a shard whose handler runs now.
+	// LanesBusy is the number of lanes of a shard whose handler runs now,
+	// recorded whenever it changes.
 	LanesBusy = &Metric{"LanesBusy", "lanes", "Lanes whose handler runs now.", Gauge}
 	// ReadAheadBytes is what a shard is charged for: pages that still have a
-	// record without an outcome, and running attempts.
+	// record without an outcome, their data and keys twice because attempts
+	// get copies, and 400 bytes per record. Recorded with the ages.
 	ReadAheadBytes = &Metric{"ReadAheadBytes", "bytes", "Bytes of pages and attempts held in memory.", Gauge}
-	// StoreWrites counts Swaps and Deletes sent to the checkpoint store,
-	// whatever came of them.
+	// StoreWrites counts Swaps sent to the checkpoint store, whatever came of
+	// them. It has no shard.
 	StoreWrites = &Metric{"StoreWrites", "calls", "Writes sent to the checkpoint store.", Counter}
 )
 
 // Events. Each is a Counter that the engine raises by 1 together with one log
 // record and one notice of the same name.
 var (
-	// CheckpointFailed: a checkpoint could not be written; it is tried again.
+	// CheckpointFailed: the row of an owned shard could not be written, for a
+	// checkpoint, a release or an end; it is tried again.
 	CheckpointFailed = event("CheckpointFailed", "Checkpoint writes that failed and are tried again.")
-	// DrainTimedOut: handlers still ran when the drain timeout ended.
+	// DrainTimedOut: handlers of a shard still ran when the drain timeout
+	// ended, and gave up with their context.
 	DrainTimedOut = event("DrainTimedOut", "Drains that ended by their timeout.")
-	// HandlerFailed: an attempt returned an error; its slice is tried again.
+	// HandlerFailed: an attempt failed or was throttled (C13): by an error, by
+	// item failures, by runtime.Goexit; its slice is tried again.
 	HandlerFailed = event("HandlerFailed", "Attempts that returned an error.")
 	// HandlerPanicked: an attempt panicked; its slice is tried again.
 	HandlerPanicked = event("HandlerPanicked", "Attempts that panicked.")
 	// HandlerRunning: a handler ignores its context after the drain timeout;
 	// its shard is not released.
 	HandlerRunning = event("HandlerRunning", "Handlers that outlived the drain timeout.")
-	// HashRangeHole: known shards do not cover the whole hash range.
+	// HashRangeHole: known shards do not cover the whole hash range. The
+	// engine mends a hole by putting the rows that are missing, and does not
+	// raise this yet.
 	HashRangeHole = event("HashRangeHole", "Holes found in the hash range of the known shards.")
 	// IteratorExpired: a shard iterator expired and was replaced.
 	IteratorExpired = event("IteratorExpired", "Shard iterators that expired and were replaced.")
@@ -78,13 +87,16 @@ var (
 	LeaseTakenOver = event("LeaseTakenOver", "Leases claimed from an owner who had not released them.")
 	// ObserverPanicked: a recorder, logger or notice function panicked.
 	ObserverPanicked = event("ObserverPanicked", "Panics of a recorder, logger or notice function.")
-	// ReadFailed: a read failed for another reason than a throttle or an
-	// expired iterator; it is tried again.
+	// ReadFailed: a call of Kinesis failed for another reason than a throttle
+	// or an expired iterator; it is tried again. Without a shard it is one
+	// that lists or describes.
 	ReadFailed = event("ReadFailed", "Reads that failed and are tried again.")
 	// ReadThrottled: a read was throttled; it is tried again.
 	ReadThrottled = event("ReadThrottled", "Reads that were throttled and are tried again.")
-	// RetentionLost: the position to resume from is older than the oldest
-	// record kept; records in between are lost (C10).
+	// RetentionLost: records were, or may have been, dropped by the stream
+	// before they were read: a position or a shard is gone, or the reader or
+	// the checkpoint lags by more than the retention (C10). It counts
+	// occasions, not records.
 	RetentionLost = event("RetentionLost", "Times that reading had to skip records lost by retention.")
 	// RowRestored: the row of an owned shard was gone and was put back.
 	RowRestored = event("RowRestored", "Store rows that were gone and were put back.")
@@ -95,7 +107,7 @@ var (
 	// ShardEnded: a shard was read to its end and its end is stored.
 	ShardEnded = event("ShardEnded", "Shards finished, their end stored.")
 	// SpanLimited: the distance between the oldest record without an outcome
-	// and the newest one started reached its cap; the shard waits.
+	// and the newest one read reached its cap of 1,000,000; the shard waits.
 	SpanLimited = event("SpanLimited", "Times that a shard waited at the cap of its span.")
 	// StoreFailed: a store call other than a checkpoint failed; it is tried
 	// again.
@@ -105,7 +117,8 @@ var (
 	StoreRollback = event("StoreRollback", "Rows whose epoch went back: the store lost acknowledged writes.")
 	// StreamRecreated: the stream was deleted and created again under its name.
 	StreamRecreated = event("StreamRecreated", "Streams that were deleted and created again.")
-	// VolatileStore: the store forgets everything when the process ends.
+	// VolatileStore: a consumer without an ending position was given no store,
+	// and forgets its progress when the process ends.
 	VolatileStore = event("VolatileStore", "Starts with a store that forgets everything at exit.")
 )
 

@@ -55,6 +55,6 @@ func (m *Metric) String() string { return m.Name }
 
 // Labels say what a value is about.
 type Labels struct {
-	Stream string // the stream's name
+	Stream string // the stream, by name or ARN as the consumer was given it
 	Shard  string // the shard id; empty for what concerns the stream as a whole
 }
