@@ -86,9 +86,8 @@ type checker struct {
 	running   map[string]int // call by key
 	next      map[string]int // first record of the key that has not succeeded and is required
 	rows      map[string]*row
-	ended     map[string]bool // shards whose END was stored
-	resolved  map[string]int  // by shard: leading records that have succeeded or are not required
-	began     []time.Duration
+	ended     map[string]bool            // shards whose END was stored
+	resolved  map[string]int             // by shard: leading records that have succeeded or are not required
 	reads     map[string][]time.Duration // by shard, of this life
 
 	// Of this life.
@@ -348,8 +347,8 @@ func (c *checker) returned(e event) {
 
 // read checks the rate of reads. A call at the very instant at which a life begins was sent by the one before.
 func (c *checker) read(e event) {
-	reads := append(c.reads[e.shard], e.at)
-	c.reads[e.shard] = reads
+	c.reads[e.shard] = append(c.reads[e.shard], e.at)
+	reads := c.reads[e.shard]
 	if n := len(reads); n > 5 && reads[n-1]-reads[n-6] < time.Second {
 		c.violate(ruleRate, "", e.shard, "6 reads within %v", reads[n-1]-reads[n-6])
 	}
