@@ -92,6 +92,7 @@ type checker struct {
 
 	// Of this life.
 	life     int
+	began    time.Duration
 	claims   map[string]row
 	started  map[*rec]bool
 	finished map[*rec]bool
@@ -109,12 +110,12 @@ func (h *history) check() []violation {
 		truth: h.truth(), h: h, succeeded: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{},
 		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, found: slices.Clone(h.seen),
 	}
-	c.begin(-1)
+	c.begin(event{life: -1})
 	for i, e := range h.events {
 		c.i = i
 		switch e.kind {
 		case evBegan:
-			c.begin(e.life)
+			c.begin(e)
 		case evStart:
 			c.start(e)
 		case evSucceeded, evFailed:
@@ -149,8 +150,8 @@ func (c *checker) violate(rule, key, shard, format string, args ...any) {
 	c.found = append(c.found, violation{rule, fmt.Sprintf(format, args...), c.i, key, shard})
 }
 
-func (c *checker) begin(life int) {
-	c.life, c.claims = life, map[string]row{}
+func (c *checker) begin(e event) {
+	c.life, c.began, c.claims = e.life, e.at, map[string]row{}
 	c.started, c.finished = map[*rec]bool{}, map[*rec]bool{}
 	c.reads = map[string][]time.Duration{}
 }
@@ -347,6 +348,9 @@ func (c *checker) returned(e event) {
 
 // read checks the rate of reads. A call at the very instant at which a life begins was sent by the one before.
 func (c *checker) read(e event) {
+	if e.at == c.began {
+		return
+	}
 	c.reads[e.shard] = append(c.reads[e.shard], e.at)
 	reads := c.reads[e.shard]
 	if n := len(reads); n > 5 && reads[n-1]-reads[n-6] < time.Second {
