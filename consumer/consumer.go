@@ -6,13 +6,28 @@
 //
 // # Delivery
 //
-// Every record at or after the starting position is handed to the handler at least once; a batch whose handler returns
-// an error, or panics, is tried again until it succeeds. Records with the same partition key are handled in their order,
-// never concurrently, across batches, retries, restarts, splits and merges. A checkpoint never covers a record that has
-// not been handled, nor one before it that has not. After a restart, what was handled since the last checkpoint comes
-// again: at most what was started above it.
+// Every record at or after the starting position is handed to the handler at least once, unless the stream's retention
+// takes it away first, which is reported (C10). A batch whose handler returns an error, or panics, is tried again until
+// it succeeds (L33). Records with the same partition key are handled in their order, never concurrently, across batches,
+// retries, restarts, splits and merges.
+//
+// A checkpoint never covers a record that has not been handled, nor one behind such a record (L40, L41). It is written
+// every 10 s, at the end of a shard and at a stop (C24). After a restart comes again what was handled above it: after a
+// crash up to 10 s of work, and after any stop what was done behind a record that was not, at most 1,000,000 records.
 //
 // The handler is called concurrently: once per shard, times the parallelization factor (L6, L24).
+//
+// # Where progress is kept
+//
+// [WithCheckpointer] gives a checkpoint.Store, one row per shard, and [WithGroup] the name under which its rows stand.
+// The first start of a group stores its starting position; from then on the store says where reading goes on (L13). One
+// process at a time works for a group: a second one takes its shards over, and the first one stops working on them.
+//
+// # Trouble
+//
+// An error of AWS, of the store or of the handler concerns its shard, is retried with backoff, and never ends the
+// consumer. [Consumer.Status] shows it, and [WithNotify], [WithMetrics] and [WithLogger] tell of it under one name. A
+// shard whose handler fails holds back only itself and the shards that it is split or merged into (L25).
 package consumer
 
 import (
@@ -42,18 +57,22 @@ type Consumer struct {
 // New returns a Consumer of a stream, given by name or ARN. It checks everything and reports all that is wrong, joined,
 // each wrapping [ErrConfig]. It makes no call and starts no goroutine.
 //
-// The type of the handler says how its results are read (L2):
+// The type of the handler says how its results are read (L2). With ctx for context.Context, and events for the package
+// of aws-lambda-go:
 //
-//	you have                                                              | you write
-//	----------------------------------------------------------------------|--------------------
-//	func(context.Context, events.KinesisEvent) error                      | h
-//	func(context.Context, events.KinesisEvent) (events.KinesisEventResponse, error) | h
-//	func(context.Context, events.KinesisEventRecord) error                | batch.Each(h)
-//	a method                                                              | value.Method
+//	you have                                                             you write
+//	func(ctx, events.KinesisEvent) error                                 h
+//	func(ctx, events.KinesisEvent) (events.KinesisEventResponse, error)  h
+//	func(ctx, events.KinesisEventRecord) error                           batch.Each(h)
+//	a method of one of these types                                       value.Method
+//	one of these, and interceptors a and b around it                     batch.Wrap(h, a, b)
 //
-// A response that reports item failures makes the whole batch come again. The context of a call carries a
-// [batch.Invocation] and a lambdacontext.LambdaContext; it is not the context of Run, and lives until the drain timeout
-// has passed, or the shard is lost.
+// A response that reports item failures makes the whole batch come again (L36). A handler of tumbling windows, which
+// takes an events.KinesisTimeWindowEvent, is an error (L10).
+//
+// The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of the context of Run.
+// It has no deadline, is not cancelled with the context of Run, and lives until the drain timeout has passed, or the
+// shard is lost (C15).
 func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer, error) {
 	handler, err := batch.HandlerOf(h)
 	if err != nil {
@@ -66,7 +85,8 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	return &Consumer{client: c, stream: stream, handler: handler, cfg: cfg}, nil
 }
 
-// Run is [New] and [Consumer.Run].
+// Run is [New] and [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the ending
+// position is reached, and returns the errors of both.
 func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts ...Option) error {
 	cons, err := New(c, stream, h, opts...)
 	if err != nil {
@@ -77,11 +97,13 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 
 // Run consumes until ctx is done, or every shard has come to the ending position, and then drains: it stops reading,
 // drops what waits, lets running handlers finish, stores the last checkpoints and gives the shards up. It returns at most
-// 5 s after the drain timeout, with no goroutine left.
+// 5 s after the drain timeout, with no goroutine left but that of a handler that does not return. A Consumer may run
+// again after Run has returned.
 //
 // It returns nil after a clean drain and at the ending position. Errors are, wrapped in an [*Error]:
 //
-//   - [ErrStreamNotFound], [ErrAccessDenied]: at the start only. Later they are waited out and shown by [Consumer.Status].
+//   - [ErrStreamNotFound], [ErrAccessDenied]: at the start only, until the stream has been described and its shards
+//     listed. Later they are waited out and shown by [Consumer.Status].
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
 //   - [ErrDrainTimeout], joined over the shards that did not finish: handlers ended with their context.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
@@ -93,8 +115,9 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 
 // RunAll runs consumers, of one stream or of many, as one worker: one identity, one set of poll workers, one read-ahead
 // budget, one drain. It returns when ctx is done, when all have come to their ending positions, or when one cannot go on,
-// and what [Consumer.Run] says of errors holds for each. Worker and drain timeout of all must agree, the groups of consumers
-// of one stream must differ.
+// and what [Consumer.Run] says of errors holds for each; they are joined. Worker and drain timeout of all must agree, the
+// groups of consumers of one stream must differ, or the error wraps [ErrConfig] and nothing has run. A stream given once
+// by name and once by ARN is not seen to be one.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
 		return fmt.Errorf("%w: RunAll needs a consumer", ErrConfig)
@@ -146,7 +169,8 @@ func (c *Consumer) warn() {
 	}
 }
 
-// Status says what the consumer is doing. While it does not run, it is the status at the end of the last Run, or zero.
+// Status says what the consumer is doing, from memory and without a call. While it does not run, it is the status at the
+// end of the last Run, and before the first one it has no shards. It may be called at any time, as often as one likes.
 func (c *Consumer) Status() Status {
 	if s := c.running.Load(); s != nil {
 		return s.status(time.Now())

@@ -14,18 +14,19 @@ var (
 	ErrConfig = errors.New("consumer: invalid configuration")
 	// ErrRunning is returned by a second Run of a running Consumer.
 	ErrRunning = errors.New("consumer: already running")
-	// ErrStreamNotFound says that there is no such stream, or no more.
+	// ErrStreamNotFound says that there is no such stream, or no more, in the client's region and account.
 	ErrStreamNotFound = errors.New("consumer: no such stream")
 	// ErrStreamRecreated says that a stream of this name was deleted and created anew: positions of the old one mean
 	// nothing in it.
 	ErrStreamRecreated = errors.New("consumer: stream was deleted and created again")
-	// ErrAccessDenied says that the credentials do not allow a call.
+	// ErrAccessDenied says that the credentials are not valid, or do not allow a call, or the use of the stream's key.
 	ErrAccessDenied = errors.New("consumer: access denied")
-	// ErrDrainTimeout says that handlers were still running when the drain timeout ended. Their records come again.
+	// ErrDrainTimeout says that handlers were still running when the drain timeout ended, and did not succeed then.
+	// Their records come again.
 	ErrDrainTimeout = errors.New("consumer: drain timeout")
 	// ErrHandlerRunning says that a handler ignored the end of its context and still runs. Its shard is not released.
 	ErrHandlerRunning = errors.New("consumer: handler is still running")
-	// ErrLeaseLost says that somebody else has claimed a shard.
+	// ErrLeaseLost says that somebody else has claimed a shard. Run goes on with the others; Status and a Notice tell.
 	ErrLeaseLost = errors.New("consumer: lease lost")
 )
 

@@ -91,76 +91,86 @@ func Options(opts ...Option) Option {
 }
 
 // WithGroup sets the name under which progress is kept: consumers with different groups on one stream are independent,
-// each sees all records (L14). A durable store needs one. It is also the default function ARN (C12).
-// At most 128 characters, no "/". Defaults to "shardlane", which only [checkpoint.Memory] accepts.
+// each sees all records (L14). A new name begins at the starting position. A durable store needs one. It is also the
+// default function ARN (C12). 1 to 128 characters, no "/" and no line feed. Defaults to "shardlane", which New accepts
+// with [checkpoint.Memory] only.
 func WithGroup(name string) Option {
 	return func(c *config) { c.group = name; c.given["WithGroup"] = true }
 }
 
 // WithCheckpointer sets the store that holds progress and ownership, one row per shard. Until fleets are supported, one
 // process at a time works for a group: a second one takes the shards over, and the first one's writes are refused.
-// Defaults to a new [checkpoint.Memory], which forgets everything with the process; a warning says so.
+// While it does not answer, nothing new is claimed, and what runs goes on without checkpoints. The caller opens and closes
+// it. Defaults to a new [checkpoint.Memory], which forgets everything with the process; the event VolatileStore says so.
 func WithCheckpointer(s checkpoint.Store) Option {
 	return func(c *config) { c.store = s; c.given["WithCheckpointer"] = true }
 }
 
 // WithWorker sets the name of this worker in the store's rows and in [Status]. Consumers that run as one worker must
-// agree on it. At most 128 characters, no "/". Defaults to the host's name.
+// agree on it. It is for people: every Run adds random bits of its own to it. 1 to 128 characters, no "/" and no line
+// feed. Defaults to the host's name.
 func WithWorker(id string) Option {
 	return func(c *config) { c.worker = id; c.given["WithWorker"] = true }
 }
 
-// WithStartingPosition sets where reading starts if the store has no progress; otherwise the store wins (L13). Shards
-// that are created later start at their own beginning (C11). [Latest] and [At] are stored before the first read.
-// Defaults to [TrimHorizon] (§2).
+// WithStartingPosition sets where reading starts the first time that the group sees the stream. It is stored before the
+// first read, and later starts go by the store (L13): to change it, use a new group. Shards that are created later start
+// at their own beginning (C11). Defaults to [TrimHorizon], since to repeat is better than to skip.
 func WithStartingPosition(p Position) Option {
 	return func(c *config) { c.start = p; c.given["WithStartingPosition"] = true }
 }
 
 // WithEndingPosition makes Run return nil when every shard has come to p and all records before it are resolved:
-// for replays, backfills and tests. [Latest] is the tip of the stream when Run starts; [TrimHorizon] is an error.
-// Records that arrived at or after p are not delivered, up to a second in the case of Latest.
-// Defaults to none: Run goes on until its context is done.
+// for replays, backfills and tests. [Latest] is the tip of the stream when Run starts, by the service's clock and rounded
+// up to the second: records of that second may be delivered or not. Records that arrived at or after p are not delivered.
+// [TrimHorizon], and a time that is not after that of WithStartingPosition, is an error. A handler that keeps failing
+// keeps Run from ending. Defaults to none: Run goes on until its context is done.
 func WithEndingPosition(p Position) Option {
 	return func(c *config) { c.end = p; c.given["WithEndingPosition"] = true }
 }
 
-// WithBatchSize sets how many records of a lane a handler gets at most at once (L18, C2). More payload than 6 MiB, as
-// Lambda counts it, also ends a batch (L17, L19). 1 to 10,000. Defaults to 100.
+// WithBatchSize sets how many records of a lane a handler gets at most at once (L18, C2). It is no minimum: without a
+// batching window a batch has what waits. More payload than 6 MiB, as Lambda counts it, also ends a batch (L17, L19). 1 to
+// 10,000. Defaults to 100.
 func WithBatchSize(records int) Option { return func(c *config) { c.batchSize = records } }
 
 // WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record
-// (L17, C5). Whole seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
+// (L17, C5). A full batch, a full read-ahead (C3) and the end of the shard end it early; a stop drops what it has
+// gathered (C15). Whole seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
 func WithBatchingWindow(d time.Duration) Option { return func(c *config) { c.window = d } }
 
-// WithParallelizationFactor sets the number of lanes of each shard. Records with the same partition key share a lane and
-// are neither concurrent nor reordered; records with different keys may be both (L24). A change takes effect at the
-// next start (C1). 1 to 1,000, where Lambda ends at 10 (B1). Defaults to 1.
+// WithParallelizationFactor sets the number of lanes of each shard, and so how many handlers run at once: shards times
+// factor at most. Records with the same partition key share a lane and are neither concurrent nor reordered; records
+// with different keys may be both (L24). A hot key gains nothing. A change takes effect at the next start, without
+// harm to order or progress (C1). 1 to 1,000, where Lambda ends at 10 (B1). Defaults to 1.
 func WithParallelizationFactor(lanes int) Option { return func(c *config) { c.factor = lanes } }
 
-// WithSharder sets what is ordered: records with equal sharder(partition key) keep their order, within a shard. The
-// function must be pure. It excludes WithUnordered. Defaults to [partition.Hash].
+// WithSharder sets what is ordered: records with equal sharder(partition key) share a lane and keep their order, within
+// a shard, as with a customer's id that is a part of the key. The lane is its result modulo the factor. The function must
+// be pure, is called concurrently, and must not panic. It excludes WithUnordered. Defaults to [partition.Hash].
 func WithSharder(sharder func(key string) uint64) Option {
 	return func(c *config) { c.sharder = sharder; c.given["WithSharder"] = true }
 }
 
 // WithUnordered gives order up: records go to the lanes of their shard in turn, so that a hot key uses all of them.
-// It excludes WithSharder. Defaults to order per partition key.
+// With a factor of 1 it changes nothing. It excludes WithSharder. Defaults to order per partition key.
 func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 
 // WithReadAhead sets how many records, and how many bytes of memory for them, a shard holds before it stops reading
-// until some are resolved (C3). A page is charged, until its last record is resolved, with twice its data (the second
-// time for the copy that an attempt gets) and some 400 bytes per record; the page that was being read comes on top.
+// until some are resolved (C3). A page is charged, until its last record is resolved, with twice its data and keys (the
+// second time for the copy that an attempt gets) and 400 bytes per record; the page that was being read comes on top.
 // All shards of a worker together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each.
+// More helps where a few slow keys hold many fast ones up; less where a worker has many shards and little memory.
 // records is 1 to 1,000,000 and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 16 MiB.
 func WithReadAhead(records, bytes int) Option {
 	return func(c *config) { c.aheadRecords, c.aheadBytes = records, bytes }
 }
 
 // WithDrainTimeout sets how long Run waits, once its context is done, for running handlers. Their context ends with it;
-// what they return by then still counts (C15). Records that wait, and batches in backoff, are dropped undelivered and
-// come again at the next start. Consumers that run as one worker must agree on it. 0 ends running handlers at once.
-// Defaults to 30 s.
+// what they return by then, or in the 2 s after, still counts (C15). Records that wait, and batches in backoff, are
+// dropped undelivered and come again at the next start. Run may take 5 s more: choose it at least so much below the time
+// that the platform gives a process after SIGTERM. Consumers that run as one worker must agree on it. 0 ends running
+// handlers at once; a negative one is an error. Defaults to 30 s.
 func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }
 
 // WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation (C12). Defaults to the group.
@@ -169,15 +179,17 @@ func WithFunctionARN(arn string) Option {
 }
 
 // WithNotify sets a function that is told of every event: see [Notice]. It is called by the goroutine that found it
-// out, so it must return soon; a panic in it is logged. Defaults to none.
+// out, many at once, so it must return soon; a panic in it is an event, ObserverPanicked. Defaults to none.
 func WithNotify(f func(Notice)) Option { return func(c *config) { c.notify = f } }
 
-// WithMetrics sets where metrics go. Defaults to [metrics.Discard].
+// WithMetrics sets where metrics go; package metrics has the names, [metrics.Snapshot] keeps them in memory. nil is an
+// error. Defaults to [metrics.Discard].
 func WithMetrics(r metrics.Recorder) Option {
 	return func(c *config) { c.recorder = r; c.given["WithMetrics"] = true }
 }
 
-// WithLogger sets where events and errors are logged. Defaults to [slog.Default].
+// WithLogger sets where events are logged: as a warning those with an error, at info level the others, and at debug level
+// a read or a checkpoint that goes on failing. nil is an error. Defaults to [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l; c.given["WithLogger"] = true }
 }

@@ -30,12 +30,13 @@ const (
 // Status is what a consumer is doing at one moment. All ages are zero where nothing waits.
 type Status struct {
 	Worker string
-	Shards []ShardStatus // sorted by shard ID; running ones and those that wait or have ended
+	Shards []ShardStatus // sorted by shard ID; all that have a row: running ones and those that wait or have ended
 	err    error
 	behind time.Duration
 }
 
-// ShardStatus is the part of one shard.
+// ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages are
+// by the clock of this machine (C9), except for HeadAge.
 type ShardStatus struct {
 	Stream     string // name or ARN as given
 	Shard      string
@@ -59,11 +60,12 @@ const troubleAge = 10 * time.Second
 
 // Err is the health check: nil while all goes well. It joins what concerns the consumer, such as a stream that is gone or
 // a store that does not answer, and the trouble of each shard, both once they have lasted for 10 s; trouble that waiting
-// does not mend, such as denied access, is told at once. Each is an [*Error].
+// does not mend, such as denied access, is told at once. A handler that keeps failing counts as trouble of its shard.
+// Each is an [*Error], with a hint.
 func (s Status) Err() error { return s.err }
 
 // Behind is the greatest lag of a shard: how old the oldest record is that has no outcome yet, or how far reading is
-// behind the tip. Zero when all shards are caught up.
+// behind the tip. Zero when all shards are caught up, and while no shard runs.
 func (s Status) Behind() time.Duration { return s.behind }
 
 // A Notice tells of one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also one log record
