@@ -37,14 +37,24 @@
 // # Delivery
 //
 // Delivery is at least once. A handler sees every record at or after the starting position, again after a failed
-// attempt, and again after a restart if the last checkpoint written does not cover it, which is never more than the
-// bounded read-ahead. So what a handler does should bear repetition; batch.Identity gives each record a stable key. A
-// record that Kinesis itself dropped, because its retention ended before it was read, is reported as lost.
+// attempt, and again after a restart if the last checkpoint written does not cover it. Checkpoints are written every 10
+// seconds, at the end of a shard, and at a clean stop. So what a handler does should bear repetition; batch.Identity
+// gives each record a stable key. A record that Kinesis itself dropped, because its retention ended before it was read,
+// is reported as lost.
 //
 // The records of one partition key start in their order, one after another, across batches, retries, restarts, splits
 // and merges. Records of different keys run concurrently, up to the parallelization factor in each shard, so a handler is
 // called from several goroutines at once.
 //
 // A checkpoint never passes a record that has no outcome. One failing record delays its own lane and, once the bounded
-// read-ahead is full, its shard; it never delays another shard, and nothing is skipped silently.
+// read-ahead is full, its shard, and the shards that this one is split or merged into; it never delays another shard,
+// and nothing is skipped silently.
+//
+// # What there is not yet
+//
+// One process at a time works for a group, on all shards of its stream. A batch fails or succeeds as a whole, and a
+// failing one is tried until it succeeds: partial progress, bisecting, limits of retries and age, destinations for what
+// fails, time limits for handlers, tumbling windows, filters, enhanced fan-out and the splitting of KPL aggregates do not
+// exist. What needs one of them is refused or absent, and a handler that reports single records gets the whole batch
+// again. batch/SEMANTICS.md marks each rule that does not hold yet.
 package shardlane
