@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,4 +238,94 @@ func TestRunTwice(t *testing.T) {
 			t.Errorf("Run after Run returned %v and handled %q", err, j.entries)
 		}
 	})
+}
+
+// A handler of a lost shard that ignores its context is told of, too.
+func TestHandlerOfLostShardIgnoresItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		shared := consumer.Options(consumer.WithCheckpointer(new(checkpoint.Memory)), consumer.WithGroup("g"))
+		free := make(chan struct{})
+		defer close(free)
+		srv.Put("orders", "alice", []byte("fine"))
+		srv.Put("orders", "bob", []byte("hang"))
+		r1 := start(t, srv, func(_ context.Context, ev events.KinesisEvent) error {
+			if string(ev.Records[0].Kinesis.Data) == "hang" {
+				<-free
+			}
+			return nil
+		}, shared, consumer.WithParallelizationFactor(100))
+		time.Sleep(time.Second)
+		r2 := start(t, srv, nothing, shared)
+		time.Sleep(20 * time.Second)
+		if st := r1.c.Status().Shards[0]; st.State != consumer.Lost {
+			t.Errorf("the first worker's shard: %+v, want lost", st)
+		}
+		if took, err := r1.stop(); !errors.Is(err, consumer.ErrHandlerRunning) || took > 35*time.Second {
+			t.Errorf("Run returned %v after %v, want ErrHandlerRunning within 35 s", err, took)
+		}
+		if _, err := r2.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A drain timeout without end is one.
+func TestDrainForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		srv.Put("orders", "alice", []byte("1"))
+		r := start(t, srv, func(context.Context, events.KinesisEvent) error {
+			time.Sleep(time.Hour)
+			return nil
+		}, consumer.WithDrainTimeout(math.MaxInt64))
+		time.Sleep(time.Second)
+		if took, err := r.stop(); err != nil || took < 50*time.Minute {
+			t.Errorf("Run returned %v after %v, want nil after the handler's hour", err, took)
+		}
+	})
+}
+
+// A store that hangs, with any number of shards, does not keep Run from returning in time.
+func TestDrainWhileStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 200)
+		defer srv.Close()
+		store := &hangingStore{Store: new(checkpoint.Memory)}
+		r := start(t, srv, nothing, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithDrainTimeout(time.Second))
+		time.Sleep(5 * time.Second)
+		for i, sh := range srv.Shards("orders") {
+			srv.PutHash("orders", fmt.Sprint(i), sh.HashStart, []byte("x"))
+		}
+		time.Sleep(4 * time.Second)
+		store.swap.Store(true)
+		time.Sleep(1500 * time.Millisecond) // it checkpoints
+		if took, err := r.stop(); err == nil || took > 6*time.Second {
+			t.Errorf("Run returned %v after %v, want an error within 6 s", err, took)
+		}
+	})
+}
+
+// A hangingStore has calls that end with their contexts.
+type hangingStore struct {
+	checkpoint.Store
+	swap, list atomic.Bool
+}
+
+func (s *hangingStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	if s.swap.Load() {
+		<-ctx.Done()
+		return e, ctx.Err()
+	}
+	return s.Store.Swap(ctx, e)
+}
+
+func (s *hangingStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	if s.list.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return s.Store.List(ctx, prefix)
 }

@@ -1,12 +1,16 @@
 package consumer_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
@@ -53,4 +57,89 @@ func TestEndingPositionBehindClosedShards(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Before Run ends it lists the shards once more. While that fails, it waits between its tries.
+func TestEndingPositionWhileListingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		r := start(t, srv, nothing, consumer.WithEndingPosition(consumer.At(time.Now().Add(5*time.Second))))
+		time.Sleep(time.Second)
+		before := len(srv.Calls())
+		down := srv.Fail("DescribeStreamSummary", kinesistest.Error("InternalFailure", 0))
+		time.Sleep(time.Minute)
+		if n := len(srv.Calls()) - before; n > 100 {
+			t.Errorf("%d calls in a minute of trouble", n)
+		}
+		down[0].Stop()
+		select {
+		case err := <-r.ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Error("Run does not end")
+		}
+		r.cancel()
+	})
+}
+
+// A shard whose row cannot be read has not come to its end.
+func TestEndingPositionWithUnreadableRow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		var j journal
+		opts := []consumer.Option{silent(), consumer.WithGroup("g"), consumer.WithCheckpointer(store), consumer.WithEndingPosition(consumer.Latest())}
+		if err := consumer.Run(t.Context(), srv.Client(), "orders", j.handle, opts...); err != nil {
+			t.Fatal(err)
+		}
+		srv.PutHash("orders", "alice", "0", []byte("1"))
+		mend := spoil(t, store, shard0, "{")
+		r := start(t, srv, j.handle, opts...)
+		time.Sleep(time.Minute)
+		select {
+		case err := <-r.ended:
+			t.Fatalf("Run returned %v", err)
+		default:
+		}
+		if err := r.c.Status().Err(); !errors.Is(err, lease.ErrRowCorrupt) {
+			t.Errorf("status %v, want ErrRowCorrupt", err)
+		}
+		mend()
+		if err := <-r.ended; err != nil || !j.has("1") {
+			t.Errorf("once the row is repaired, Run returned %v and handled %q", err, j.entries)
+		}
+		if err := r.c.Status().Err(); err != nil {
+			t.Errorf("once the row is repaired, the status is %v", err)
+		}
+	})
+}
+
+// spoil replaces the row of a shard. The function it returns puts it back.
+func spoil(t *testing.T, s checkpoint.Store, shard, value string) (mend func()) {
+	t.Helper()
+	entries, err := s.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Key, "/"+shard) {
+			good := e.Value
+			e.Value = []byte(value)
+			if e, err = s.Swap(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				e.Value = good
+				if _, err := s.Swap(t.Context(), e); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	t.Fatalf("no row of %s", shard)
+	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,9 +38,9 @@ func TestReadAheadIsBounded(t *testing.T) {
 		most, least int // bytes served
 	}{
 		// Twice the data is charged, so half of 16 MiB is data; the page that was read last comes on top.
-		{"default bytes", consumer.Options(), 1000 << 10, 40, 8<<20 + page, 8 << 20},
-		{"fewer bytes", consumer.WithReadAhead(1000, 1<<20), 100 << 10, 400, 512<<10 + page, 512 << 10},
-		{"records", consumer.WithReadAhead(200, 1<<30), 1000, 30_000, 200*1000 + 10_000*1010, 200 * 1000},
+		{"default bytes", consumer.Options(), 1000 << 10, 25, 8<<20 + page, 8 << 20},
+		{"fewer bytes", consumer.WithReadAhead(1000, 1<<20), 100 << 10, 150, 512<<10 + page, 512 << 10},
+		{"records", consumer.WithReadAhead(200, 1<<30), 1000, 12_000, 200*1000 + 10_000*1010, 200 * 1000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,9 +84,9 @@ func TestReadAheadGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
-		const n = 500
+		const n = 100
 		for i := range n {
-			srv.Put("orders", fmt.Sprint(i%7), bytes.Repeat([]byte("x"), 50<<10))
+			srv.Put("orders", fmt.Sprint(i%7), bytes.Repeat([]byte("x"), 20<<10))
 		}
 		handled := 0
 		r := start(t, srv, func(_ context.Context, ev events.KinesisEvent) error {
@@ -108,20 +110,50 @@ func TestFullReadAheadEndsTheWindow(t *testing.T) {
 			srv.Put("orders", fmt.Sprint(i), []byte("x"))
 		}
 		began := time.Now()
-		first := time.Duration(0)
+		var first atomic.Int64
 		r := start(t, srv, func(context.Context, events.KinesisEvent) error {
-			if first == 0 {
-				first = time.Since(began)
-			}
+			first.CompareAndSwap(0, int64(time.Since(began)))
 			return nil
 		}, consumer.WithReadAhead(50, 1<<20), consumer.WithBatchSize(50), consumer.WithParallelizationFactor(4),
 			consumer.WithBatchingWindow(300*time.Second))
 		time.Sleep(10 * time.Minute)
-		if first == 0 || first > 5*time.Second {
-			t.Errorf("the first batch came after %v, want soon", first)
+		if d := time.Duration(first.Load()); d == 0 || d > 5*time.Second {
+			t.Errorf("the first batch came after %v, want soon", d)
 		}
 		if _, err := r.stop(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A shard that hangs may use up the read-ahead of the worker. Another one is always allowed a page, again and again.
+func TestReadAheadOfAllIsUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 2)
+		defer srv.Close()
+		for range 20 {
+			srv.PutHash("orders", "alice", "0", bytes.Repeat([]byte("x"), 100<<10))
+		}
+		var j journal
+		limit := debug.SetMemoryLimit(4 << 20) // so the worker's is 1 MiB
+		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			if ev.Records[0].Kinesis.PartitionKey == "alice" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			time.Sleep(time.Second) // the shard is full meanwhile
+			return j.handle(ctx, ev)
+		}, consumer.WithDrainTimeout(0))
+		synctest.Wait()
+		debug.SetMemoryLimit(limit)
+		time.Sleep(5 * time.Second)
+		for i := range 5 {
+			srv.PutHash("orders", "bob", lastHash, fmt.Append(nil, i))
+			time.Sleep(5 * time.Second)
+			if !j.has(fmt.Sprint(i)) {
+				t.Fatalf("record %d of the other shard is not handled", i)
+			}
+		}
+		_, _ = r.stop()
 	})
 }

@@ -31,7 +31,7 @@ func (s *stream) open(ctx context.Context) error {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
 	}
 	s.src = batch.Source{StreamARN: arn, Region: part[3]}
-	s.table = lease.NewTable(countedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
 		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")
 	}
@@ -153,7 +153,7 @@ func (s *stream) audit(ctx context.Context) error {
 		if s.shards[id] == nil && r.Epoch >= s.rows[id].Epoch { // else what is known is younger than the list
 			s.rows[id] = r
 		}
-		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" {
+		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" && r.Epoch >= s.rows[id].Epoch {
 			delete(s.states, id) // given up by who took it
 			delete(s.troubles, "lease "+id)
 		}
@@ -185,8 +185,11 @@ func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
 	if err != nil {
 		return nil, s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
+	was := s.unreadable // by the loop of the stream only
+	now := map[string]bool{}
 	for _, e := range unreadable {
 		op := "row " + e.Key
+		now[op] = true
 		if s.trouble(&Error{Stream: s.c.stream, Shard: e.Shard, Op: op, Err: e, Hint: "see the error; the other shards go on"}) {
 			m := metrics.RowUnreadable
 			if errors.Is(e, lease.ErrRowVersion) {
@@ -195,6 +198,14 @@ func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
 			s.c.event(m, e.Shard, e, "")
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for op := range was {
+		if !now[op] {
+			delete(s.troubles, op)
+		}
+	}
+	s.unreadable = now
 	return rows, nil
 }
 
@@ -211,13 +222,28 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 	return nil
 }
 
-// A countedStore counts the writes of a consumer.
-type countedStore struct {
+// A limitedStore counts the writes of a consumer, and gives no call more than 10 s: one that hangs holds up whatever
+// waits for it.
+type limitedStore struct {
 	checkpoint.Store
 	c *Consumer
 }
 
-func (s countedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.Store.List(ctx, prefix)
+}
+
+func (s limitedStore) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return s.Store.Get(ctx, key)
+}
+
+func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	s.c.record(metrics.StoreWrites, "", 1)
 	return s.Store.Swap(ctx, e)
 }

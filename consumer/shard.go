@@ -154,11 +154,6 @@ func (sh *shard) Room() bool {
 
 // Page implements reader.Sink.
 func (sh *shard) Page(p reader.Page) bool {
-	select {
-	case <-sh.halted:
-		return false
-	default:
-	}
 	tip := len(p.Records) == 0
 	recs, reached := sh.s.end.cut(p)
 	p.Records = recs
@@ -168,6 +163,10 @@ func (sh *shard) Page(p reader.Page) bool {
 	sh.record(metrics.PolledEventCount, float64(len(p.Records)))
 	var items []record
 	sh.mu.Lock()
+	if sh.stopped() { // nothing is charged behind drained
+		sh.mu.Unlock()
+		return false
+	}
 	sh.behind, sh.lastRead = p.Behind, time.Now()
 	sh.mend("GetRecords", "GetShardIterator")
 	if n := len(p.Records); n > 0 {
@@ -284,10 +283,10 @@ func (sh *shard) resolve(l *laneState, recs []record) {
 	}
 	sh.charged -= freed
 	sh.advance()
-	wake := sh.full
+	wake := sh.full || freed > 0 && sh.charged == 0 // without a page it may read, whatever others hold
 	sh.mu.Unlock()
 	if freed > 0 {
-		for _, other := range sh.s.w.ahead.charge(-freed) {
+		for other := range sh.s.w.ahead.charge(-freed) {
 			sh.s.w.sched.Wake(other.entry)
 		}
 	}
@@ -449,7 +448,7 @@ func (sh *shard) drained() error {
 	overdue, rest := sh.overdue, sh.charged
 	sh.charged = 0
 	sh.mu.Unlock()
-	for _, other := range sh.s.w.ahead.charge(-rest) {
+	for other := range sh.s.w.ahead.charge(-rest) {
 		sh.s.w.sched.Wake(other.entry)
 	}
 	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "drain"}

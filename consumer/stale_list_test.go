@@ -127,3 +127,41 @@ func TestStaleListOldShards(t *testing.T) {
 		}
 	})
 }
+
+// A list that shows a shard as given up, as it was before this worker had it and lost it, is no reason to take it back.
+func TestStaleListOfLostShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		mem := new(checkpoint.Memory)
+		old := &oldList{Store: mem}
+		var j journal
+		with := func(s checkpoint.Store) consumer.Option {
+			return consumer.Options(consumer.WithGroup("g"), consumer.WithCheckpointer(s))
+		}
+		r := start(t, srv, j.handle, with(mem))
+		time.Sleep(time.Second)
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		entries, err := mem.List(t.Context(), "g/lease/")
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%d rows: %v", len(entries), err)
+		}
+		old.frozen.Store(&entries)
+		r1 := start(t, srv, j.handle, with(old))
+		time.Sleep(time.Second)
+		r2 := start(t, srv, j.handle, with(mem))
+		time.Sleep(time.Second)
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(5 * time.Minute)
+		if st := r2.c.Status().Shards[0]; st.State != consumer.Running || st.Epoch != 4 {
+			t.Errorf("the second worker's shard: %+v, want running in epoch 4", st)
+		}
+		if st := r1.c.Status().Shards[0]; st.State != consumer.Lost {
+			t.Errorf("the first worker's shard: %+v, want lost", st)
+		}
+		_, _ = r1.stop()
+		_, _ = r2.stop()
+	})
+}

@@ -34,18 +34,20 @@ type stream struct {
 	from    checkpoint.Position // where reading of the stream began
 	table   *lease.Table
 
-	mu       sync.Mutex
-	keep     time.Duration // retention
-	rows     map[string]lease.Row
-	listed   []shardmap.Shard
-	unlisted map[string]bool   // rows that are younger than listed
-	shards   map[string]*shard // those that run, end, or were lost and still have a handler running
-	states   map[string]State  // Reached and Lost
-	tips     map[string]bool   // of the Reached ones, those that found an empty page at their tip
-	done     []*shard          // completed, to be finished by the loop
-	stopped  bool
-	fatal    error
-	troubles troubles
+	mu         sync.Mutex
+	keep       time.Duration // retention
+	rows       map[string]lease.Row
+	listed     []shardmap.Shard
+	unlisted   map[string]bool   // rows that are younger than listed
+	unreadable map[string]bool   // steps among troubles: rows that could not be read
+	shards     map[string]*shard // those that run, end, or were lost and still have a handler running
+	states     map[string]State  // Reached and Lost
+	tips       map[string]bool   // of the Reached ones, those that found an empty page at their tip
+	done       []*shard          // completed, to be finished by the loop
+	stopped    bool
+	fatal      error
+	overdue    error // of lost shards whose handlers still ran when Run ended
+	troubles   troubles
 }
 
 const (
@@ -72,8 +74,8 @@ func (s *stream) run(ctx context.Context) error {
 		if err := s.failure(); err != nil {
 			return err
 		}
-		fresh := false
-		if !time.Now().Before(next) {
+		tried, fresh := !time.Now().Before(next), false
+		if tried {
 			next = time.Now().Add(auditInterval)
 			if err := s.audit(ctx); err != nil {
 				next = time.Now().Add(audit.NextBackOff())
@@ -99,8 +101,10 @@ func (s *stream) run(ctx context.Context) error {
 			if fresh {
 				return nil
 			}
-			next = time.Now() // what was created meanwhile is not missed
-			continue
+			if !tried {
+				next = time.Now() // what was created meanwhile is not missed
+				continue
+			}
 		}
 		s.pause(ctx, wait)
 	}
@@ -186,6 +190,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	l, err := s.table.Claim(call, id)
 	op := "claim " + id
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
+		s.mended(op)
 		return s.refresh(call, id)
 	}
 	if err != nil {
@@ -266,6 +271,9 @@ func (s *stream) conclude(sh *shard) bool {
 				return err
 			}
 			r, ok, err := s.table.Row(ctx, id)
+			if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
+				continue // there is one, and the next audit tells of it
+			}
 			if err != nil || !ok {
 				return errors.Join(err, errors.New("the row of child "+id+" was not stored"))
 			}
@@ -300,11 +308,12 @@ func (s *stream) conclude(sh *shard) bool {
 	return true
 }
 
-// idle is true when nothing runs and nothing may start: all that there is has come to the ending position.
+// idle is true when nothing runs and nothing may start: all that there is has come to the ending position. A shard whose
+// row cannot be read has not.
 func (s *stream) idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.shards) > 0 || len(s.done) > 0 {
+	if len(s.shards) > 0 || len(s.done) > 0 || len(s.unreadable) > 0 {
 		return false
 	}
 	for _, id := range s.startable() {
@@ -322,9 +331,10 @@ func (s *stream) lost(sh *shard, e *Error) {
 	s.troubles["lease "+sh.id] = trouble{e, time.Now()}
 	s.mu.Unlock()
 	s.w.spawn(func() {
-		_ = sh.drained()
+		err := sh.drained()
 		s.mu.Lock()
 		delete(s.shards, sh.id)
+		s.overdue = errors.Join(s.overdue, err)
 		s.mu.Unlock()
 		s.look()
 	})

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ const (
 )
 
 func newWorker(ctx context.Context, cfg *config) *worker {
-	w := &worker{drain: cfg.drain, rnd: newRandom(), ahead: newBudget(), left: make(chan struct{})}
+	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: newBudget(), left: make(chan struct{})}
 	w.owner = cfg.worker + "/" + w.rnd.incarnation()
 	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
 	return w
@@ -88,6 +89,9 @@ func (w *worker) run(ctx context.Context, cs []*Consumer) error {
 	err := errors.Join(errors.Join(errs...), w.end(deadline, streams))
 	w.tasks.Wait()
 	w.cut()
+	for _, s := range streams {
+		err = errors.Join(err, s.overdue)
+	}
 	for _, c := range cs {
 		c.ended(c.running.Load())
 		c.running.Store(nil)
@@ -133,7 +137,12 @@ func (w *worker) checkpoint(ctx context.Context, streams []*stream) {
 		for _, s := range streams {
 			shards = append(shards, s.owned()...)
 		}
-		_ = each(shards, func(sh *shard) error { sh.checkpoint(); return nil })
+		_ = each(shards, func(sh *shard) error {
+			if ctx.Err() == nil { // else end writes it
+				sh.checkpoint()
+			}
+			return nil
+		})
 	}
 }
 

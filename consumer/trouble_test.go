@@ -289,3 +289,56 @@ func TestObserversThatPanicAreContained(t *testing.T) {
 		}
 	})
 }
+
+// A call of the store that hangs is given up, and repeated.
+func TestStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		store := &hangingStore{Store: new(checkpoint.Memory)}
+		r := start(t, srv, j.handle, consumer.WithCheckpointer(store), consumer.WithGroup("g"))
+		time.Sleep(50 * time.Second)
+		store.list.Store(true) // the shards are looked at every minute
+		time.Sleep(15 * time.Second)
+		store.list.Store(false)
+		srv.Split("orders", shard0)
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(30 * time.Second)
+		if !j.has("1") {
+			t.Error("the record of a child is not handled")
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A child whose row is of a newer version holds up neither the end of its parent nor the other child.
+func TestEndWithRowOfNewerVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		store := new(checkpoint.Memory)
+		r := start(t, srv, j.handle, consumer.WithCheckpointer(store), consumer.WithGroup("g"))
+		time.Sleep(5 * time.Second)
+		entries, err := store.List(t.Context(), "g/lease/")
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%d rows: %v", len(entries), err)
+		}
+		row := checkpoint.Entry{Key: strings.TrimSuffix(entries[0].Key, shard0) + "shardId-000000000001", Value: []byte(`{"v":2}`)}
+		if _, err := store.Swap(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		srv.Split("orders", shard0)
+		srv.PutHash("orders", "alice", lastHash, []byte("1"))
+		time.Sleep(20 * time.Second)
+		if !j.has("1") {
+			t.Errorf("the record of the other child is not handled: %v", rows(t, store))
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -73,6 +73,7 @@ type Poller struct {
 	Pause  backoff.BackOff               // after failures
 	Idle   func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
 
+	over      bool // reading has ended, whoever wakes
 	iterator  string
 	lastSeq   string    // of the last record fetched
 	notBefore time.Time // of the next call
@@ -82,7 +83,7 @@ type Poller struct {
 
 // Poll makes the next call. It implements the poll function of a Scheduler's Entry.
 func (p *Poller) Poll(ctx context.Context) (next time.Time, ok bool) {
-	if ctx.Err() != nil {
+	if p.over || ctx.Err() != nil {
 		return time.Time{}, false
 	}
 	if now := time.Now(); now.Before(p.notBefore) {
@@ -133,7 +134,7 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 				err = fmt.Errorf("shard %s ended without children", p.Shard)
 			}
 			if len(page.Records) > 0 && !p.deliver(page) {
-				return time.Time{}, false
+				return p.end()
 			}
 			return p.failed(ctx, "GetRecords", err)
 		}
@@ -142,8 +143,7 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 	p.Pause.Reset()
 	p.behind, p.lastRead = page.Behind, start
 	if !p.deliver(page) || page.End {
-		p.Idle(false)
-		return time.Time{}, false
+		return p.end()
 	}
 	interval := p.Idle(len(out.Records) == 0 && page.Behind == 0)
 	if len(out.Records) > 0 || page.Behind > 0 {
@@ -152,6 +152,13 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 	debt := time.Duration(bytes) * time.Second / bytesPerSecond
 	p.notBefore = start.Add(max(interval, debt))
 	return p.notBefore, true
+}
+
+// end ends reading.
+func (p *Poller) end() (next time.Time, ok bool) {
+	p.over = true
+	p.Idle(false)
+	return time.Time{}, false
 }
 
 func (p *Poller) deliver(page Page) bool {
@@ -244,12 +251,12 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		case "ResourceNotFoundException":
 			p.iterator = ""
 			if !p.Sink.Missing(ctx, err) {
-				return time.Time{}, false
+				return p.end()
 			}
 		case "InvalidArgumentException":
 			p.iterator = ""
 			if !p.Sink.Missing(ctx, err) { // a stream that was created again knows no old position
-				return time.Time{}, false
+				return p.end()
 			}
 			if op == "GetShardIterator" && p.lastSeq == "" && p.From != checkpoint.TrimHorizon {
 				p.Sink.Trimmed(p.From, err)

@@ -314,3 +314,32 @@ func TestPollerTellsHowFarItIsBehind(t *testing.T) {
 		equal(t, "told", l.entries, []string{"failed GetRecords", "lagging 5.6s"})
 	})
 }
+
+// Reading that has ended stays so, whoever wakes the entry.
+func TestPollerIsOver(t *testing.T) {
+	for name, tt := range map[string]struct {
+		reply func() (*kinesis.GetRecordsOutput, error)
+		log   log
+	}{
+		"the sink has enough": {reply("a", 9, "1"), log{until: 1}},
+		"the shard has ended": {reply("", 0, "1"), log{children: []types.ChildShard{{}}}},
+		"the shard is gone":   {refuse("ResourceNotFoundException"), log{missing: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){tt.reply}}
+			p := &Poller{
+				Client: s, Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: &tt.log,
+				Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return 0 },
+			}
+			for range 2 {
+				if next, ok := p.Poll(t.Context()); ok {
+					t.Errorf("the next call is due at %v", next)
+				}
+				p.notBefore = time.Time{}
+			}
+			if len(s.calls) != 1 {
+				t.Errorf("%d calls, want 1", len(s.calls))
+			}
+		})
+	}
+}
