@@ -96,7 +96,8 @@ func (b *Batcher[T]) Ready(now time.Time) iter.Seq[[]T] {
 	}
 }
 
-// Flush yields everything that waits in batches of at most the limits, whatever the window.
+// Flush yields everything that waits in batches of at most the limits, whatever the window. As with Ready, a break keeps
+// the rest, and a batch belongs to the caller.
 func (b *Batcher[T]) Flush() iter.Seq[[]T] {
 	return func(yield func([]T) bool) {
 		for len(b.items) > 0 && yield(b.take()) {

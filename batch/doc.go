@@ -11,8 +11,8 @@
 // share one process (L6). What it touches besides its event has to be safe for concurrent use. The event is its own:
 // every attempt gets a new one, which the handler may change and keep (L5).
 //
-// Delivery is at least once (L26). A batch comes again after a failure, and after a restart or a hand-over of its
-// shard records come again that had succeeded before. Identity tells that a record is the same.
+// Delivery is at least once (L26). A batch comes again, as a whole, after a failure, and after a restart or a takeover of
+// its shard records come again that had succeeded before. Identity tells that a record is the same.
 //
 // [Batcher], [Lane] and [Source] are the parts a consumer is built of. They stand alone, and Batcher is of use without
 // Kinesis. SEMANTICS.md beside this file states the rules that comments cite as (L17) or (C5).

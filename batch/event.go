@@ -12,14 +12,14 @@ type Source struct {
 	StreamARN   string // eventSourceARN: the stream, or the stream consumer of enhanced fan-out (L61)
 	Region      string // awsRegion
 	Shard       string // the part of eventID before the colon
-	IdentityARN string // invokeIdentityArn, empty unless configured
+	IdentityARN string // invokeIdentityArn; package consumer leaves it empty
 }
 
 // A Record is what differs from record to record.
 type Record struct {
 	PartitionKey   string
-	SequenceNumber string
-	Data           []byte
+	SequenceNumber string    // decimal
+	Data           []byte    // raw; base64 in JSON
 	Arrival        time.Time // ApproximateArrivalTimestamp
 }
 

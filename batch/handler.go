@@ -17,7 +17,8 @@ import (
 //	func(context.Context, events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error)
 //	                                                                                 tumbling windows with a state
 //
-// Named function types and method values fit as well.
+// Named function types and method values fit as well. A consumer refuses the third form as long as it has no windows
+// (L10); [Wrap] and lambda.Start take it.
 type Func interface{ Typed }
 
 // Typed is the constraint on handlers whose event and response are Go types. It is what [Wrap] takes.

@@ -9,8 +9,8 @@ import (
 )
 
 // ErrThrottled is what a handler returns, alone or wrapped, when something it needs has no capacity. The batch is tried
-// again after a backoff and the attempt is not counted: no retry limit ends it, only age or retention (C13). Inside
-// Lambda it is an error like any other.
+// again after a backoff, which doubles with each such answer in a row (L34), and the attempt is not counted:
+// Invocation.Attempt stays, and no limit of retries will end it (C13). Inside Lambda it is an error like any other.
 var ErrThrottled = errors.New("batch: throttled")
 
 // An Invocation says what a handler may know about one attempt, beyond its event.

@@ -9,8 +9,8 @@ import (
 
 // Response reports the records whose error is not nil, lowest first; errs[i] belongs to records[i]. Any error counts,
 // also one that says that the record was not tried: only nil is success. That makes it the last line of a handler that
-// works on its records in parallel, with partition.Each for instance. Lambda and consumers deliver the lowest reported
-// record and everything after it again (L36).
+// works on its records in parallel, with partition.Each for instance. Lambda delivers the lowest reported record and
+// everything after it again (L36), a consumer the whole batch, until it resolves the records before.
 //
 // Response panics if the lengths differ: a record without a result is a mistake that must not pass for success.
 func Response(records []events.KinesisEventRecord, errs []error) events.KinesisEventResponse {
