@@ -83,13 +83,18 @@ func (s *stream) verify(ctx context.Context, sh *shard) bool {
 		return true
 	}
 	var children []types.ChildShard
+	newest := ""
 	for _, l := range listed {
+		newest = max(newest, l.ID)
 		if l.ID == sh.id {
 			return true
 		}
 		if slices.Contains(l.Parents, sh.id) {
 			children = append(children, childOf(l))
 		}
+	}
+	if newest < sh.id {
+		return true // it is newer than the list: not gone, but not listed yet
 	}
 	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
 	sh.Page(reader.Page{End: true, Children: children, Now: time.Now()})

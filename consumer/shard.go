@@ -60,6 +60,8 @@ type shard struct {
 	busy      int
 	overdue   int // handlers left behind
 	troubles  troubles
+
+	put map[string]lease.Row // of children, at the end; belongs to conclude
 }
 
 // maxSpan caps the distance between the mark and the newest record, in records.
@@ -107,7 +109,7 @@ func cost(recs []types.Record) int64 {
 func newShard(s *stream, id string, l *lease.Lease) *shard {
 	cfg := s.c.cfg
 	sh := &shard{
-		s: s, id: id, lease: l, halted: make(chan struct{}), stored: l.Row().Ck, troubles: troubles{},
+		s: s, id: id, lease: l, halted: make(chan struct{}), stored: l.Row().Ck, troubles: troubles{}, put: map[string]lease.Row{},
 		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
 	}
 	sh.handlers, sh.cut = context.WithCancel(s.w.handlers)

@@ -246,7 +246,8 @@ func (s *stream) finish(ctx context.Context) {
 }
 
 // conclude makes one try to store the end of a shard, and returns true when nothing is left to do: children first, then
-// END (reliability: each step may be repeated). A shard at the ending position is released.
+// END (reliability: each step may be repeated). A child that is seen to have a row is not put again, so that tries come
+// to an end with a slow store, too. A shard at the ending position is released.
 func (s *stream) conclude(sh *shard) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
 	defer cancel()
@@ -256,7 +257,6 @@ func (s *stream) conclude(sh *shard) bool {
 			children = append(children, aws.ToString(c.ShardId))
 		}
 	}
-	rows := map[string]lease.Row{}
 	err := sh.store("end", func() error {
 		if !sh.closed {
 			pos, arrival, _ := sh.position()
@@ -264,7 +264,7 @@ func (s *stream) conclude(sh *shard) bool {
 		}
 		for _, c := range sh.children {
 			id := aws.ToString(c.ShardId)
-			if !slices.Contains(children, id) {
+			if _, put := sh.put[id]; put || !slices.Contains(children, id) {
 				continue
 			}
 			if err := s.table.Create(ctx, id, row(shardOf(c.ShardId, c.ParentShards, c.HashKeyRange), checkpoint.TrimHorizon, false)); err != nil {
@@ -272,12 +272,12 @@ func (s *stream) conclude(sh *shard) bool {
 			}
 			r, ok, err := s.table.Row(ctx, id)
 			if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
-				continue // there is one, and the next audit tells of it
+				err, ok = nil, true // there is one, and the next audit tells of it
 			}
 			if err != nil || !ok {
 				return errors.Join(err, errors.New("the row of child "+id+" was not stored"))
 			}
-			rows[id] = r
+			sh.put[id] = r
 		}
 		return sh.lease.End(ctx, children)
 	})
@@ -291,8 +291,8 @@ func (s *stream) conclude(sh *shard) bool {
 	delete(s.shards, sh.id)
 	s.rows[sh.id] = sh.lease.Row()
 	if sh.closed {
-		for id, r := range rows {
-			if _, known := s.rows[id]; !known {
+		for id, r := range sh.put {
+			if _, known := s.rows[id]; !known && r.V > 0 { // else it cannot be read
 				s.rows[id], s.unlisted[id] = r, true
 			}
 		}

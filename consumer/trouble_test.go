@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
@@ -339,6 +341,97 @@ func TestEndWithRowOfNewerVersion(t *testing.T) {
 		}
 		if _, err := r.stop(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A store that takes more than half a second for a call is slow, and no reason for the end of a shard never to be stored.
+func TestEndWithSlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		r := start(t, srv, j.handle, consumer.WithCheckpointer(slowStore{new(checkpoint.Memory)}), consumer.WithGroup("g"))
+		time.Sleep(20 * time.Second)
+		srv.Split("orders", shard0)
+		srv.Put("orders", "alice", []byte("1"))
+		time.Sleep(30 * time.Second)
+		if !j.has("1") {
+			t.Error("the record of a child is not handled")
+		}
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A slowStore takes 0.6 s for each call.
+type slowStore struct{ checkpoint.Store }
+
+func (s slowStore) wait(ctx context.Context) error {
+	select {
+	case <-time.After(600 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s slowStore) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
+	if err := s.wait(ctx); err != nil {
+		return checkpoint.Entry{}, err
+	}
+	return s.Store.Get(ctx, key)
+}
+
+func (s slowStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	if err := s.wait(ctx); err != nil {
+		return e, err
+	}
+	return s.Store.Swap(ctx, e)
+}
+
+// A laggingClient lists no shard from hidden on, and finds none of them, until it is through.
+type laggingClient struct {
+	consumer.Client
+	hidden string
+	until  time.Time
+}
+
+func (c laggingClient) ListShards(ctx context.Context, in *kinesis.ListShardsInput, opts ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	out, err := c.Client.ListShards(ctx, in, opts...)
+	if err == nil && time.Now().Before(c.until) {
+		out.Shards = slices.DeleteFunc(out.Shards, func(s types.Shard) bool { return *s.ShardId >= c.hidden })
+	}
+	return out, err
+}
+
+func (c laggingClient) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, opts ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	if *in.ShardId >= c.hidden && time.Now().Before(c.until) {
+		return nil, &types.ResourceNotFoundException{}
+	}
+	return c.Client.GetShardIterator(ctx, in, opts...)
+}
+
+// A child that the service does not list yet, and does not find, is not a shard that retention has taken.
+func TestChildThatIsNotListedYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		var seen notices
+		client := laggingClient{srv.Client(), "shardId-000000000001", time.Now().Add(15 * time.Second)}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		time.AfterFunc(5*time.Second, func() {
+			srv.Split("orders", shard0)
+			srv.Put("orders", "alice", []byte("1"))
+		})
+		if err := consumer.Run(ctx, client, "orders", j.handle, silent(), consumer.WithNotify(seen.add)); err != nil {
+			t.Error(err)
+		}
+		if !j.has("1") || seen.count("RetentionLost") > 0 {
+			t.Errorf("handled %q, notices %q: want the record of the child and no loss", j.entries, seen.names)
 		}
 	})
 }

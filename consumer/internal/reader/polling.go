@@ -198,15 +198,14 @@ func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) ([
 func (p *Poller) locate(ctx context.Context) error {
 	in := &kinesis.GetShardIteratorInput{ShardId: &p.Shard}
 	in.StreamName, in.StreamARN = StreamID(p.Stream)
-	seq, sub, whole, numeric := p.From.Sequence()
+	seq, _, whole, numeric := p.From.Sequence()
 	at, timed := p.From.Time()
 	switch {
 	case p.lastSeq != "":
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &p.lastSeq
 	case numeric && whole:
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
-	case numeric:
-		_ = sub // the rest of an aggregate: the record is read again
+	case numeric: // the rest of an aggregate: the record is read again
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &seq
 	case timed:
 		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &at
@@ -258,7 +257,8 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			if !p.Sink.Missing(ctx, err) { // a stream that was created again knows no old position
 				return p.end()
 			}
-			if op == "GetShardIterator" && p.lastSeq == "" && p.From != checkpoint.TrimHorizon {
+			// A time is never too old. One that is refused is ahead of the service's clock, and is waited for.
+			if _, _, _, numeric := p.From.Sequence(); numeric && op == "GetShardIterator" && p.lastSeq == "" {
 				p.Sink.Trimmed(p.From, err)
 				p.From = checkpoint.TrimHorizon
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -342,4 +343,23 @@ func TestPollerIsOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A time is refused when the service's clock has not come to it. Reading from the oldest record instead would repeat all.
+func TestPollerWaitsForItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, refused := &script{}, 0
+		s.locate = func(*kinesis.GetShardIteratorInput) error {
+			if refused++; refused > 2 {
+				return nil
+			}
+			return &types.InvalidArgumentException{}
+		}
+		l := &log{}
+		poll(t, s, l, checkpoint.AtTime(time.Unix(7, 0)), 5*time.Second)
+		equal(t, "positions", s.located, []string{"AT_TIMESTAMP 7000", "AT_TIMESTAMP 7000", "AT_TIMESTAMP 7000"})
+		if len(s.calls) == 0 || slices.ContainsFunc(l.entries, func(e string) bool { return strings.HasPrefix(e, "trimmed") }) {
+			t.Errorf("%d calls, told %v", len(s.calls), l.entries)
+		}
+	})
 }
