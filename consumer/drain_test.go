@@ -329,3 +329,20 @@ func (s *hangingStore) List(ctx context.Context, prefix string) ([]checkpoint.En
 	}
 	return s.Store.List(ctx, prefix)
 }
+
+// A stop cuts calls off. That is no trouble to tell of.
+func TestStopIsNoTrouble(t *testing.T) {
+	for _, after := range []int{5, 15, 25, 35, 1000, 60_015, 60_025} { // the shards are listed then
+		synctest.Test(t, func(t *testing.T) {
+			srv := kinesistest.NewServer("orders", 1)
+			defer srv.Close()
+			var seen notices
+			r := start(t, srv, nothing, consumer.WithNotify(seen.add))
+			time.Sleep(time.Duration(after) * time.Millisecond)
+			_, err := r.stop()
+			if seen.count("ReadFailed") > 0 || err != nil || r.c.Status().Err() != nil {
+				t.Errorf("stopped after %d ms: %v, notices %q, status %v", after, err, seen.names, r.c.Status().Err())
+			}
+		})
+	}
+}

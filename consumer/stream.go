@@ -383,10 +383,10 @@ func (s *stream) failure() error {
 	return s.fatal
 }
 
-// failed notes a trouble of the stream, tells of it once, and returns it.
+// failed notes a trouble of the stream, tells of it once, and returns it. What a stop cuts off is none.
 func (s *stream) failed(op string, err error, hint string) error {
 	e := &Error{Stream: s.c.stream, Op: op, Err: err, Hint: hint}
-	if s.trouble(e) {
+	if s.w.work.Err() == nil && s.trouble(e) {
 		m := metrics.ReadFailed
 		if op == "checkpoint store" {
 			m = metrics.StoreFailed

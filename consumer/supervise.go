@@ -22,6 +22,7 @@ type worker struct {
 	rnd      *random
 	sched    reader.Scheduler
 	ahead    *budget
+	work     context.Context // of all that ends with a stop
 	handlers context.Context // of all handlers; ends with the drain timeout
 	cut      context.CancelFunc
 	left     chan struct{} // closed when handlers that still run are left behind
@@ -47,6 +48,7 @@ func newWorker(ctx context.Context, cfg *config) *worker {
 func (w *worker) run(ctx context.Context, cs []*Consumer) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
+	w.work = work
 	streams := make([]*stream, len(cs))
 	for i, c := range cs {
 		streams[i] = newStream(w, c)
