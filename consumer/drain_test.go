@@ -200,6 +200,8 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 			}
 			return j.handle(ctx, ev)
 		}, consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithDrainTimeout(10*time.Second))
+		_, done := srv.PutHash("orders", "a", "0", []byte("done"))
+		time.Sleep(5 * time.Second)
 		hung, _ := srv.PutHash("orders", "a", "0", []byte("hang"))
 		other, _ := srv.PutHash("orders", "b", "340282366920938463463374607431768211455", []byte("fine"))
 		time.Sleep(5 * time.Second)
@@ -214,6 +216,9 @@ func TestHandlerThatIgnoresItsContext(t *testing.T) {
 		found := rows(t, store)
 		if !strings.Contains(found[hung], `"owner"`) || strings.Contains(found[other], `"owner"`) {
 			t.Errorf("rows %v: want %s still owned and %s released", found, hung, other)
+		}
+		if !strings.Contains(found[hung], done) {
+			t.Errorf("row %s: want the checkpoint of what was done", found[hung])
 		}
 	})
 }

@@ -227,9 +227,9 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	if h.Kind() == batch.Window {
 		bad("the handler takes events.KinesisTimeWindowEvent: tumbling windows are not supported (L10)")
 	}
-	for option, id := range map[string]string{"WithGroup": c.group, "WithWorker": c.worker} {
-		if id == "" || len(id) > 128 || strings.ContainsAny(id, "/\n") {
-			bad("%s(%q): want 1 to 128 characters without '/'", option, id)
+	for _, o := range []struct{ option, id string }{{"WithGroup", c.group}, {"WithWorker", c.worker}} {
+		if o.id == "" || len(o.id) > 128 || strings.ContainsAny(o.id, "/\n") {
+			bad("%s(%q): want 1 to 128 characters without '/'", o.option, o.id)
 		}
 	}
 	if c.store == nil {

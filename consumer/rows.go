@@ -122,9 +122,9 @@ func (s *stream) audit(ctx context.Context) error {
 	}
 	// The list may be too old to have a row. What looks like a hole then is none, and ancestors of its shards, which are
 	// older than the start, are not to be read.
-	missing := shardmap.Missing(listed, states(rows))
+	missing := shardmap.Missing(listed, s.known(rows, listed))
 	if err = s.reread(ctx, missing, rows); err == nil {
-		missing = shardmap.Missing(listed, states(rows))
+		missing = shardmap.Missing(listed, s.known(rows, listed))
 		err = each(missing, func(r shardmap.Root) error {
 			from := checkpoint.TrimHorizon
 			if r.Root { // its row was lost: it is as old as the first ones
@@ -140,6 +140,7 @@ func (s *stream) audit(ctx context.Context) error {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
 	s.mended("checkpoint store")
+	s.holes(shardmap.Holes(s.known(rows, listed)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listed = listed
@@ -159,6 +160,26 @@ func (s *stream) audit(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// known is what the lineage needs to know of rows, those that cannot be read included: their shards are no holes.
+func (s *stream) known(rows map[string]lease.Row, listed []shardmap.Shard) map[string]shardmap.State {
+	known := states(rows)
+	for _, l := range listed {
+		if _, readable := rows[l.ID]; !readable && s.unreadable[s.table.Key(l.ID)] {
+			known[l.ID] = shardmap.State{Shard: l, Started: true}
+		}
+	}
+	return known
+}
+
+// holes tells, once, that nobody will read a part of the hash space as things stand.
+func (s *stream) holes(found []shardmap.Range) {
+	if len(found) > 0 && !s.holed {
+		err := fmt.Errorf("no shard that is known covers the hash keys %s to %s", found[0].Start, found[0].End)
+		s.c.event(metrics.HashRangeHole, "", err, "it is looked for at every listing")
+	}
+	s.holed = len(found) > 0
 }
 
 // reread puts the rows of shards, as they are now, to those that were listed. One that cannot be read is left out: load
@@ -189,7 +210,7 @@ func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
 	now := map[string]bool{}
 	for _, e := range unreadable {
 		op := "row " + e.Key
-		now[op] = true
+		now[e.Key] = true
 		if s.trouble(&Error{Stream: s.c.stream, Shard: e.Shard, Op: op, Err: e, Hint: "see the error; the other shards go on"}) {
 			m := metrics.RowUnreadable
 			if errors.Is(e, lease.ErrRowVersion) {
@@ -200,9 +221,9 @@ func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for op := range was {
-		if !now[op] {
-			delete(s.troubles, op)
+	for key := range was {
+		if !now[key] {
+			delete(s.troubles, "row "+key)
 		}
 	}
 	s.unreadable = now

@@ -448,8 +448,9 @@ func (sh *shard) drained() error {
 	}
 	sh.mu.Lock()
 	overdue, rest := sh.overdue, sh.charged
-	sh.charged = 0
+	sh.charged, sh.pages, sh.unstored, sh.behind = 0, nil, time.Time{}, 0 // nothing of it waits here any more
 	sh.mu.Unlock()
+	sh.gauge()
 	for other := range sh.s.w.ahead.charge(-rest) {
 		sh.s.w.sched.Wake(other.entry)
 	}

@@ -152,6 +152,9 @@ func (c *Consumer) eventAt(level slog.Level, m *metrics.Metric, shard string, er
 	if err != nil {
 		attrs = append(attrs, slog.Any("err", err))
 	}
+	if e := new(Error); errors.As(err, &e) && e.Hint != "" {
+		attrs = append(attrs, slog.String("hint", e.Hint))
+	}
 	c.observe("logger", func() { c.cfg.logger.LogAttrs(context.Background(), level, n.Name, attrs...) })
 	c.record(m, shard, 1)
 	if c.cfg.notify != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,9 +22,9 @@ func TestStatusAndMetricsTellTheTruth(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
 		var stats metrics.Snapshot
-		hang := true
+
 		r := start(t, srv, func(_ context.Context, ev events.KinesisEvent) error {
-			if hang && string(ev.Records[0].Kinesis.Data) == "slow" {
+			if string(ev.Records[0].Kinesis.Data) == "slow" {
 				time.Sleep(time.Minute)
 			}
 			return nil
@@ -75,9 +76,10 @@ func TestStatusOfAFailingHandler(t *testing.T) {
 		defer srv.Close()
 		var stats metrics.Snapshot
 		down := errors.New("database is down")
-		failing := true
+		var failing atomic.Bool
+		failing.Store(true)
 		r := start(t, srv, func(context.Context, events.KinesisEvent) error {
-			if failing {
+			if failing.Load() {
 				return down
 			}
 			return nil
@@ -91,16 +93,25 @@ func TestStatusOfAFailingHandler(t *testing.T) {
 		if err := r.c.Status().Err(); !errors.Is(err, down) {
 			t.Errorf("after 30 s: %v, want %v", err, down)
 		}
+		if stats.Max(metrics.QueueAge) < 15 {
+			t.Errorf("the oldest record waits %v s, want 20 or more at the last checkpoint", stats.Max(metrics.QueueAge))
+		}
 		if n := stats.Sum(metrics.HandlerFailed); n < 5 || n != stats.Sum(metrics.FailedInvokeEventCount) {
 			t.Errorf("%v failures counted, %v records failed", n, stats.Sum(metrics.FailedInvokeEventCount))
 		}
-		failing = false
+		failing.Store(false)
 		time.Sleep(2 * time.Minute)
 		if err := r.c.Status().Err(); err != nil {
 			t.Errorf("once it works: %v", err)
 		}
+		srv.Put("orders", "alice", []byte("2"))
+		failing.Store(true)
+		time.Sleep(25 * time.Second)
 		if _, err := r.stop(); err != nil {
 			t.Error(err)
+		}
+		if age := stats.Max(metrics.QueueAge); age != 0 {
+			t.Errorf("a gauge says that a record waits %v s in a shard that is given up", age)
 		}
 	})
 }

@@ -39,7 +39,8 @@ type stream struct {
 	rows       map[string]lease.Row
 	listed     []shardmap.Shard
 	unlisted   map[string]bool   // rows that are younger than listed
-	unreadable map[string]bool   // steps among troubles: rows that could not be read
+	unreadable map[string]bool   // keys of rows that could not be read
+	holed      bool              // a part of the hash space has no shard
 	shards     map[string]*shard // those that run, end, or were lost and still have a handler running
 	states     map[string]State  // Reached and Lost
 	tips       map[string]bool   // of the Reached ones, those that found an empty page at their tip

@@ -113,11 +113,13 @@ func (w *worker) end(ctx context.Context, streams []*stream) error {
 	for i, sh := range shards {
 		ends.Go(func() {
 			err := sh.drained()
-			if !errors.Is(err, ErrHandlerRunning) {
-				slots <- struct{}{}
+			slots <- struct{}{}
+			if errors.Is(err, ErrHandlerRunning) {
+				sh.checkpoint() // what the others have done is kept, the lease is not given up
+			} else {
 				err = errors.Join(err, sh.release(ctx))
-				<-slots
 			}
+			<-slots
 			errs[i] = err
 		})
 	}

@@ -435,3 +435,92 @@ func TestChildThatIsNotListedYet(t *testing.T) {
 		}
 	})
 }
+
+// A row that cannot be read is no hole: shards that are older than the start are not read for it.
+func TestUnreadableRowIsNoHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		var j journal
+		var seen notices
+		opts := consumer.Options(consumer.WithCheckpointer(store), consumer.WithGroup("g"),
+			consumer.WithStartingPosition(consumer.Latest()), consumer.WithNotify(seen.add))
+		srv.Put("orders", "alice", []byte("old"))
+		lower, _ := srv.Split("orders", shard0)
+		time.Sleep(time.Minute)
+		r := start(t, srv, j.handle, opts)
+		time.Sleep(time.Second)
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		change(t, store, lower, func(string) string { return `{"v":99}` })
+		r = start(t, srv, j.handle, opts)
+		time.Sleep(5 * time.Minute)
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		if all := rows(t, store); all[shard0] != "" || j.has("old") || seen.count("RowVersion") != 1 || seen.count("HashRangeHole") != 0 {
+			t.Errorf("rows %v, handled %q, notices %q: want no row of the shard that was split before", all, j.entries, seen.names)
+		}
+	})
+}
+
+// A part of the hash space that no row covers, and that no listing tells how to cover, is told of.
+func TestHashRangeHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		store := new(checkpoint.Memory)
+		var j journal
+		var seen notices
+		opts := consumer.Options(consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithNotify(seen.add))
+		r := start(t, srv, j.handle, opts)
+		time.Sleep(time.Second)
+		lower, upper := srv.Split("orders", shard0)
+		time.Sleep(5 * time.Second)
+		if _, err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		change(t, store, lower, func(string) string { return "" })
+		late := srv.Fail("ListShards", kinesistest.ListLate(time.Hour, 0))
+		r = start(t, srv, j.handle, opts)
+		srv.PutHash("orders", "alice", "0", []byte("in the hole"))
+		srv.PutHash("orders", "bob", lastHash, []byte("beside it"))
+		time.Sleep(3 * time.Minute)
+		if seen.count("HashRangeHole") != 1 || !j.has("beside it") {
+			t.Errorf("notices %q, handled %q: want HashRangeHole once, and %s read", seen.names, j.entries, upper)
+		}
+		for _, l := range late {
+			l.Stop()
+		}
+		time.Sleep(2 * time.Minute)
+		if _, err := r.stop(); err != nil || !j.has("in the hole") {
+			t.Errorf("Run returned %v, handled %q: want the hole filled once the shard is listed", err, j.entries)
+		}
+	})
+}
+
+// change puts another value into the row of a shard; "" deletes the row.
+func change(t *testing.T, s checkpoint.Store, shard string, f func(string) string) {
+	t.Helper()
+	entries, err := s.List(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.Contains(e.Key, "/lease/") || !strings.HasSuffix(e.Key, "/"+shard) {
+			continue
+		}
+		if e.Value = []byte(f(string(e.Value))); len(e.Value) == 0 {
+			err = s.Delete(t.Context(), e)
+		} else {
+			_, err = s.Swap(t.Context(), e)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("no row of %s", shard)
+}

@@ -433,7 +433,7 @@ func TestRandomFaults(t *testing.T) {
 					}
 					return
 				}
-				if r := s.stored(t); r.By != l.Row().By || r.Owner != w.table.Owner() || r.Epoch != l.Epoch() {
+				if r := s.stored(t); r.By != l.Row().By || r.Owner != w.table.owner || r.Epoch != l.Epoch() {
 					rt.Fatalf("claimed %+v, stored %+v", l.Row(), r)
 				}
 				w.lease, w.mark = l, 0
@@ -456,7 +456,7 @@ func TestRandomFaults(t *testing.T) {
 					return
 				}
 				if l.Checkpoint(ctx, pos(w.mark), 0) == nil {
-					s.took(rt, l.table, tenure, pos(w.mark), w.table.Owner())
+					s.took(rt, l.table, tenure, pos(w.mark), w.table.owner)
 				}
 			case 6, 7:
 				err := l.Release(ctx, "", 0)

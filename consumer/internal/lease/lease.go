@@ -63,9 +63,6 @@ func newLease(t *Table, shard string, r Row, rev, took string) *Lease {
 	}
 }
 
-// Shard returns the shard id.
-func (l *Lease) Shard() string { return l.shard }
-
 // Took returns the owner from whom the shard was taken over; it is empty if the
 // row named nobody, or this worker.
 func (l *Lease) Took() string { return l.took }

@@ -64,16 +64,13 @@ func NewTable(store checkpoint.Store, group, stream, owner string) *Table {
 	}
 }
 
-// Owner returns the owner given to NewTable.
-func (t *Table) Owner() string { return t.owner }
-
 // metaKey returns the key of the row of the stream.
 func (t *Table) metaKey() string {
 	return url.PathEscape(t.group) + "/stream/" + url.PathEscape(t.stream)
 }
 
-// key returns the key of the row of shard; of "", the prefix of all of them.
-func (t *Table) key(shard string) string {
+// Key returns the key of the row of shard; of "", the prefix of all of them.
+func (t *Table) Key(shard string) string {
 	return url.PathEscape(t.group) + "/lease/" + url.PathEscape(t.stream) + "/" + url.PathEscape(shard)
 }
 
@@ -94,7 +91,7 @@ func (t *Table) mine(by string) (int64, bool) {
 // read are returned apart, sorted by key, and concern their own shards only. The
 // error is the store's.
 func (t *Table) Rows(ctx context.Context) (map[string]Row, []*RowError, error) {
-	prefix := t.key("")
+	prefix := t.Key("")
 	list, err := t.store.List(ctx, prefix)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lease: list the rows of stream %s: %w", t.stream, err)
@@ -127,7 +124,7 @@ func (t *Table) Row(ctx context.Context, shard string) (Row, bool, error) {
 // get reads the row of shard. The Revision of an absent row is empty; that of
 // one which cannot be decoded comes with a *RowError.
 func (t *Table) get(ctx context.Context, shard string) (checkpoint.Entry, Row, error) {
-	e, err := t.store.Get(ctx, t.key(shard))
+	e, err := t.store.Get(ctx, t.Key(shard))
 	if err != nil {
 		return checkpoint.Entry{}, Row{}, fmt.Errorf("lease: read the row of %s: %w", shard, err)
 	}
@@ -136,7 +133,7 @@ func (t *Table) get(ctx context.Context, shard string) (checkpoint.Entry, Row, e
 	}
 	r, err := decodeRow(e.Value)
 	if err != nil {
-		return e, Row{}, &RowError{Key: t.key(shard), Shard: shard, Err: err}
+		return e, Row{}, &RowError{Key: t.Key(shard), Shard: shard, Err: err}
 	}
 	return e, r, nil
 }
@@ -148,7 +145,7 @@ func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (Row,
 	if err != nil {
 		return r, "", fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, err)
 	}
-	e, err := t.store.Swap(ctx, checkpoint.Entry{Key: t.key(shard), Value: value, Revision: rev})
+	e, err := t.store.Swap(ctx, checkpoint.Entry{Key: t.Key(shard), Value: value, Revision: rev})
 	if err != nil {
 		return r, "", fmt.Errorf("lease: write the row of %s: %w", shard, err)
 	}
@@ -193,7 +190,7 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.store.Swap(ctx, checkpoint.Entry{Key: t.key(shard), Value: value})
+	_, err = t.store.Swap(ctx, checkpoint.Entry{Key: t.Key(shard), Value: value})
 	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
 		return fmt.Errorf("lease: create the row of %s: %w", shard, err)
 	}

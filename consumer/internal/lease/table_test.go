@@ -74,7 +74,7 @@ func TestClaimCheckpointRelease(t *testing.T) {
 	l, err := a.Claim(t.Context(), shard)
 	want(t, err, nil)
 	delete(l.Row().More, "x") // the caller's copy
-	if l.Epoch() != 1 || l.Took() != "" || l.Shard() != shard || l.Row().Ck != checkpoint.TrimHorizon {
+	if l.Epoch() != 1 || l.Took() != "" || l.shard != shard || l.Row().Ck != checkpoint.TrimHorizon {
 		t.Errorf("claimed: %+v, took %q", l.Row(), l.Took())
 	}
 	want(t, l.Checkpoint(t.Context(), pos(1), 1001), nil)
