@@ -70,6 +70,18 @@ func (d drawer) wait(ctx context.Context, t time.Duration) error {
 	}
 }
 
+// sent counts a write that will take effect later, unless the process has been cut off: nothing of it is sent then, and
+// who waits for late writes knows all of them.
+func (d drawer) sent() bool {
+	d.w.mu.Lock()
+	defer d.w.mu.Unlock()
+	if d.p.isDead() {
+		return false
+	}
+	d.w.late.Add(1)
+	return true
+}
+
 // leave waits the other half.
 func (d drawer) leave(ctx context.Context) error { return d.wait(ctx, 5*time.Millisecond) }
 
@@ -140,7 +152,11 @@ func (d drawer) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 	case "late":
 		d.w.sometimes("store error, apply later")
 		later := 20*time.Millisecond + time.Duration(d.w.plan.roll("late", e.Key+e.Revision, 0)*float64(1500*time.Millisecond))
-		d.w.late.Go(func() {
+		if !d.sent() {
+			return e, errCut
+		}
+		go func() {
+			defer d.w.late.Done()
 			time.Sleep(later)
 			if _, kind, err := d.apply(e, false); err == nil {
 				d.w.sometimes("store write applied late")
@@ -148,7 +164,7 @@ func (d drawer) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 			} else if errors.Is(err, checkpoint.ErrConflict) {
 				d.w.sometimes("late store write lost to another")
 			}
-		})
+		}()
 		return e, errSilent
 	}
 	stored, kind, err := d.apply(e, true)
