@@ -107,17 +107,7 @@ func (s *stream) run(ctx context.Context) error {
 				continue
 			}
 		}
-		s.pause(ctx, wait)
-	}
-}
-
-func (s *stream) pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.kick:
-	case <-ctx.Done():
+		sleep(ctx, s.kick, wait)
 	}
 }
 
