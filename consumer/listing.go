@@ -82,35 +82,25 @@ func (s *stream) verify(ctx context.Context, sh *shard) bool {
 	if err != nil || len(listed) == 0 {
 		return true
 	}
-	var children []types.ChildShard
 	newest := ""
 	for _, l := range listed {
 		newest = max(newest, l.ID)
 		if l.ID == sh.id {
 			return true
 		}
-		if slices.Contains(l.Parents, sh.id) {
-			children = append(children, childOf(l))
-		}
 	}
 	if newest < sh.id {
 		return true // it is newer than the list: not gone, but not listed yet
 	}
 	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
-	sh.Page(reader.Page{End: true, Children: children, Now: time.Now()})
+	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: time.Now()})
 	return false
 }
 
 // children lists the shards that name id as a parent.
 func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, error) {
 	listed, _, err := s.list(ctx, nil)
-	var children []types.ChildShard
-	for _, l := range listed {
-		if slices.Contains(l.Parents, id) {
-			children = append(children, childOf(l))
-		}
-	}
-	return children, err
+	return childrenOf(listed, id), err
 }
 
 // list returns all shards, page by page, and the service's time.
@@ -156,9 +146,15 @@ func shardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard
 	return sh
 }
 
-func childOf(l shardmap.Shard) types.ChildShard {
-	return types.ChildShard{
-		ShardId: &l.ID, ParentShards: l.Parents,
-		HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
+// childrenOf are the listed shards that name id as a parent, as GetRecords tells of them.
+func childrenOf(listed []shardmap.Shard, id string) (children []types.ChildShard) {
+	for _, l := range listed {
+		if slices.Contains(l.Parents, id) {
+			children = append(children, types.ChildShard{
+				ShardId: &l.ID, ParentShards: l.Parents,
+				HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
+			})
+		}
 	}
+	return children
 }

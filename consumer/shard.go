@@ -135,10 +135,8 @@ func (sh *shard) Room() bool {
 	cfg := sh.s.c.cfg
 	sh.mu.Lock()
 	span := sh.mark.Begun() - sh.mark.Mark()
-	sh.full = sh.charged >= int64(cfg.aheadBytes) || sh.held >= cfg.aheadRecords || span >= maxSpan
-	if sh.held == 0 && span < maxSpan {
-		sh.full = false // one page is always admitted
-	}
+	over := sh.charged >= int64(cfg.aheadBytes) || sh.held >= cfg.aheadRecords
+	sh.full = over && sh.held > 0 || span >= maxSpan // one page is always admitted
 	full, limited := sh.full, span >= maxSpan && !sh.spanned
 	sh.spanned = span >= maxSpan
 	charged := sh.charged

@@ -146,14 +146,17 @@ func (s *stream) begin(ctx context.Context) bool {
 	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
 }
 
-// startable lists the shards that may run, whether they do or not. A shard whose row is younger than the listing waits
-// for the next one if a parent has no row: the parent may be younger, too, and not expired. The caller holds mu.
+// startable lists the shards that may run, whether they do or not. The caller holds mu.
 func (s *stream) startable() []string {
-	return slices.DeleteFunc(shardmap.Startable(s.listed, states(s.rows)), func(id string) bool {
-		return s.unlisted[id] && slices.ContainsFunc(s.rows[id].Parents, func(p string) bool {
-			_, known := s.rows[p]
-			return !known
-		})
+	return slices.DeleteFunc(shardmap.Startable(s.listed, states(s.rows)), s.orphan)
+}
+
+// orphan is true for a shard that waits for the next listing: its row is younger than the last one, and a parent has no
+// row. The parent may be younger, too, and not expired. The caller holds mu.
+func (s *stream) orphan(id string) bool {
+	return s.unlisted[id] && slices.ContainsFunc(s.rows[id].Parents, func(p string) bool {
+		_, known := s.rows[p]
+		return !known
 	})
 }
 
@@ -162,10 +165,8 @@ func (s *stream) orphans() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.unlisted {
-		for _, p := range s.rows[id].Parents {
-			if _, known := s.rows[p]; !known {
-				return true
-			}
+		if s.orphan(id) {
+			return true
 		}
 	}
 	return false
