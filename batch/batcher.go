@@ -14,14 +14,18 @@ type Limits struct {
 }
 
 // A Batcher gathers items into batches, in the order they are added. A batch is ready when it has as many items as it
-// may have, when its window has elapsed, when the next item would exceed the bytes, or when no bytes are left for one.
+// may have, when its window has elapsed, when the next item would exceed the bytes or may not stand in it, or when no
+// bytes are left for one.
 // Time comes in with the calls and never goes back; a Batcher has no clock and starts nothing.
 //
-// The zero value has no limits and is ready to use. Limits and Size are set before the first Add. A Batcher is not safe
+// The zero value has no limits and is ready to use. Its exported fields are set before the first Add. A Batcher is not safe
 // for concurrent use.
 type Batcher[T any] struct {
 	Limits Limits
 	Size   func(T) int // bytes of an item; nil: bytes are not limited
+
+	// Together reports whether next may stand in a batch that begins with first; nil: any may.
+	Together func(first, next T) bool
 
 	items []T
 	sizes []int     // of items, kept where bytes are limited
@@ -110,6 +114,10 @@ func (b *Batcher[T]) bytes() bool { return b.Limits.Bytes > 0 && b.Size != nil }
 // cut looks at the items that came since and completes n, sum and full.
 func (b *Batcher[T]) cut() {
 	for ; !b.full && b.n < len(b.items); b.n++ {
+		if b.n > 0 && b.Together != nil && !b.Together(b.items[0], b.items[b.n]) {
+			b.full = true
+			return
+		}
 		if b.bytes() {
 			size := b.sizes[b.n]
 			if b.n > 0 && b.sum+size > b.Limits.Bytes {

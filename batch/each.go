@@ -8,9 +8,8 @@ import (
 )
 
 // Each returns a handler that calls f for one record after the other, in the order of the batch, and reports the first
-// record whose call returns an error. In Lambda it and everything after it come again, and the records before it do not
-// (L36); a consumer does not resolve the records before it yet, so that the whole batch comes again. Once ctx is done
-// Each starts no further record and reports the first one that is left out.
+// record whose call returns an error. It and everything after it come again, and the records before it do not (L36). Once
+// ctx is done Each starts no further record and reports the first one that is left out.
 //
 // Each does not recover a panic of f. The error itself does not travel in a response: a consumer gets it as the cause of
 // the failure, and follows [ErrThrottled] in it (C13); in Lambda it is lost unless f logs it. Each(nil) is nil.

@@ -1,7 +1,9 @@
 package batch
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -17,9 +19,15 @@ import (
 //	func(context.Context, events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error)
 //	                                                                                 tumbling windows with a state
 //
-// Named function types and method values fit as well. A consumer refuses the third form as long as it has no windows
-// (L10); [Wrap] and lambda.Start take it.
-type Func interface{ Typed }
+//	func(context.Context, []byte) ([]byte, error)                                    the event and the response as JSON
+//
+// Named function types and method values fit as well. The third form needs a window (L10). The fourth is the Invoke
+// method of a lambda.Handler: its calls never overlap, since lambda.NewHandler's are not safe to (P1), unless its type is
+// [Concurrent]. Package adapt makes one of any other function that lambda.Start takes.
+type Func interface {
+	Typed |
+		~func(context.Context, []byte) ([]byte, error)
+}
 
 // Typed is the constraint on handlers whose event and response are Go types. It is what [Wrap] takes.
 type Typed interface {
@@ -32,7 +40,11 @@ type (
 	wholeFunc   = func(context.Context, events.KinesisEvent) error
 	partialFunc = func(context.Context, events.KinesisEvent) (events.KinesisEventResponse, error)
 	windowFunc  = func(context.Context, events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error)
+	jsonFunc    = func(context.Context, []byte) ([]byte, error)
 )
+
+// A Concurrent is a handler of the JSON form whose calls may overlap. It keeps nothing of a response it has returned.
+type Concurrent func(context.Context, []byte) ([]byte, error)
 
 // Kind is the form of a handler, which selects how its result is read (L2).
 type Kind uint8
@@ -41,18 +53,21 @@ type Kind uint8
 const (
 	Whole   Kind = iota + 1 // events.KinesisEvent → error
 	Partial                 // events.KinesisEvent → events.KinesisEventResponse, error
-	Window                  // events.KinesisTimeWindowEvent → events.KinesisTimeWindowEventResponse, error
+	Windowed                // events.KinesisTimeWindowEvent → events.KinesisTimeWindowEventResponse, error
+	JSON                    // []byte → []byte, error
 )
 
-// String returns "whole", "partial" or "window".
+// String returns "whole", "partial", "window" or "json".
 func (k Kind) String() string {
 	switch k {
 	case Whole:
 		return "whole"
 	case Partial:
 		return "partial"
-	case Window:
+	case Windowed:
 		return "window"
+	case JSON:
+		return "json"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
@@ -78,9 +93,16 @@ func (e *PanicError) Unwrap() error {
 
 // A Handler is a handler of any form, ready to be called. [HandlerOf] makes one; the zero Handler fails every call.
 type Handler struct {
+	// Reports says that responses of the JSON form are read for item failures (L2): ReportBatchItemFailures. The typed
+	// forms need no word of it, and ignore this one.
+	Reports bool
+
 	kind    Kind
+	serial  bool
 	whole   wholeFunc
 	partial partialFunc
+	window  windowFunc
+	json    jsonFunc
 }
 
 // HandlerOf converts h once, so that Call reaches it directly. It returns an error if h is nil.
@@ -88,33 +110,43 @@ func HandlerOf[H Func](h H) (Handler, error) {
 	if h == nil {
 		return Handler{}, errors.New("batch: handler is nil")
 	}
+	if c, ok := any(h).(Concurrent); ok {
+		return Handler{kind: JSON, json: c}, nil
+	}
 	switch f := plain(h).(type) {
 	case wholeFunc:
 		return Handler{kind: Whole, whole: f}, nil
 	case partialFunc:
 		return Handler{kind: Partial, partial: f}, nil
-	default:
-		return Handler{kind: Window}, nil
+	case windowFunc:
+		return Handler{kind: Windowed, window: f}, nil
+	case jsonFunc:
+		return Handler{kind: JSON, json: f, serial: true}, nil
 	}
+	panic(fmt.Sprintf("batch: %T is not a handler type", h)) // Func admits nothing else
 }
 
 // Kind returns the form of the handler, 0 for the zero Handler.
 func (h Handler) Kind() Kind { return h.kind }
 
-// Call makes one attempt: it calls the handler with ev and classifies what comes back.
+// Serial reports whether calls of the handler must not overlap (P1). Call does not see to it: its caller does.
+func (h Handler) Serial() bool { return h.serial }
+
+// Call makes one attempt: it calls the handler with ev and classifies what comes back (§5). w is nil except in window
+// mode, where the state of w goes in and the result's State comes out.
 //
 //   - nil, and a response without item failures: [Succeeded]
 //   - an error, whatever response comes with it (L3), and a panic, which becomes a *[PanicError]: [Failed]
 //   - an error that wraps [ErrThrottled] (C13): [Throttled]
-//   - a response with item failures: Failed as a whole, with an error that names what was reported and wraps the error
-//     that [Each] got for it; Throttled if that one wraps ErrThrottled
-//
-// A handler of the form [Window] needs a window and is not called: its result is Failed.
+//   - item failures, the lowest of them behind the first record: [Progressed], with an error that names what was reported
+//     and wraps the error that [Each] got for it
+//   - item failures with the first record among them: [Rejected], or Throttled if that error wraps ErrThrottled
+//   - a response that is not valid, and in window mode one without a state, except in a final call (L49, C20): Rejected
 //
 // Call does not watch ctx: a caller with a time limit compares ctx after the return (C14). If the handler calls
 // runtime.Goexit, Call does not return and its goroutine ends after the deferred calls: a caller that has to know runs
 // Call in a goroutine whose result is preset to {Failed, ErrGoexit}.
-func (h Handler) Call(ctx context.Context, ev events.KinesisEvent) (res Result) {
+func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (res Result) {
 	defer func() {
 		if v := recover(); v != nil {
 			res = Result{Outcome: Failed, Err: &PanicError{Value: v, Stack: debug.Stack()}}
@@ -123,20 +155,80 @@ func (h Handler) Call(ctx context.Context, ev events.KinesisEvent) (res Result) 
 	if inv, ok := ctx.Value(invocationKey{}).(*Invocation); ok && inv.Subs != nil {
 		ctx = WithSubRecords(ctx, ev.Records, inv.Subs)
 	}
+	if w == nil == (h.kind == Windowed) {
+		if h.kind == Windowed {
+			return Result{Outcome: Failed, Err: errors.New("batch: a time-window handler is called without a window")}
+		}
+		if h.kind != JSON {
+			return Result{Outcome: Failed, Err: errors.New("batch: a handler without windows is called with one")}
+		}
+	}
+	ids, cs := sequences(ev.Records), &causes{}
+	ctx = context.WithValue(ctx, causesKey{}, cs)
 	switch h.kind {
 	case Whole:
 		return resultOf(h.whole(ctx, ev))
 	case Partial:
-		cs, ids := &causes{}, sequences(ev.Records)
-		resp, err := h.partial(context.WithValue(ctx, causesKey{}, cs), ev)
-		if err == nil {
-			err = reported(ids, resp.BatchItemFailures, cs)
+		resp, err := h.partial(ctx, ev)
+		if err != nil {
+			return resultOf(err)
 		}
-		return resultOf(err)
-	case Window:
-		return Result{Outcome: Failed, Err: errors.New("batch: a time-window handler is called without a window")}
+		return reported(ids, resp.BatchItemFailures, cs)
+	case Windowed:
+		return h.callWindow(ctx, ev, w, ids, cs)
+	case JSON:
+		return h.callJSON(ctx, ev, w, ids)
 	}
 	return Result{Outcome: Failed, Err: errors.New("batch: zero Handler is called")}
+}
+
+func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, cs *causes) Result {
+	in := events.KinesisTimeWindowEvent{KinesisEvent: ev}
+	in.ShardID, in.EventSourceARN = w.Shard, w.StreamARN
+	in.Window = events.Window{
+		Start: events.RFC3339EpochTime{Time: w.Start.UTC()}, End: events.RFC3339EpochTime{Time: w.End.UTC()}, // P3
+	}
+	in.IsFinalInvokeForWindow, in.IsWindowTerminatedEarly = w.Final, w.Early
+	if err := json.Unmarshal(w.State, &in.State); err != nil {
+		return Result{Outcome: Failed, Err: fmt.Errorf("batch: state of the window: %w", err)}
+	}
+	if in.State == nil {
+		in.State = map[string]string{} // P4
+	}
+	resp, err := h.window(ctx, in)
+	if err != nil {
+		return resultOf(err)
+	}
+	res := reported(ids, resp.BatchItemFailures, cs)
+	if w.Final || res.Outcome != Succeeded && res.Outcome != Progressed {
+		return res
+	}
+	if resp.State == nil {
+		return Result{Outcome: Rejected, Err: errNoState}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(resp.State); err != nil {
+		return Result{Outcome: Failed, Err: fmt.Errorf("batch: state of the window: %w", err)}
+	}
+	res.State = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return res
+}
+
+func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string) Result {
+	var in []byte
+	if w == nil {
+		in = make([]byte, 0, EventSize(ev))
+		in = AppendEvent(in, ev)
+	} else {
+		in = appendEvent(nil, ev.Records, w, w.Shard, w.StreamARN)
+	}
+	out, err := h.json(ctx, in)
+	if err != nil {
+		return resultOf(err)
+	}
+	return classify(bytes.Clone(out), ids, h.Reports, w)
 }
 
 func resultOf(err error) Result {
@@ -149,20 +241,22 @@ func resultOf(err error) Result {
 	return Result{Outcome: Failed, Err: err}
 }
 
-// plain returns h as a wholeFunc, partialFunc or windowFunc. Reflection changes the type of the value only: the result
-// is called directly.
-func plain[H Typed](h H) any {
+// plain returns h as a wholeFunc, partialFunc, windowFunc or jsonFunc. Reflection changes the type of the value only: the
+// result is called directly.
+func plain[H Func](h H) any {
 	switch any(h).(type) {
-	case wholeFunc, partialFunc, windowFunc:
+	case wholeFunc, partialFunc, windowFunc, jsonFunc:
 		return h
 	}
 	v := reflect.ValueOf(h)
-	for _, t := range []reflect.Type{reflect.TypeFor[wholeFunc](), reflect.TypeFor[partialFunc](), reflect.TypeFor[windowFunc]()} {
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[wholeFunc](), reflect.TypeFor[partialFunc](), reflect.TypeFor[windowFunc](), reflect.TypeFor[jsonFunc](),
+	} {
 		if v.CanConvert(t) {
 			return v.Convert(t).Interface()
 		}
 	}
-	panic("batch: " + v.Type().String() + " is not a handler type") // Typed admits nothing else
+	panic("batch: " + v.Type().String() + " is not a handler type") // Func admits nothing else
 }
 
 // as returns f, one of the plain types, as the handler type H that has it as underlying type.

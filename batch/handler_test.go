@@ -45,14 +45,14 @@ func TestHandlerOf(t *testing.T) {
 	}{
 		{"named whole", handlerOf(t, whole), batch.Whole, batch.Succeeded},
 		{"named partial", handlerOf(t, partial), batch.Partial, batch.Succeeded},
-		{"named window", handlerOf(t, window), batch.Window, batch.Failed},
+		{"named window", handlerOf(t, window), batch.Windowed, batch.Failed},
 		{"plain", handlerOf(t, func(context.Context, events.KinesisEvent) error { return nil }), batch.Whole, batch.Succeeded},
 		{"zero", batch.Handler{}, 0, batch.Failed},
 	} {
 		if c.handler.Kind() != c.kind {
 			t.Errorf("%s: kind %s, want %s", c.name, c.handler.Kind(), c.kind)
 		}
-		if res := c.handler.Call(t.Context(), event("a")); res.Outcome != c.outcome || (res.Err == nil) != (c.outcome == batch.Succeeded) {
+		if res := c.handler.Call(t.Context(), event("a"), nil); res.Outcome != c.outcome || (res.Err == nil) != (c.outcome == batch.Succeeded) {
 			t.Errorf("%s: %v, want %s", c.name, res, c.outcome)
 		}
 	}
@@ -78,6 +78,7 @@ func TestCall(t *testing.T) {
 		err     error
 		panics  any
 		outcome batch.Outcome
+		before  int    // records that are resolved by progress
 		text    string // in the error
 		wraps   error
 	}{
@@ -88,9 +89,11 @@ func TestCall(t *testing.T) {
 		{name: "panic", panics: "no table", outcome: batch.Failed, text: "no table"},
 		{name: "panic with an error", panics: boom, outcome: batch.Failed, wraps: boom},
 		{name: "panic is no throttle", panics: throttled, outcome: batch.Failed, wraps: batch.ErrThrottled},
-		{name: "report", ids: []string{"3", "2", "3"}, outcome: batch.Failed, text: "record 2 of 3, 2"},
-		{name: "empty identifier", ids: []string{"2", ""}, outcome: batch.Failed, text: "empty item identifier"},
-		{name: "foreign identifier", ids: []string{"2", "02"}, outcome: batch.Failed, text: `"02", which is no record`},
+		{name: "report", ids: []string{"3", "2", "3"}, outcome: batch.Progressed, before: 1, text: "record 2 of 3, 2"},
+		{name: "report of the last", ids: []string{"3"}, outcome: batch.Progressed, before: 2, text: "record 3 of 3, 3"},
+		{name: "report of the first", ids: []string{"3", "1"}, outcome: batch.Rejected, text: "record 1 of 3, 1"},
+		{name: "empty identifier", ids: []string{"2", ""}, outcome: batch.Rejected, text: "empty item identifier"},
+		{name: "foreign identifier", ids: []string{"2", "02"}, outcome: batch.Rejected, text: `"02", which is no record`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := handlerOf(t, func(_ context.Context, ev events.KinesisEvent) (events.KinesisEventResponse, error) {
@@ -100,9 +103,9 @@ func TestCall(t *testing.T) {
 				clear(ev.Records) // reports are about the records as they came (L5)
 				return events.KinesisEventResponse{BatchItemFailures: failures(c.ids...)}, c.err
 			})
-			res := h.Call(t.Context(), event("a", "b", "c"))
-			if res.Outcome != c.outcome || (res.Err == nil) != (c.outcome == batch.Succeeded) {
-				t.Fatalf("%s %v, want %s", res.Outcome, res.Err, c.outcome)
+			res := h.Call(t.Context(), event("a", "b", "c"), nil)
+			if res.Outcome != c.outcome || res.Progress != c.before || (res.Err == nil) != (c.outcome == batch.Succeeded) {
+				t.Fatalf("%s after %d: %v, want %s after %d", res.Outcome, res.Progress, res.Err, c.outcome, c.before)
 			}
 			if c.text != "" && !strings.Contains(res.Err.Error(), c.text) || c.wraps != nil && !errors.Is(res.Err, c.wraps) {
 				t.Errorf("error %q, want %q in it and %v wrapped", res.Err, c.text, c.wraps)
@@ -121,7 +124,7 @@ func TestCallGoexit(t *testing.T) {
 	go func() {
 		res := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
 		defer func() { got <- res }()
-		res = h.Call(t.Context(), event("a"))
+		res = h.Call(t.Context(), event("a"), nil)
 	}()
 	if res := <-got; res.Outcome != batch.Failed || !errors.Is(res.Err, batch.ErrGoexit) {
 		t.Errorf("%v, want the preset result", res)
@@ -144,9 +147,15 @@ func TestEach(t *testing.T) {
 	}{
 		{name: "empty", ctx: t.Context(), outcome: batch.Succeeded},
 		{name: "all", ctx: t.Context(), keys: []string{"a", "b"}, called: 2, outcome: batch.Succeeded},
-		{name: "first failure", ctx: t.Context(), keys: []string{"a", "b", "c"}, fail: "b", err: boom, called: 2, outcome: batch.Failed, wraps: boom},
-		{name: "throttled", ctx: t.Context(), keys: []string{"a", "b"}, fail: "b", err: batch.ErrThrottled, called: 2, outcome: batch.Throttled, wraps: batch.ErrThrottled},
-		{name: "ctx ends", ctx: stopped, keys: []string{"a", "stop", "c"}, called: 2, outcome: batch.Failed, wraps: boom},
+		{name: "first record", ctx: t.Context(), keys: []string{"a", "b"}, fail: "a", err: boom, called: 1, outcome: batch.Rejected, wraps: boom},
+		{name: "a later record", ctx: t.Context(), keys: []string{"a", "b", "c"}, fail: "b", err: boom, called: 2, outcome: batch.Progressed, wraps: boom},
+		{name: "throttled", ctx: t.Context(), keys: []string{"a", "b"}, fail: "a", err: batch.ErrThrottled, called: 1, outcome: batch.Throttled, wraps: batch.ErrThrottled},
+		{
+			name: "throttled after progress", ctx: t.Context(), keys: []string{"a", "b"}, fail: "b", err: batch.ErrThrottled, called: 2,
+			outcome: batch.Progressed, wraps: batch.ErrThrottled,
+		},
+		{name: "ctx ends", ctx: stopped, keys: []string{"a", "stop", "c"}, called: 2, outcome: batch.Progressed, wraps: boom},
+		{name: "ctx has ended", ctx: stopped, keys: []string{"a"}, outcome: batch.Rejected, wraps: boom},
 		{name: "ctx ends with the last", ctx: stopped, keys: nil, outcome: batch.Succeeded},
 	} {
 		called := 0
@@ -160,9 +169,12 @@ func TestEach(t *testing.T) {
 			}
 			return nil
 		}))
-		res := h.Call(c.ctx, event(c.keys...))
+		res := h.Call(c.ctx, event(c.keys...), nil)
 		if res.Outcome != c.outcome || !errors.Is(res.Err, c.wraps) || called != c.called {
 			t.Errorf("%s: %s %v after %d records, want %s of %v after %d", c.name, res.Outcome, res.Err, called, c.outcome, c.wraps, c.called)
+		}
+		if last := called - 1; res.Outcome == batch.Progressed && c.fail != "" && res.Progress != last {
+			t.Errorf("%s: %d records are resolved, want %d", c.name, res.Progress, last)
 		}
 	}
 	// As Lambda calls it: the report only.

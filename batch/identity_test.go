@@ -122,7 +122,7 @@ func TestIdentity(t *testing.T) {
 		}, logged(nil), func(ctx context.Context, rs []record, next batch.Next) ([]failure, error) {
 			return next(ctx, c.pass(rs))
 		}, logged(nil)))
-		if res := h.Call(batch.NewContext(t.Context(), batch.Invocation{Subs: subs}), ev); res.Err != nil {
+		if res := h.Call(batch.NewContext(t.Context(), batch.Invocation{Subs: subs}), ev, nil); res.Err != nil {
 			t.Errorf("%s: %v", c.name, res.Err)
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
@@ -145,7 +145,7 @@ func TestIdentityEach(t *testing.T) {
 		got = append(got, batch.Identity(ctx, []record{r}, 0))
 		return nil
 	}))
-	res := h.Call(batch.NewContext(t.Context(), batch.Invocation{Subs: subs}), ev)
+	res := h.Call(batch.NewContext(t.Context(), batch.Invocation{Subs: subs}), ev, nil)
 	if want := []string{"shard:10/0", "shard:10/1", "shard:10/2"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q; %v", got, want, res.Err)
 	}

@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -10,7 +12,7 @@ import (
 // Response reports the records whose error is not nil, lowest first; errs[i] belongs to records[i]. Any error counts,
 // also one that says that the record was not tried: only nil is success. That makes it the last line of a handler that
 // works on its records in parallel, with partition.Each for instance. Lambda delivers the lowest reported record and
-// everything after it again (L36), a consumer the whole batch, until it resolves the records before.
+// everything after it again, and so does a consumer (L36).
 //
 // Response panics if the lengths differ: a record without a result is a mistake that must not pass for success.
 func Response(records []events.KinesisEventRecord, errs []error) events.KinesisEventResponse {
@@ -67,17 +69,83 @@ func lowest(ids []string, failed []events.KinesisBatchItemFailure) (int, error) 
 	return first, nil
 }
 
-// reported returns nil if failed is empty, and else the error of an attempt on the records ids.
-func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes) error {
+// errNoState fails a window call whose response has no state (L49).
+var errNoState = errors.New("batch: the response has no state")
+
+// reported is the result of an attempt on the records ids whose response names the records failed.
+func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes) Result {
 	if len(failed) == 0 {
-		return nil
+		return Result{Outcome: Succeeded}
 	}
 	i, err := lowest(ids, failed)
 	if err != nil {
-		return err
+		return Result{Outcome: Rejected, Err: err}
 	}
+	res := Result{Outcome: Rejected, Err: fmt.Errorf("batch: handler reported record %d of %d, %s", i+1, len(ids), ids[i])}
 	if cause := cs.of(ids[i]); cause != nil {
-		return fmt.Errorf("batch: handler reported record %d of %d, %s: %w", i+1, len(ids), ids[i], cause)
+		res.Err = fmt.Errorf("%w: %w", res.Err, cause)
 	}
-	return fmt.Errorf("batch: handler reported record %d of %d, %s", i+1, len(ids), ids[i])
+	switch {
+	case i > 0:
+		res.Outcome, res.Progress = Progressed, i
+	case errors.Is(res.Err, ErrThrottled):
+		res.Outcome = Throttled
+	}
+	return res
+}
+
+// classify is the result of an attempt whose handler answered with JSON (§5). Item failures count if reports is set, a
+// state in window mode; anything else in it is ignored (L4).
+func classify(body []byte, ids []string, reports bool, w *Window) Result {
+	body = bytes.TrimSpace(body)
+	if !reports && w == nil {
+		return Result{Outcome: Succeeded}
+	}
+	var fields map[string]json.RawMessage
+	switch string(body) {
+	case "", "null", `""`:
+	default:
+		var list []json.RawMessage
+		if json.Unmarshal(body, &list) == nil && len(list) == 0 {
+			break // [] is nothing, too
+		}
+		if err := json.Unmarshal(body, &fields); err != nil {
+			return Result{Outcome: Rejected, Err: fmt.Errorf("batch: response is no JSON object: %w", err)}
+		}
+	}
+	res := Result{Outcome: Succeeded}
+	if reports {
+		failed, err := itemFailures(fields["batchItemFailures"])
+		if err != nil {
+			return Result{Outcome: Rejected, Err: err}
+		}
+		res = reported(ids, failed, &causes{})
+	}
+	if w == nil || w.Final || res.Outcome != Succeeded && res.Outcome != Progressed {
+		return res
+	}
+	if res.State = fields["state"]; res.State == nil || string(res.State) == "null" {
+		return Result{Outcome: Rejected, Err: errNoState}
+	}
+	return res
+}
+
+// itemFailures reads the value of batchItemFailures.
+func itemFailures(raw json.RawMessage) ([]events.KinesisBatchItemFailure, error) {
+	if raw == nil {
+		return nil, nil
+	}
+	var items []map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &items); err != nil {
+		return nil, fmt.Errorf("batch: batchItemFailures is no list of objects: %w", err)
+	}
+	failed := make([]events.KinesisBatchItemFailure, len(items))
+	for i, item := range items {
+		var id *string
+		if err := json.Unmarshal(item["itemIdentifier"], &id); err != nil || id == nil {
+			return nil, fmt.Errorf("batch: item failure %d has no identifier", i+1)
+		}
+		failed[i].ItemIdentifier = *id
+	}
+	return failed, nil
 }

@@ -7,46 +7,95 @@ import (
 	"time"
 )
 
+// A Policy limits the attempts of a slice. The zero Policy has no limits: a failing slice is tried until it succeeds, and
+// blocks its lane as long (L33).
+type Policy struct {
+	Attempts  int           // most counted attempts of a slice, one more than the retries; 0: no limit
+	MaxAge    time.Duration // records that old are discarded (C7); 0: no limit
+	Bisect    bool          // a failed slice of several records is halved instead of tried again (L29)
+	Retention time.Duration // records that old have left the stream (C10); 0: unknown, none has
+}
+
 // A Lane is the retry state machine of one ordered queue of a shard (L27). It holds the slices that are not resolved
-// and says after each attempt what follows; it makes no attempt itself, keeps no time and waits for nothing. A consumer
-// goes round:
+// and says before and after each attempt what follows; it makes no attempt itself, keeps no time and waits for nothing.
+// A consumer goes round:
 //
-//	for s, ok := lane.Current(); ok; s, ok = lane.Current() {
-//		step := lane.Settle(attempt(s))
-//		// mark step.Resolved; leave on step.Stop; wait Backoff(step.Backoff) and jitter if it is above 0
+//	for lane.Len() > 0 {
+//		step := lane.Expire(now) // before every attempt
+//		// settle step as below
+//		s, ok := lane.Current()
+//		if !ok || step.Over {
+//			continue
+//		}
+//		step = lane.Settle(attempt(s))
+//		// deliver step.Discarded, report step.Lost, mark step.Resolved; leave on step.Stop;
+//		// wait Backoff(step.Backoff) and jitter if it is above 0
 //	}
 //
-// One slice is attempted at a time, and the next batch waits until the one before is resolved (L23). Nothing limits the
-// attempts of a slice (L33). The zero value is ready to use. A Lane is not safe for concurrent use.
+// One slice is attempted at a time, and the next batch waits until the one before, with everything cut from it, is
+// resolved (L23). With a Window the Lane also keeps the state of tumbling windows; see [Lane.Close]. Fields are set
+// before the first call; Policy may change between calls. A Lane is not safe for concurrent use.
 type Lane[T any] struct {
-	NewID func() string // makes a request id per slice; nil: random UUIDs
+	NewID   func() string     // makes a request id per slice; nil: random UUIDs
+	Arrival func(T) time.Time // approximate arrival of a record; needed for ages and windows
+	Policy  Policy
+	Window  time.Duration // length of tumbling windows; 0: none
 
 	stack   []*Slice[T] // the last one is attempted
 	stopped bool
+	windows windows
 }
 
-// A Step is what follows an attempt.
+// A Step is what follows an attempt, or precedes one.
 type Step[T any] struct {
-	Resolved []T  // records that are done with, in order; nil if there are none
-	Backoff  int  // above 0: the wait before the next attempt is Backoff(Backoff) plus jitter
-	Stop     bool // the lane has ended and resolves nothing more
+	Discarded *Discard[T] // for the destination, before Resolved counts (L35); nil if nothing is given up
+	Lost      []T         // gone by retention, to be reported (C10)
+	Resolved  []T         // records that are done with, in order, those of Discarded and Lost included
+	Backoff   int         // above 0: the wait before the next attempt is Backoff(Backoff) plus jitter
+	Over      bool        // the current slice is resolved, and the next one, if there is one, is current
+	Closed    bool        // the final call of a window is resolved
+	Stop      bool        // the lane has ended and resolves nothing more
+}
+
+// A Discard is a run of records that is given up, and why.
+type Discard[T any] struct {
+	Records     []T // none in the final call of a window
+	Condition   Condition
+	RequestID   string
+	InvokeCount int     // counted attempts, at least 1
+	Outcome     Outcome // of the attempt that exhausted the limit; 0 with RecordAgeExceeded
+	Err         error   // of the latest attempt; nil if there was none
+	Call        *Window // in window mode, without a state
 }
 
 // Push adds a batch behind everything that is there, as a new slice with a request id of its own. It takes over the
-// batch. An empty batch is ignored (L22), and so is any batch after the lane stopped.
+// batch. An empty batch is ignored (L22), and so is any batch after the lane stopped. In window mode the records have to
+// belong to one window, by [Lane.SameWindow]; the final call of the window before is put in front of them (L52).
 func (l *Lane[T]) Push(batch []T) {
 	if len(batch) == 0 || l.stopped {
 		return
 	}
+	if l.Window > 0 {
+		w := l.windowOf(l.windows.current.start, batch[0])
+		if !w.Equal(l.windows.current.start) {
+			l.Close(false)
+			l.windows.current = span{w, w.Add(l.Window)}
+		}
+		l.windows.open = true
+	}
+	l.stack = slices.Insert(l.stack, 0, l.slice(batch))
+}
+
+func (l *Lane[T]) slice(records []T) *Slice[T] {
 	newID := l.NewID
 	if newID == nil {
 		newID = uuid
 	}
-	l.stack = slices.Insert(l.stack, 0, &Slice[T]{Records: batch, RequestID: newID()})
+	return &Slice[T]{Records: records, RequestID: newID(), window: l.windows.current}
 }
 
 // Current returns the slice to attempt. ok is false if there is none: the lane is free for the next batch, or stopped.
-// The slice stays the same one until an attempt of it settles; it is for reading only.
+// The slice stays the same one until it is resolved; it is for reading only.
 func (l *Lane[T]) Current() (s *Slice[T], ok bool) {
 	if l.stopped || len(l.stack) == 0 {
 		return nil, false
@@ -57,19 +106,118 @@ func (l *Lane[T]) Current() (s *Slice[T], ok bool) {
 // Len returns the number of slices that are not resolved, 0 after the lane stopped.
 func (l *Lane[T]) Len() int { return len(l.stack) }
 
+// Expire looks at the current slice before an attempt, the first one and any after a wait included. It takes records off
+// its front: first those that have reached the maximum age, then those that have left the stream (C10). An old record
+// behind a younger one stays (L31), and what is left stays the same slice (C7). Only one of the two is taken at a time:
+// while the Step is not empty and not Over, Expire is called again.
+func (l *Lane[T]) Expire(now time.Time) Step[T] {
+	s, ok := l.Current()
+	if !ok {
+		return Step[T]{}
+	}
+	if s.final {
+		if s.tried.IsZero() {
+			s.tried = now
+		}
+		if l.Policy.MaxAge > 0 && now.Sub(s.tried) >= l.Policy.MaxAge {
+			return l.discard(s, nil, RecordAgeExceeded, Result{})
+		}
+		return Step[T]{}
+	}
+	if old := l.older(s, now, l.Policy.MaxAge); old != nil {
+		return l.discard(s, old, RecordAgeExceeded, Result{})
+	}
+	if old := l.older(s, now, l.Policy.Retention); old != nil {
+		step := l.cut(s, old)
+		step.Lost = old
+		return step
+	}
+	return Step[T]{}
+}
+
+// Due returns the time at which the current slice has a record to expire by its maximum age, and whether there is one: a
+// backoff ends early then (C7).
+func (l *Lane[T]) Due() (time.Time, bool) {
+	s, ok := l.Current()
+	switch {
+	case !ok || l.Policy.MaxAge <= 0:
+		return time.Time{}, false
+	case s.final:
+		return s.tried.Add(l.Policy.MaxAge), !s.tried.IsZero()
+	}
+	return l.Arrival(s.Records[0]).Add(l.Policy.MaxAge), true
+}
+
+// older is the longest prefix of s in which every record is at least that old, nil if there is none.
+func (l *Lane[T]) older(s *Slice[T], now time.Time, age time.Duration) []T {
+	if age <= 0 {
+		return nil
+	}
+	n := 0
+	for n < len(s.Records) && now.Sub(l.Arrival(s.Records[n])) >= age {
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	return s.Records[:n]
+}
+
+// cut resolves the first records of s, all of them perhaps.
+func (l *Lane[T]) cut(s *Slice[T], first []T) Step[T] {
+	step := Step[T]{Resolved: first}
+	if s.Records = s.Records[len(first):]; len(s.Records) == 0 {
+		l.pop()
+		step.Over = true
+		if s.final {
+			step.Closed = true
+			l.windows.close()
+			return step
+		}
+	}
+	l.windows.open = l.Window > 0
+	return step
+}
+
+func (l *Lane[T]) pop() {
+	last := len(l.stack) - 1
+	l.stack[last] = nil
+	l.stack = l.stack[:last]
+}
+
+func (l *Lane[T]) discard(s *Slice[T], records []T, why Condition, r Result) Step[T] {
+	d := &Discard[T]{
+		Records: records, Condition: why, RequestID: s.RequestID, InvokeCount: max(1, s.Attempts), Outcome: r.Outcome, Err: s.Err,
+	}
+	if l.Window > 0 {
+		d.Call = s.call(nil)
+	}
+	step := l.cut(s, records)
+	step.Discarded = d
+	return step
+}
+
 // Settle takes the result of an attempt of the current slice. It panics if there is no current slice.
 //
 //   - Succeeded resolves the slice.
-//   - Failed counts the attempt; the same slice follows after the backoff of that count (L34).
+//   - Progressed resolves the records before the lowest one reported; the rest is a new slice with attempts and a request
+//     id of its own, tried at once. A Progress that is not inside the slice counts as Rejected.
+//   - Failed, Rejected and Oversized fail the slice. With Policy.Bisect and several records it is split: two new slices,
+//     the first ⌊n/2⌋ records on top (L29). Else the attempt is counted; beyond the limit the slice is discarded, before
+//     that it follows again after the backoff of that count (L34).
 //   - Throttled counts a wait; the same slice follows after the backoff of that count (C13).
 //   - Interrupted leaves the slice as it is; it follows at once.
 //   - Aborted stops the lane; what it holds stays unresolved (C15).
 //
-// Every outcome but Throttled ends a run of waits.
+// Every outcome but Throttled ends a run of waits. In window mode the state of Succeeded and Progressed is adopted, and a
+// state that has reached 1 MiB is followed by a final call at once (L53).
 func (l *Lane[T]) Settle(r Result) Step[T] {
 	s, ok := l.Current()
 	if !ok {
 		panic("batch: Settle of a lane without a slice")
+	}
+	if r.Outcome == Progressed && (r.Progress <= 0 || r.Progress >= len(s.Records)) {
+		r.Outcome = Rejected
 	}
 	if r.Outcome == Throttled {
 		s.Waits++
@@ -79,32 +227,56 @@ func (l *Lane[T]) Settle(r Result) Step[T] {
 	s.Waits = 0
 	switch r.Outcome {
 	case Succeeded:
-		last := len(l.stack) - 1
-		l.stack[last] = nil
-		l.stack = l.stack[:last]
-		return Step[T]{Resolved: s.Records}
+		step := l.cut(s, s.Records)
+		l.adopt(s, r)
+		return step
+	case Progressed:
+		rest := *l.slice(s.Records[r.Progress:])
+		rest.window = s.window
+		step := l.cut(s, s.Records[:r.Progress])
+		*s = rest
+		l.adopt(s, r)
+		step.Over = true
+		return step
 	case Interrupted:
 		return Step[T]{}
 	case Aborted:
 		l.stopped, l.stack = true, nil
 		return Step[T]{Stop: true}
 	}
-	s.Attempts++
 	s.Err = r.Err
+	if n := len(s.Records); l.Policy.Bisect && n > 1 {
+		left, right := l.slice(s.Records[:n/2:n/2]), l.slice(s.Records[n/2:])
+		left.window, right.window = s.window, s.window
+		left.Err, right.Err = r.Err, r.Err
+		l.pop()
+		l.stack = append(l.stack, right, left)
+		return Step[T]{Over: true}
+	}
+	s.Attempts++
+	if l.Policy.Attempts > 0 && s.Attempts >= l.Policy.Attempts {
+		return l.discard(s, s.Records, RetryAttemptsExhausted, r)
+	}
 	return Step[T]{Backoff: s.Attempts}
 }
 
 // Backoff returns the wait before retry n, counted from 1, without jitter: 200 ms, doubled with each retry, at most one
 // minute (L34). It is 0 for n below 1.
-func Backoff(n int) time.Duration {
-	const base, limit, last = 200 * time.Millisecond, time.Minute, 9 // 200 ms × 2^8 is below a minute
-	switch {
-	case n < 1:
+func Backoff(n int) time.Duration { return BackoffOf(n, 200*time.Millisecond, 2, time.Minute) }
+
+// BackoffOf is [Backoff] with another base, factor and cap: min(limit, base × factor^(n-1)) (L34).
+func BackoffOf(n int, base time.Duration, factor float64, limit time.Duration) time.Duration {
+	if n < 1 {
 		return 0
-	case n > last:
+	}
+	d := float64(base)
+	for ; n > 1 && d < float64(limit); n-- {
+		d *= factor
+	}
+	if d >= float64(limit) {
 		return limit
 	}
-	return base << (n - 1)
+	return time.Duration(d)
 }
 
 // uuid returns a random UUID (version 4) in text form.

@@ -1,14 +1,24 @@
 package batch
 
-import "fmt"
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
 
-// A Slice is a run of records of one lane that is attempted as a unit: a fresh batch is a slice.
+// A Slice is a run of records of one lane that is attempted as a unit: a fresh batch is a slice, and so are the pieces
+// cut from it.
 type Slice[T any] struct {
-	Records   []T    // in order; at least one
+	Records   []T    // in order; at least one, except in a window's final call
 	RequestID string // the same for all attempts
 	Attempts  int    // counted attempts that have failed
 	Waits     int    // consecutive attempts that were refused and not counted
 	Err       error  // of the latest attempt that failed or was refused
+
+	window span      // in window mode
+	final  bool      // the final call of the window
+	early  bool      // it comes before the window's end
+	tried  time.Time // of the first look at a final call, which has no record to take an age from (C20)
 }
 
 // Outcome is what became of one attempt.
@@ -17,7 +27,10 @@ type Outcome uint8
 // The outcomes. The zero Outcome is none of them and counts as Failed.
 const (
 	Succeeded   Outcome = iota + 1 // every record of the slice is resolved
-	Failed                         // error, panic, time-out: the slice is tried again after a backoff
+	Progressed                     // the first Result.Progress records are resolved, the rest is a new slice
+	Failed                         // error, panic, time-out
+	Rejected                       // a response that reports the first record, or that is no valid report (§5)
+	Oversized                      // the event exceeds the payload limit: the handler was not called (L32)
 	Throttled                      // refused (C13): tried again after a backoff, and not counted
 	Aborted                        // cut off by a stop or by the loss of the shard: nothing is resolved, the lane ends (C15)
 	Interrupted                    // the worker's claim on the shard lapsed and came back: tried again at once, not counted
@@ -28,8 +41,14 @@ func (o Outcome) String() string {
 	switch o {
 	case Succeeded:
 		return "succeeded"
+	case Progressed:
+		return "progressed"
 	case Failed:
 		return "failed"
+	case Rejected:
+		return "rejected"
+	case Oversized:
+		return "oversized"
 	case Throttled:
 		return "throttled"
 	case Aborted:
@@ -40,8 +59,10 @@ func (o Outcome) String() string {
 	return fmt.Sprintf("Outcome(%d)", uint8(o))
 }
 
-// A Result is the outcome of one attempt, with its error unless it succeeded.
+// A Result is the outcome of one attempt.
 type Result struct {
-	Outcome Outcome
-	Err     error
+	Outcome  Outcome
+	Progress int             // with Progressed: the number of records before the lowest one reported
+	State    json.RawMessage // in window mode, with Succeeded and Progressed: the state returned
+	Err      error           // nil if it succeeded
 }

@@ -1,0 +1,144 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// A Condition says why records are given up, in Lambda's words (L43).
+type Condition string
+
+// The conditions.
+const (
+	RetryAttemptsExhausted Condition = "RetryAttemptsExhausted"
+	RecordAgeExceeded      Condition = "RecordAgeExceeded"
+)
+
+// A Failure is one run of records that is given up: what an on-failure destination gets (L43). Records and Err are for
+// Go functions; queues and topics get the [Failure.Document], buckets the [Failure.PayloadDocument].
+type Failure struct {
+	Records     []events.KinesisEventRecord // in order; none in the final call of a window. The receiver's own
+	Condition   Condition
+	InvokeCount int       // counted attempts, at least 1
+	Err         error     // of the latest attempt; nil if there was none
+	Responded   bool      // the handler was called and that is why: the document has a responseContext
+	Unhandled   bool      // with Responded: an error, a panic or a time-out, and not a response
+	Time        time.Time // of the decision
+	RequestID   string    // of the slice
+	Shard       string
+	StreamARN   string  // eventSourceARN of the records
+	Window      *Window // in window mode; its State is not set
+
+	FunctionARN     string // the group's name unless configured (C12)
+	ExecutedVersion string // "$LATEST" unless configured (C12)
+	MappingID       string // UUID of the event source mapping (C12)
+	ID              string // a random UUID, for the name of an object (L46)
+}
+
+// A Destination takes what is given up. Deliver is called once per run of records, before they are resolved (L35), from
+// several goroutines at once. Its ctx ends after the destination's time limit. An error, and a panic, is a delivery that
+// failed: it is reported and counted, the records count as dropped, and nothing tries again (C23).
+//
+// A Destination that also has a method Validate() error is asked by consumer.New whether it can be used (L11).
+type Destination interface {
+	Deliver(ctx context.Context, f *Failure) error
+}
+
+// A DestinationFunc is a function as a [Destination] (B6). f and what it holds are the function's own.
+type DestinationFunc func(ctx context.Context, f *Failure) error
+
+// Deliver calls d.
+func (d DestinationFunc) Deliver(ctx context.Context, f *Failure) error { return d(ctx, f) }
+
+// All returns a Destination that hands every Failure to all ds, one after the other. It has been delivered when all of
+// them took it; the errors of those that did not are joined. What they do to the Records is seen by those behind them.
+func All(ds ...Destination) Destination { return all(ds) }
+
+type all []Destination
+
+func (a all) Deliver(ctx context.Context, f *Failure) error {
+	var errs []error
+	for _, d := range a {
+		errs = append(errs, d.Deliver(ctx, f))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate joins what its destinations find wrong with themselves.
+func (a all) Validate() error {
+	var errs []error
+	for _, d := range a {
+		if d == nil {
+			errs = append(errs, errors.New("batch: All has a nil destination"))
+		}
+		if v, ok := d.(interface{ Validate() error }); ok {
+			errs = append(errs, v.Validate())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Document returns the JSON document of f as Lambda sends it to queues and topics: keys in a fixed order, times in UTC
+// with three decimals, no record data (L43, L44).
+func (f *Failure) Document() []byte { return f.document(false) }
+
+// PayloadDocument returns the document as Lambda puts it into buckets: with the event of the records, as a JSON string,
+// in the key payload (L45).
+func (f *Failure) PayloadDocument() []byte { return f.document(true) }
+
+// ObjectKey returns the key under which Lambda puts the document into a bucket (L46).
+func (f *Failure) ObjectKey() string {
+	id := f.ID
+	if id == "" {
+		id = f.RequestID
+	}
+	return "aws/lambda/" + f.MappingID + "/" + f.Shard + "/" + f.Time.UTC().Format("2006/01/02/2006-01-02T15.04.05-") + id
+}
+
+// Event returns the event of the records as JSON, as a handler of the JSON form would get it.
+func (f *Failure) Event() []byte { return appendEvent(nil, f.Records, f.Window, f.Shard, f.StreamARN) }
+
+func (f *Failure) document(payload bool) []byte {
+	b := appendString([]byte(`{"requestContext":{"requestId":`), f.RequestID)
+	b = appendString(append(b, `,"functionArn":`...), f.FunctionARN)
+	b = appendString(append(b, `,"condition":`...), string(f.Condition))
+	b = appendInt(append(b, `,"approximateInvokeCount":`...), f.InvokeCount)
+	b = append(b, '}')
+	if f.Responded {
+		b = append(b, `,"responseContext":{"statusCode":200,"executedVersion":`...)
+		b = append(appendString(b, f.ExecutedVersion), `,"functionError":`...)
+		if f.Unhandled {
+			b = append(b, `"Unhandled"}`...)
+		} else {
+			b = append(b, `null}`...)
+		}
+	}
+	b = append(b, `,"version":"1.0"`...)
+	if payload {
+		b = appendString(append(b, `,"payload":`...), string(f.Event()))
+	}
+	b = appendTime(append(b, `,"timestamp":`...), f.Time)
+	b = appendString(append(b, `,"KinesisBatchInfo":{"shardId":`...), f.Shard)
+	if n := len(f.Records); n > 0 {
+		first, last := &f.Records[0].Kinesis, &f.Records[n-1].Kinesis
+		b = appendString(append(b, `,"startSequenceNumber":`...), first.SequenceNumber)
+		b = appendString(append(b, `,"endSequenceNumber":`...), last.SequenceNumber)
+		b = appendTime(append(b, `,"approximateArrivalOfFirstRecord":`...), first.ApproximateArrivalTimestamp.Time)
+		b = appendTime(append(b, `,"approximateArrivalOfLastRecord":`...), last.ApproximateArrivalTimestamp.Time)
+		b = appendInt(append(b, `,"batchSize":`...), n)
+	}
+	b = append(appendString(append(b, `,"streamArn":`...), f.StreamARN), '}')
+	if w := f.Window; w != nil {
+		b = append(b, `,"timeWindowInfo":{`...)
+		b = append(appendWindow(b, w), '}')
+	}
+	return append(b, '}')
+}
+
+// appendTime writes RFC 3339 in UTC with three decimals (L43).
+func appendTime(b []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
+}

@@ -1,0 +1,99 @@
+package batch
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// maxState is the size of a state, as JSON, that ends its window (L53).
+const maxState = 1 << 20
+
+// emptyState is the state of a window's first call (L50).
+const emptyState = `{}`
+
+// A Window is what a call has to know about its tumbling window (L48).
+type Window struct {
+	Start, End time.Time       // UTC; a multiple of the length since 1970, start inclusive, end exclusive (L47)
+	Final      bool            // the call that closes the window: it has no records (L51)
+	Early      bool            // with Final: the window ends before its time, by the size of its state or the end of the shard
+	State      json.RawMessage // a JSON value: {} in the first call, then what the latest successful call returned
+	Shard      string          // shard id
+	StreamARN  string
+}
+
+// span is the time of a window.
+type span struct{ start, end time.Time }
+
+// windows is the state of a lane's tumbling windows.
+type windows struct {
+	current span
+	open    bool            // records have come since the last final call
+	state   json.RawMessage // nil: {}
+}
+
+func (w *windows) close() { w.open, w.state = false, nil }
+
+// windowOf returns the start of the window that r joins, after a record of the window that starts at current: its own, or
+// current if that is later, as with a late record (C20). current is zero before the first record.
+func (l *Lane[T]) windowOf(current time.Time, r T) time.Time {
+	ms, length := l.Arrival(r).UnixMilli(), l.Window.Milliseconds()
+	start := time.UnixMilli(ms - (ms%length+length)%length).UTC()
+	if start.Before(current) {
+		return current
+	}
+	return start
+}
+
+// SameWindow reports whether next may stand in a batch whose first record is first, the next batch to be pushed (L47): what
+// a [Batcher] has as Together in window mode.
+func (l *Lane[T]) SameWindow(first, next T) bool {
+	w := l.windowOf(l.windows.current.start, first)
+	return l.windowOf(w, next).Equal(w)
+}
+
+// Open returns the end of the open window, and whether there is one: records have come and no final call has followed
+// them yet.
+func (l *Lane[T]) Open() (end time.Time, open bool) { return l.windows.current.end, l.windows.open }
+
+// Close adds the final call of the open window behind everything that is there (L52): as a slice without records that is
+// attempted like any other, and never split (L54). early says that the window ends before its time, as with its shard.
+// Without an open window Close does nothing (L51).
+func (l *Lane[T]) Close(early bool) {
+	if l.windows.open && !l.stopped {
+		s := l.slice(nil)
+		s.final, s.early = true, early
+		l.stack = append([]*Slice[T]{s}, l.stack...)
+	}
+}
+
+// Call returns what the next attempt of the current slice has to know about its window, but for shard and stream. It is
+// nil outside of window mode.
+func (l *Lane[T]) Call() *Window {
+	s, ok := l.Current()
+	if !ok || l.Window <= 0 {
+		return nil
+	}
+	state := l.windows.state
+	if state == nil {
+		state = json.RawMessage(emptyState)
+	}
+	return s.call(state)
+}
+
+func (s *Slice[T]) call(state json.RawMessage) *Window {
+	return &Window{Start: s.window.start, End: s.window.end, Final: s.final, Early: s.early, State: state}
+}
+
+// adopt keeps the state that an attempt of s returned. One that is too large is handed to a final call, before anything
+// else of the lane.
+func (l *Lane[T]) adopt(s *Slice[T], r Result) {
+	if l.Window <= 0 || s.final {
+		return
+	}
+	l.windows.state = r.State
+	if len(r.State) >= maxState {
+		end := l.slice(nil)
+		end.window, end.final, end.early = s.window, true, true
+		l.stack = append(l.stack, end)
+	}
+}
