@@ -51,10 +51,10 @@ type Kind uint8
 
 // The forms of handlers.
 const (
-	Whole   Kind = iota + 1 // events.KinesisEvent → error
-	Partial                 // events.KinesisEvent → events.KinesisEventResponse, error
-	Windowed                // events.KinesisTimeWindowEvent → events.KinesisTimeWindowEventResponse, error
-	JSON                    // []byte → []byte, error
+	Whole    Kind = iota + 1 // events.KinesisEvent → error
+	Partial                  // events.KinesisEvent → events.KinesisEventResponse, error
+	Windowed                 // events.KinesisTimeWindowEvent → events.KinesisTimeWindowEventResponse, error
+	JSON                     // []byte → []byte, error
 )
 
 // String returns "whole", "partial", "window" or "json".
@@ -189,6 +189,9 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 		Start: events.RFC3339EpochTime{Time: w.Start.UTC()}, End: events.RFC3339EpochTime{Time: w.End.UTC()}, // P3
 	}
 	in.IsFinalInvokeForWindow, in.IsWindowTerminatedEarly = w.Final, w.Early
+	if in.Records == nil {
+		in.Records = []events.KinesisEventRecord{} // L51
+	}
 	if err := json.Unmarshal(w.State, &in.State); err != nil {
 		return Result{Outcome: Failed, Err: fmt.Errorf("batch: state of the window: %w", err)}
 	}

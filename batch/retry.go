@@ -81,7 +81,6 @@ func (l *Lane[T]) Push(batch []T) {
 			l.Close(false)
 			l.windows.current = span{w, w.Add(l.Window)}
 		}
-		l.windows.open = true
 	}
 	l.stack = slices.Insert(l.stack, 0, l.slice(batch))
 }
@@ -172,10 +171,13 @@ func (l *Lane[T]) cut(s *Slice[T], first []T) Step[T] {
 		if s.final {
 			step.Closed = true
 			l.windows.close()
+			if next, ok := l.Current(); ok && next.final { // an early call was the last one: nothing came in between
+				l.pop()
+			}
 			return step
 		}
 	}
-	l.windows.open = l.Window > 0
+	l.windows.begun = l.Window > 0
 	return step
 }
 

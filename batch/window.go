@@ -26,12 +26,12 @@ type span struct{ start, end time.Time }
 
 // windows is the state of a lane's tumbling windows.
 type windows struct {
-	current span
-	open    bool            // records have come since the last final call
-	state   json.RawMessage // nil: {}
+	current span            // of the batch that was pushed last
+	begun   bool            // records have been resolved since the last final call
+	state   json.RawMessage // for the next call; nil: {}
 }
 
-func (w *windows) close() { w.open, w.state = false, nil }
+func (w *windows) close() { w.begun, w.state = false, nil }
 
 // windowOf returns the start of the window that r joins, after a record of the window that starts at current: its own, or
 // current if that is later, as with a late record (C20). current is zero before the first record.
@@ -51,15 +51,21 @@ func (l *Lane[T]) SameWindow(first, next T) bool {
 	return l.windowOf(w, next).Equal(w)
 }
 
-// Open returns the end of the open window, and whether there is one: records have come and no final call has followed
-// them yet.
-func (l *Lane[T]) Open() (end time.Time, open bool) { return l.windows.current.end, l.windows.open }
+// Open returns the end of the open window, and whether there is one: records have come that no final call follows, not
+// even one that waits.
+func (l *Lane[T]) Open() (end time.Time, open bool) {
+	open = l.windows.begun
+	if len(l.stack) > 0 {
+		open = !l.stack[0].final
+	}
+	return l.windows.current.end, l.Window > 0 && open && !l.stopped
+}
 
 // Close adds the final call of the open window behind everything that is there (L52): as a slice without records that is
 // attempted like any other, and never split (L54). early says that the window ends before its time, as with its shard.
 // Without an open window Close does nothing (L51).
 func (l *Lane[T]) Close(early bool) {
-	if l.windows.open && !l.stopped {
+	if _, open := l.Open(); open {
 		s := l.slice(nil)
 		s.final, s.early = true, early
 		l.stack = append([]*Slice[T]{s}, l.stack...)
