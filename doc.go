@@ -8,9 +8,10 @@
 //	func handle(ctx context.Context, ev events.KinesisEvent) error
 //
 // is given to lambda.Start to run in Lambda, and to consumer.Run to run inside one's own process. Both give it the same
-// contract, the one of Lambda's event source mapping for Kinesis: batches by count, bytes and time, retries of a batch
-// until it succeeds, and lanes that run in parallel within a shard and keep the order of every partition key. The rules
-// have ids such as L17 and C9, which comments cite; batch/SEMANTICS.md states each of them.
+// contract, the one of Lambda's event source mapping for Kinesis: batches by count, bytes and time, retries with limits,
+// bisecting, partial failures, on-failure destinations, tumbling windows, filters, and lanes that run in parallel within
+// a shard and keep the order of every partition key. The rules have ids such as L17 and C9, which comments cite;
+// batch/SEMANTICS.md states each of them.
 //
 // # Packages
 //
@@ -25,7 +26,8 @@
 //
 //   - [github.com/shardlane/shardlane/batch] holds what a handler touches: its types, what it can know about its
 //     invocation, interceptors, the batcher, and the retry state machine. It does no I/O, reads no clock and imports no
-//     AWS client.
+//     AWS client. Below it, kpl splits KPL aggregates, filter matches event filter patterns, adapt takes whatever
+//     lambda.Start takes, and the module destination has queues, topics and buckets for what is given up.
 //   - [github.com/shardlane/shardlane/partition] keeps order within a key and runs keys in parallel: the hash, lanes,
 //     the watermark.
 //   - [github.com/shardlane/shardlane/checkpoint] keeps progress and ownership in one compare-and-swap: the Store
@@ -52,9 +54,6 @@
 //
 // # What there is not yet
 //
-// One process at a time works for a group, on all shards of its stream. A batch fails or succeeds as a whole, and a
-// failing one is tried until it succeeds: partial progress, bisecting, limits of retries and age, destinations for what
-// fails, time limits for handlers, tumbling windows, filters, enhanced fan-out and the splitting of KPL aggregates do not
-// exist. What needs one of them is refused or absent, and a handler that reports single records gets the whole batch
-// again. batch/SEMANTICS.md marks each rule that does not hold yet.
+// One process at a time works for a group, on all shards of its stream. Enhanced fan-out does not exist: the ARN of a
+// stream consumer is refused.
 package shardlane

@@ -79,6 +79,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	cfg := newConfig(opts)
+	handler.Reports = cfg.reports
 	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
 	}
@@ -131,6 +132,9 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 		}
 		if a, b := cs[0].cfg.worker, c.cfg.worker; a != b {
 			errs = append(errs, fmt.Errorf("%w: WithWorker(%q) of %s: the worker of %s is %q", ErrConfig, b, c.stream, cs[0].stream, a))
+		}
+		if a, b := cs[0].cfg.concurrency, c.cfg.concurrency; a != b {
+			errs = append(errs, fmt.Errorf("%w: WithMaxConcurrency(%d) of %s: that of %s is %d", ErrConfig, b, c.stream, cs[0].stream, a))
 		}
 		if a, b := cs[0].cfg.drain, c.cfg.drain; a != b {
 			errs = append(errs, fmt.Errorf("%w: WithDrainTimeout(%v) of %s: that of %s is %v", ErrConfig, b, c.stream, cs[0].stream, a))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,6 +18,7 @@ import (
 type laneState struct {
 	batcher     batch.Batcher[record]
 	slices      batch.Lane[record]
+	size        func(batch.Record) int
 	timer       *time.Timer // wakes the lane at the end of the batching window
 	done        []int64     // scratch of resolve
 	interrupted bool        // a handler ended by the end of its context
@@ -48,33 +50,86 @@ func (sh *shard) serve(_ context.Context, lane int, in []record) error {
 		l.slices.Push(batch)
 		break
 	}
-	ran := false
-	for s, ok := l.slices.Current(); ok; s, ok = l.slices.Current() {
-		ran = true
-		step := l.slices.Settle(sh.attempt(lane, l, s))
-		sh.resolve(l, step.Resolved)
-		if step.Stop || sh.stopped() {
-			return nil
-		}
-		if step.Backoff > 0 && !sleep(context.Background(), sh.halted, sh.s.w.rnd.jitter(batch.Backoff(step.Backoff))) {
-			return nil
-		}
+	if l.slices.Len() == 0 && l.batcher.Len() == 0 {
+		sh.closeWindow(l)
 	}
-	if ran {
+	if l.slices.Len() > 0 {
+		if !sh.run(lane, l) {
+			return nil
+		}
 		l.batcher.Restart(time.Now()) // C5
 	}
-	if l.batcher.Len() > 0 {
+	switch _, open := l.slices.Open(); {
+	case l.batcher.Len() > 0:
 		sh.later(lane, l)
+	case open:
+		sh.laterClose(lane, l)
 	}
 	return nil
 }
 
+// run attempts the slices of a lane until all are resolved. It returns false if the shard has stopped.
+func (sh *shard) run(lane int, l *laneState) bool {
+	cfg := sh.s.c.cfg
+	for l.slices.Len() > 0 {
+		if !sh.enter() {
+			return false
+		}
+		l.slices.Policy.Retention = sh.s.retention()
+		step := l.slices.Expire(sh.s.now()) // behind the wait for a slot (C13)
+		if s, ok := l.slices.Current(); ok && len(step.Resolved) == 0 && !step.Over {
+			step = l.slices.Settle(sh.attempt(lane, l, s))
+		}
+		sh.leave()
+		if !sh.settle(l, step) || sh.stopped() {
+			return false
+		}
+		if step.Backoff > 0 {
+			wait := sh.s.w.rnd.jitter(batch.BackoffOf(step.Backoff, cfg.backoffBase, cfg.backoffFactor, cfg.backoffCap))
+			if due, ok := l.slices.Due(); ok {
+				wait = min(wait, due.Sub(sh.s.now())) // C7
+			}
+			if !sleep(context.Background(), sh.halted, wait) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// settle does what a step asks for. It returns false if the lane has ended.
+func (sh *shard) settle(l *laneState, step batch.Step[record]) bool {
+	if step.Stop || step.Discarded != nil && !sh.discard(step.Discarded) {
+		return false
+	}
+	if n := len(step.Lost); n > 0 {
+		sh.record(metrics.RetentionLostEventCount, float64(n))
+		sh.event(metrics.RetentionLost, nil, fmt.Sprintf("%d records from %s on left the stream while they waited", n, aws.ToString(step.Lost[0].SequenceNumber)))
+	}
+	if len(step.Resolved) > 0 && sh.s.c.cfg.tumbling > 0 {
+		sh.pinned()
+	}
+	sh.resolve(&l.done, step.Resolved)
+	if step.Closed {
+		sh.unpin()
+	}
+	return true
+}
+
 func (sh *shard) prepare(l *laneState) {
 	cfg := sh.s.c.cfg
-	size := sh.s.source(sh.id).Sizer()
-	l.batcher.Limits = batch.Limits{Records: cfg.batchSize, Bytes: payloadLimit - batch.EventOverhead, Window: cfg.window}
-	l.batcher.Size = func(r record) int { return size(plain(r)) }
+	l.size = sh.s.source(sh.id).Sizer()
+	l.batcher.Limits = batch.Limits{Records: cfg.batchSize, Window: cfg.window}
+	if cfg.payload > 0 {
+		l.batcher.Limits.Bytes = cfg.payload - batch.EventOverhead
+		l.batcher.Size = func(r record) int { return l.size(plain(r)) }
+	}
 	l.slices.NewID = sh.s.w.rnd.uuid
+	l.slices.Arrival = func(r record) time.Time { return aws.ToTime(r.ApproximateArrivalTimestamp) }
+	l.slices.Policy = batch.Policy{Attempts: cfg.retries + 1, MaxAge: max(0, cfg.maxAge), Bisect: cfg.bisect}
+	if l.slices.Window = cfg.tumbling; cfg.tumbling > 0 {
+		l.batcher.Together = l.slices.SameWindow
+	}
 }
 
 // later wakes the lane when its next batch is ready.
@@ -85,6 +140,10 @@ func (sh *shard) later(lane int, l *laneState) {
 		sh.lanes.Wake(lane)
 		return
 	}
+	sh.wakeIn(lane, l, wait)
+}
+
+func (sh *shard) wakeIn(lane int, l *laneState, wait time.Duration) {
 	if l.timer == nil {
 		l.timer = time.AfterFunc(wait, func() { sh.lanes.Wake(lane) })
 		return
@@ -94,24 +153,54 @@ func (sh *shard) later(lane int, l *laneState) {
 
 // attempt calls the handler with a fresh event of a slice (L5).
 func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.Result {
-	st, n := sh.s, len(s.Records)
-	age := max(0, time.Since(aws.ToTime(s.Records[n-1].ApproximateArrivalTimestamp)))
-	ctx := batch.NewContext(sh.handlers, batch.Invocation{
+	st, n, cfg := sh.s, len(s.Records), sh.s.c.cfg
+	if n == 1 && cfg.payload > 0 && l.size(plain(s.Records[0]))+batch.EventOverhead > cfg.payload {
+		res := batch.Result{Outcome: batch.Oversized, Err: fmt.Errorf("the record's event exceeds the payload limit of %d bytes (L32)", cfg.payload)}
+		return sh.failedAttempt(lane, l, s, res)
+	}
+	var age time.Duration
+	if n > 0 {
+		age = max(0, st.now().Sub(aws.ToTime(s.Records[n-1].ApproximateArrivalTimestamp)))
+	}
+	ctx, cancel := sh.handlers, context.CancelFunc(func() {})
+	if cfg.timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
+		late := time.AfterFunc(min(cfg.timeout, math.MaxInt64-unwindTime)+unwindTime, func() {
+			sh.event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, cfg.timeout, s.RequestID))
+		})
+		defer late.Stop()
+	}
+	defer cancel()
+	ctx = batch.NewContext(ctx, batch.Invocation{
 		Stream: st.name, Shard: sh.id, Epoch: sh.lease.Epoch(), Attempt: s.Attempts + 1, IteratorAge: age,
-		RequestID: s.RequestID, FunctionARN: st.c.cfg.functionARN,
+		RequestID: s.RequestID, FunctionARN: cfg.functionARN, Subs: subs(s.Records),
 	})
-	ev := st.source(sh.id).Event(n, func(i int) batch.Record { return plain(s.Records[i]) })
+	src := st.source(sh.id)
+	ev := src.Event(n, func(i int) batch.Record { return plain(s.Records[i]) })
+	window := l.slices.Call()
+	if window != nil {
+		window.Shard, window.StreamARN = sh.id, src.StreamARN
+	}
 	sh.working(1)
-	sh.record(metrics.IteratorAge, float64(age.Milliseconds()))
-	sh.record(metrics.InvokedEventCount, float64(n))
-	res, done := st.w.call(func() batch.Result { return st.c.handler.Call(ctx, ev) })
+	if n > 0 {
+		sh.record(metrics.IteratorAge, float64(age.Milliseconds()))
+		sh.record(metrics.InvokedEventCount, float64(n))
+	}
+	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
+	res, done := guard(st.w.left, exited, func() batch.Result {
+		res := st.c.handler.Call(ctx, ev, window)
+		if ctx.Err() != nil && sh.handlers.Err() == nil { // C14, whatever it returned
+			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", cfg.timeout, ctx.Err())}
+		}
+		return res
+	})
 	sh.working(-1)
 	switch {
 	case !done:
 		sh.mu.Lock()
 		sh.overdue++
 		sh.mu.Unlock()
-		return res
+		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
 	case sh.lost.Load():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
 	case res.Outcome == batch.Succeeded:
@@ -121,26 +210,35 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 		return res
 	}
 	l.interrupted = sh.handlers.Err() != nil
-	sh.record(metrics.FailedInvokeEventCount, float64(n))
-	sh.failedAttempt(lane, s, res)
-	return res
+	return sh.failedAttempt(lane, l, s, res)
 }
 
-// failedAttempt tells of an attempt that did not succeed.
-func (sh *shard) failedAttempt(lane int, s *batch.Slice[record], res batch.Result) {
-	e := &Error{
-		Stream: sh.s.c.stream, Shard: sh.id, Op: handlerOp(lane), Err: res.Err,
-		Hint: "the batch is tried again until it succeeds; the records behind it in its lane wait (L33)",
+// failedAttempt tells of an attempt that did not succeed, and returns its result: at a stop it is aborted (C15).
+func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[record], res batch.Result) batch.Result {
+	sh.record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
+	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: handlerOp(lane), Err: res.Err}
+	p := &l.slices.Policy
+	switch {
+	case p.Attempts == 0 && p.MaxAge == 0:
+		e.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait (L33)"
+	default:
+		e.Hint = "the batch is tried again until it succeeds or reaches a limit, and is given up then (L28)"
 	}
 	sh.fail(e)
-	detail := fmt.Sprintf("attempt %d of %d records from %s, request %s", s.Attempts+1, len(s.Records),
-		aws.ToString(s.Records[0].SequenceNumber), s.RequestID)
+	detail := fmt.Sprintf("attempt %d of %d records, request %s", s.Attempts+1, len(s.Records), s.RequestID)
+	if len(s.Records) > 0 {
+		detail += ", from " + aws.ToString(s.Records[0].SequenceNumber)
+	}
 	var panicked *batch.PanicError
 	if errors.As(res.Err, &panicked) {
 		sh.event(metrics.HandlerPanicked, e, fmt.Sprintf("%s\n%s", detail, panicked.Stack))
-		return
+	} else {
+		sh.event(metrics.HandlerFailed, e, detail)
 	}
-	sh.event(metrics.HandlerFailed, e, detail)
+	if sh.stopped() {
+		return batch.Result{Outcome: batch.Aborted, Err: res.Err}
+	}
+	return res
 }
 
 func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }
@@ -150,6 +248,23 @@ func plain(r record) batch.Record {
 		PartitionKey: aws.ToString(r.PartitionKey), SequenceNumber: aws.ToString(r.SequenceNumber), Data: r.Data,
 		Arrival: aws.ToTime(r.ApproximateArrivalTimestamp),
 	}
+}
+
+// subs are the places of records in their aggregates, nil if none comes from one (C21).
+func subs(recs []record) (subs []int64) {
+	for i := range recs {
+		sub := recs[i].sub()
+		if sub != batch.NoSub && subs == nil {
+			subs = make([]int64, len(recs))
+			for j := range i {
+				subs[j] = batch.NoSub
+			}
+		}
+		if subs != nil {
+			subs[i] = sub
+		}
+	}
+	return subs
 }
 
 func (sh *shard) stopped() bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/filter"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -32,6 +33,25 @@ type config struct {
 	aheadBytes    int
 	drain         time.Duration
 	functionARN   string
+	version       string // executedVersion
+	mappingUUID   string
+	identityARN   string
+	retries       int // -1: no limit
+	maxAge        time.Duration
+	bisect        bool
+	tumbling      time.Duration
+	idleWindow    time.Duration
+	patterns      []string
+	filter        *filter.Set // of patterns, by validate
+	destination   batch.Destination
+	reports       bool
+	deaggregate   bool
+	timeout       time.Duration
+	concurrency   int
+	payload       int
+	backoffBase   time.Duration
+	backoffFactor float64
+	backoffCap    time.Duration
 	notify        func(Notice)
 	recorder      metrics.Recorder
 	logger        *slog.Logger
@@ -48,13 +68,21 @@ const (
 	maxBatchSize     = 10_000
 	maxFactor        = 1_000
 	maxWindow        = 300 * time.Second
-	payloadLimit     = 6 << 20 // L19
+	maxRetries       = 10_000
+	minAge, maxAge   = 60 * time.Second, 604_800 * time.Second
+	maxTumbling      = 900 * time.Second
+	defaultIdle      = 120 * time.Second // L52, C20
+	defaultTimeout   = 900 * time.Second // C14
+	payloadLimit     = 6 << 20           // L19
+	minPayload       = 1 << 10
 )
 
 func newConfig(opts []Option) *config {
 	c := &config{
 		group: defaultGroup, start: TrimHorizon(), batchSize: defaultBatchSize, factor: 1, drain: defaultDrain,
 		aheadRecords: defaultRecords, aheadBytes: defaultAhead, recorder: metrics.Discard{}, given: map[string]bool{},
+		version: "$LATEST", retries: -1, maxAge: -1, idleWindow: defaultIdle, timeout: defaultTimeout, payload: payloadLimit,
+		backoffBase: 200 * time.Millisecond, backoffFactor: 2, backoffCap: time.Minute,
 	}
 	for _, o := range opts {
 		if o != nil {
@@ -173,7 +201,96 @@ func WithReadAhead(records, bytes int) Option {
 // handlers at once; a negative one is an error. Defaults to 30 s.
 func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }
 
-// WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation (C12). Defaults to the group.
+// WithMaxRetryAttempts sets how often a failing batch is tried again before its records are given up: they go to the
+// destination of [WithOnFailure], if there is one, and the lane goes on behind them (L28). 0 is no retry. 0 to 10,000, or
+// -1 for no limit: then a batch that cannot succeed blocks its lane until its records leave the stream (L33). Defaults
+// to -1.
+func WithMaxRetryAttempts(n int) Option { return func(c *config) { c.retries = n } }
+
+// WithMaxRecordAge sets the age, from its arrival in the stream, at which a record at the front of a batch is given up
+// instead of handled, also before its first attempt (L31). 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
+func WithMaxRecordAge(d time.Duration) Option { return func(c *config) { c.maxAge = d } }
+
+// WithBisectOnError sets whether a failed batch of several records is split in two, the first half tried before the
+// second, instead of tried again whole (L29): a record that cannot succeed is alone after a few attempts. It spends no
+// retry. Defaults to false.
+func WithBisectOnError(on bool) Option { return func(c *config) { c.bisect = on } }
+
+// WithTumblingWindow sets the length of tumbling windows: the handler gets the state that its latest call in the window
+// returned, and a final call when the window closes (L47, L51). It needs a handler of the window or the JSON form, a
+// parallelization factor of 1 and no filter (L10). The checkpoint stays before an open window, so a restart replays it
+// (C19). 0 to 900 s, whole seconds. Defaults to 0: none.
+func WithTumblingWindow(d time.Duration) Option { return func(c *config) { c.tumbling = d } }
+
+// WithWindowIdle sets how long after a tumbling window's end its final call is made if no record of a later window comes
+// and the shard is caught up (L52, C20). 0 or more. Defaults to 120 s.
+func WithWindowIdle(d time.Duration) Option {
+	return func(c *config) { c.idleWindow = d; c.given["WithWindowIdle"] = true }
+}
+
+// WithFilter sets event filter patterns; a record that none of them matches is never handed to the handler, counts as
+// done and goes to no destination (L55, L58). Package filter has the language. 0 to 10 patterns of at most 4,096
+// characters. Defaults to none: every record is handled.
+func WithFilter(patterns ...string) Option { return func(c *config) { c.patterns = patterns } }
+
+// WithOnFailure sets where records go that are given up, by [WithMaxRetryAttempts] or [WithMaxRecordAge] (L43): a
+// queue, a topic or a bucket by package destination, or a Go function by [batch.DestinationFunc] (B6). It gets 30 s for
+// each delivery. One that fails is told of (DestinationFailed), its records count as dropped, and the lane goes on (C23).
+// Defaults to none: what is given up is told of and counted.
+func WithOnFailure(d batch.Destination) Option {
+	return func(c *config) { c.destination = d; c.given["WithOnFailure"] = true }
+}
+
+// WithReportBatchItemFailures sets whether responses of a handler of the JSON form are read for batchItemFailures. For
+// the typed forms the type decides (L2, B5), and New refuses this option. Defaults to false.
+func WithReportBatchItemFailures(on bool) Option {
+	return func(c *config) { c.reports = on; c.given["WithReportBatchItemFailures"] = true }
+}
+
+// WithDeaggregation sets whether KPL aggregates are split into their user records, or handed over as they are (B4). A
+// user record outside of the hash key range of its shard is left out (L65). Defaults to what Lambda does: aggregates are
+// not split when a stream is polled (L63).
+func WithDeaggregation(on bool) Option {
+	return func(c *config) { c.deaggregate = on; c.given["WithDeaggregation"] = true }
+}
+
+// WithHandlerTimeout sets how long an attempt may take. At the deadline its context ends and it has failed, whatever it
+// returns later; its lane waits for it to return before anything else (C14). -1 for none. Defaults to 900 s, Lambda's
+// maximum.
+func WithHandlerTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
+
+// WithMaxConcurrency sets how many handlers run at once in the worker, as Lambda's reserved concurrency does. Lanes wait
+// in the order in which they came; while others wait, no shard has more than half of it, rounded up (C13). Consumers that
+// run as one worker must agree on it. 1 or more. Defaults to no limit but that of the lanes.
+func WithMaxConcurrency(n int) Option {
+	return func(c *config) { c.concurrency = n; c.given["WithMaxConcurrency"] = true }
+}
+
+// WithPayloadLimit sets the most bytes of an event as JSON (C6). A batch ends before it would exceed it; a single record
+// that does is not handed over but fails, and is given up in the end (L32). 1,024 or more, or -1 for none (B2). Defaults to
+// 6,291,456, Lambda's limit.
+func WithPayloadLimit(bytes int) Option { return func(c *config) { c.payload = bytes } }
+
+// WithBackoff sets the wait before retry n of a batch: min(limit, base × factor^(n-1)), and up to 20 % jitter on top (L34,
+// C9). base is 1 ms or more, factor 1 to 10, limit at least base and at most 1 hour. Defaults to 200 ms, 2 and 1 minute.
+func WithBackoff(base time.Duration, factor float64, limit time.Duration) Option {
+	return func(c *config) { c.backoffBase, c.backoffFactor, c.backoffCap = base, factor, limit }
+}
+
+// WithExecutedVersion sets executedVersion of on-failure documents (C12). Defaults to "$LATEST".
+func WithExecutedVersion(v string) Option { return func(c *config) { c.version = v } }
+
+// WithMappingUUID sets the UUID of the event source mapping in the names of on-failure objects (L46, C12). Defaults to a
+// UUID made of group and stream ARN, which is the same after every restart.
+func WithMappingUUID(id string) Option {
+	return func(c *config) { c.mappingUUID = id; c.given["WithMappingUUID"] = true }
+}
+
+// WithIdentityARN sets invokeIdentityArn of event records, in Lambda the execution role (L59). Defaults to none.
+func WithIdentityARN(arn string) Option { return func(c *config) { c.identityARN = arn } }
+
+// WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation, and functionArn of on-failure
+// documents (C12). Defaults to the group.
 func WithFunctionARN(arn string) Option {
 	return func(c *config) { c.functionARN = arn; c.given["WithFunctionARN"] = true }
 }
@@ -224,9 +341,6 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	case !validStream(stream):
 		bad("stream %q: want a name of 1 to 128 letters, digits, '_', '.' and '-', or a stream ARN", stream)
 	}
-	if h.Kind() == batch.Window {
-		bad("the handler takes events.KinesisTimeWindowEvent: tumbling windows are not supported (L10)")
-	}
 	for _, o := range []struct{ option, id string }{{"WithGroup", c.group}, {"WithWorker", c.worker}} {
 		if o.id == "" || len(o.id) > 128 || strings.ContainsAny(o.id, "/\n") {
 			bad("%s(%q): want 1 to 128 characters without '/'", o.option, o.id)
@@ -269,6 +383,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
 		bad("WithReadAhead(%d, %d): want at least the %d records of WithBatchSize", c.aheadRecords, c.aheadBytes, c.batchSize)
 	}
+	c.validateBatch(h, bad)
 	if c.drain < 0 {
 		bad("WithDrainTimeout(%v): want 0s or more", c.drain)
 	}
@@ -279,4 +394,67 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("WithLogger(nil): want a *slog.Logger")
 	}
 	return errors.Join(errs...)
+}
+
+// validateBatch checks what becomes of a batch.
+func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...any)) {
+	if c.retries < -1 || c.retries > maxRetries {
+		bad("WithMaxRetryAttempts(%d): want 0 to %d, or -1 for no limit", c.retries, maxRetries)
+	}
+	if c.maxAge != -1 && (c.maxAge < minAge || c.maxAge > maxAge) {
+		bad("WithMaxRecordAge(%v): want %v to %v, or -1 for no limit (L8)", c.maxAge, minAge, maxAge)
+	}
+	if c.tumbling < 0 || c.tumbling > maxTumbling || c.tumbling%time.Second != 0 {
+		bad("WithTumblingWindow(%v): want whole seconds from 0s to %v", c.tumbling, maxTumbling)
+	}
+	windows := c.tumbling > 0
+	switch {
+	case windows && c.factor > 1:
+		bad("WithTumblingWindow(%v) with WithParallelizationFactor(%d): windows want a factor of 1 (L10, B3)", c.tumbling, c.factor)
+	case windows && len(c.patterns) > 0:
+		bad("WithTumblingWindow(%v) with WithFilter: windows want no filter (L10, B3)", c.tumbling)
+	}
+	switch kind := h.Kind(); {
+	case windows && kind != batch.Windowed && kind != batch.JSON && kind != 0:
+		bad("WithTumblingWindow(%v) with a handler of the %s form: want one that takes events.KinesisTimeWindowEvent, or JSON (L10)", c.tumbling, kind)
+	case !windows && kind == batch.Windowed:
+		bad("the handler takes events.KinesisTimeWindowEvent: want WithTumblingWindow (L10)")
+	}
+	if c.given["WithReportBatchItemFailures"] && h.Kind() != batch.JSON && h.Kind() != 0 {
+		bad("WithReportBatchItemFailures(%t): the type of a handler of the %s form decides (L2); want a handler of the JSON form", c.reports, h.Kind())
+	}
+	if c.idleWindow < 0 {
+		bad("WithWindowIdle(%v): want 0s or more", c.idleWindow)
+	}
+	if c.given["WithWindowIdle"] && !windows {
+		bad("WithWindowIdle(%v) without WithTumblingWindow: give both", c.idleWindow)
+	}
+	var err error
+	if c.filter, err = filter.Compile(c.patterns...); err != nil {
+		bad("WithFilter: %w", err)
+	}
+	if c.given["WithOnFailure"] && c.destination == nil {
+		bad("WithOnFailure(nil): want a batch.Destination")
+	}
+	if v, ok := c.destination.(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			bad("WithOnFailure: %w (L11)", err)
+		}
+	}
+	if c.timeout <= 0 && c.timeout != -1 {
+		bad("WithHandlerTimeout(%v): want more than 0s, or -1 for none", c.timeout)
+	}
+	if c.given["WithMaxConcurrency"] && c.concurrency < 1 {
+		bad("WithMaxConcurrency(%d): want 1 or more", c.concurrency)
+	}
+	if c.payload != -1 && c.payload < minPayload {
+		bad("WithPayloadLimit(%d): want %d bytes or more, or -1 for none", c.payload, minPayload)
+	}
+	if c.backoffBase < time.Millisecond || c.backoffFactor < 1 || c.backoffFactor > 10 || c.backoffCap < c.backoffBase || c.backoffCap > time.Hour {
+		bad("WithBackoff(%v, %v, %v): want a base of 1ms or more, a factor of 1 to 10, and a limit from the base to 1h0m0s",
+			c.backoffBase, c.backoffFactor, c.backoffCap)
+	}
+	if c.given["WithMappingUUID"] && c.mappingUUID == "" {
+		bad("WithMappingUUID(%q): want a UUID", c.mappingUUID)
+	}
 }

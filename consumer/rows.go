@@ -30,7 +30,10 @@ func (s *stream) open(ctx context.Context) error {
 	if len(part) < 6 {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
 	}
-	s.src = batch.Source{StreamARN: arn, Region: part[3]}
+	s.src = batch.Source{StreamARN: arn, Region: part[3], IdentityARN: s.c.cfg.identityARN}
+	if s.mapping = s.c.cfg.mappingUUID; s.mapping == "" {
+		s.mapping = nameUUID(s.c.cfg.group + "\n" + arn)
+	}
 	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
 		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")

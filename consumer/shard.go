@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
@@ -32,7 +34,11 @@ type shard struct {
 	lane  []laneState // an element belongs to its lane's goroutine
 	mark  partition.Watermark
 	late  bool // reading is behind the retention; belongs to the poller
+	raw   bool // it has told of aggregates that are not split; belongs to the poller
 	entry *reader.Entry
+
+	from   checkpoint.Position // where reading began
+	hashes kpl.HashRange       // of the shard
 
 	handlers context.Context // of its handlers
 	cut      context.CancelFunc
@@ -50,8 +56,9 @@ type shard struct {
 	closed    bool // the shard is at its end
 	tip       bool // it came to the ending position by an empty page
 	children  []types.ChildShard
-	completed bool  // allRead, and all of it resolved
-	safe      point // up to here everything is resolved
+	completed bool   // allRead, and all of it resolved
+	safe      point  // up to here everything is resolved
+	pin       *point // the checkpoint goes no further, before an open tumbling window; nil: none is open
 	stored    checkpoint.Position
 	unstored  time.Time // arrival of the oldest record read that stored does not cover
 	spanned   bool      // at the cap of the span
@@ -70,11 +77,16 @@ const maxSpan = 1_000_000
 // A point is the last record of a prefix of the shard.
 type point struct {
 	seq     string
+	sub     int64 // the prefix ends with this user record of an aggregate; NoSub: with the whole record
 	arrival time.Time
 }
 
-func pointOf(r *types.Record) point {
-	return point{aws.ToString(r.SequenceNumber), aws.ToTime(r.ApproximateArrivalTimestamp)}
+// after is the place behind the point.
+func (p point) after() (checkpoint.Position, error) {
+	if p.sub == batch.NoSub {
+		return checkpoint.After(p.seq)
+	}
+	return checkpoint.AfterSub(p.seq, p.sub)
 }
 
 // A page is what one read brought. It is charged until its last record is resolved, and then keeps no record.
@@ -82,9 +94,20 @@ type page struct {
 	first int64 // position of its first record
 	n     int64
 	recs  []types.Record // nil once all are resolved
+	subs  []int64        // their places in aggregates; nil if there is none
 	left  int            // records without an outcome
 	cost  int64
 	last  point
+}
+
+// point is the place of the i-th record.
+func (pg *page) point(i int64) point {
+	r := &pg.recs[i]
+	p := point{aws.ToString(r.SequenceNumber), batch.NoSub, aws.ToTime(r.ApproximateArrivalTimestamp)}
+	if pg.subs != nil && i+1 < int64(len(pg.recs)) && aws.ToString(pg.recs[i+1].SequenceNumber) == p.seq {
+		p.sub = pg.subs[i] // more of the aggregate follows
+	}
+	return p
 }
 
 // A record is one record on its way through a lane.
@@ -92,6 +115,13 @@ type record struct {
 	*types.Record
 	pos  int64
 	page *page
+}
+
+func (r record) sub() int64 {
+	if r.page.subs == nil {
+		return batch.NoSub
+	}
+	return r.page.subs[r.pos-r.page.first]
 }
 
 // recordCost is what a record costs besides its data and key: its structs here and in an event.
@@ -112,6 +142,7 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 		s: s, id: id, lease: l, halted: make(chan struct{}), stored: l.Row().Ck, troubles: troubles{}, put: map[string]lease.Row{},
 		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
 	}
+	sh.from = sh.stored
 	sh.handlers, sh.cut = context.WithCancel(s.w.handlers)
 	sh.lanes = partition.NewLanes(cfg.factor, func(r record) string { return aws.ToString(r.PartitionKey) }, sh.serve)
 	sh.lanes.Backlog = -1 // the read-ahead is the bound
@@ -160,8 +191,9 @@ func (sh *shard) Page(p reader.Page) bool {
 	if tip && (p.End || reached && sh.s.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}
-	sh.record(metrics.PolledEventCount, float64(len(p.Records)))
-	var items []record
+	sh.s.skew.Store(int64(p.Skew))
+	pg, skip := sh.sift(p.Records)
+	sh.record(metrics.PolledEventCount, float64(pg.n))
 	sh.mu.Lock()
 	if sh.stopped() { // nothing is charged behind drained
 		sh.mu.Unlock()
@@ -169,29 +201,30 @@ func (sh *shard) Page(p reader.Page) bool {
 	}
 	sh.behind, sh.lastRead = p.Behind, time.Now()
 	sh.mend("GetRecords", "GetShardIterator")
-	if n := len(p.Records); n > 0 {
-		pg := &page{first: sh.mark.Begin(int64(n)), n: int64(n), recs: p.Records, left: n, cost: cost(p.Records), last: pointOf(&p.Records[n-1])}
+	if pg.n > 0 {
+		pg.first = sh.mark.Begin(pg.n)
 		sh.pages = append(sh.pages, pg)
 		if sh.unstored.IsZero() {
-			sh.unstored = pointOf(&p.Records[0]).arrival
+			sh.unstored = pg.point(0).arrival
 		}
-		sh.held += n
+		sh.held += int(pg.n)
 		sh.charged += pg.cost
-		items = make([]record, n)
-		for i := range items {
-			items[i] = record{&p.Records[i], pg.first + int64(i), pg}
-		}
 		sh.s.w.ahead.charge(pg.cost)
 	}
 	sh.mu.Unlock()
+	items, out := pg.records(skip)
 	if err := sh.lanes.Submit(sh.handlers, items...); err != nil {
 		return false // drained: the records come again at the next start
 	}
+	sh.resolve(new([]int64), out)
 	if p.End || reached {
 		sh.mu.Lock()
 		sh.allRead, sh.closed, sh.children, sh.tip = true, p.End && !reached, p.Children, reached && tip
 		sh.mu.Unlock()
 		sh.flushAll()
+		if sh.s.c.cfg.tumbling > 0 {
+			sh.lanes.Wake(0) // the open window ends with the shard (L52)
+		}
 		sh.complete()
 		return false
 	}
@@ -261,16 +294,17 @@ func (sh *shard) flushAll() {
 	}
 }
 
-// resolve gives recs their outcome: the mark moves, the read-ahead gets room.
-func (sh *shard) resolve(l *laneState, recs []record) {
+// resolve gives recs their outcome: the mark moves, the read-ahead gets room. The positions are written to scratch.
+func (sh *shard) resolve(scratch *[]int64, recs []record) {
 	if len(recs) == 0 {
 		return
 	}
-	l.done = l.done[:0]
+	done := (*scratch)[:0]
 	for i := range recs {
-		l.done = append(l.done, recs[i].pos)
+		done = append(done, recs[i].pos)
 	}
-	sh.mark.Done(l.done...)
+	*scratch = done
+	sh.mark.Done(done...)
 	var freed int64
 	sh.mu.Lock()
 	for i := range recs {
@@ -278,7 +312,7 @@ func (sh *shard) resolve(l *laneState, recs []record) {
 		if pg.left--; pg.left == 0 {
 			freed += pg.cost
 			sh.held -= int(pg.n)
-			pg.recs = nil
+			pg.recs, pg.subs = nil, nil
 		}
 	}
 	sh.charged -= freed
@@ -303,7 +337,7 @@ func (sh *shard) advance() {
 		pg := sh.pages[0]
 		if m < pg.first+pg.n {
 			if m > pg.first {
-				sh.safe = pointOf(&pg.recs[m-1-pg.first])
+				sh.safe = pg.point(m - 1 - pg.first)
 			}
 			return
 		}
@@ -316,7 +350,7 @@ func (sh *shard) advance() {
 // complete tells the stream, once, that all has been read and resolved.
 func (sh *shard) complete() {
 	sh.mu.Lock()
-	over := sh.allRead && !sh.completed && sh.mark.Mark() == sh.mark.Begun()
+	over := sh.allRead && !sh.completed && sh.mark.Mark() == sh.mark.Begun() && sh.pin == nil
 	sh.completed = sh.completed || over
 	sh.advance()
 	sh.mu.Unlock()
@@ -346,7 +380,7 @@ func (sh *shard) oldest() time.Time {
 	m := sh.mark.Mark() // it may be ahead of pages: a lane counts before it locks
 	for _, pg := range sh.pages {
 		if m < pg.first+pg.n {
-			return pointOf(&pg.recs[max(0, m-pg.first)]).arrival
+			return pg.point(max(0, m-pg.first)).arrival
 		}
 	}
 	return time.Time{}
@@ -379,14 +413,18 @@ func (sh *shard) release(ctx context.Context) error {
 func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.safe.seq == "" {
+	safe := sh.safe
+	if sh.pin != nil {
+		safe = *sh.pin
+	}
+	if safe.seq == "" {
 		return sh.stored, sh.lease.Row().Arrival, false
 	}
-	pos, err := checkpoint.After(sh.safe.seq)
+	pos, err := safe.after()
 	if err != nil || pos <= sh.stored { // the service's numbers are valid, and read again only below what is stored
 		return sh.stored, sh.lease.Row().Arrival, false
 	}
-	return pos, sh.safe.arrival.UnixMilli(), true
+	return pos, safe.arrival.UnixMilli(), true
 }
 
 // store makes one write and draws the conclusions. The error it returns is an *Error.

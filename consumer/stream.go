@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,10 +30,14 @@ type stream struct {
 	// Set by open, before any shard runs.
 	name    string
 	src     batch.Source // but for the shard
+	mapping string       // UUID of the event source mapping
 	created time.Time
 	end     ending
 	from    checkpoint.Position // where reading of the stream began
 	table   *lease.Table
+
+	serial *limiter     // of a handler whose calls must not overlap; nil: they may
+	skew   atomic.Int64 // what the service's clock is ahead of this machine's, in nanoseconds
 
 	mu         sync.Mutex
 	keep       time.Duration // retention
@@ -57,8 +62,12 @@ const (
 )
 
 func newStream(w *worker, c *Consumer) *stream {
+	var serial *limiter
+	if c.handler.Serial() {
+		serial = newLimiter(1)
+	}
 	return &stream{
-		c: c, w: w, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
+		c: c, w: w, serial: serial, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
 		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{}, troubles: troubles{},
 	}
 }
@@ -196,7 +205,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		s.c.event(metrics.LeaseTakenOver, id, nil, "from "+took+", which had not released it")
 	}
 	r := l.Row()
-	if keep, age := s.retention(), time.Since(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
+	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
 		s.c.event(metrics.RetentionLost, id, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
 	}
 	sh := newShard(s, id, l)
@@ -362,6 +371,13 @@ func (s *stream) source(shard string) batch.Source {
 	src.Shard = shard
 	return src
 }
+
+// now is the time that arrival times are compared with: that of this machine, unless its clock is more than a second off
+// the service's (C9).
+func (s *stream) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+
+// local is the time on this machine when the service's clock shows t.
+func (s *stream) local(t time.Time) time.Time { return t.Add(-time.Duration(s.skew.Load())) }
 
 func (s *stream) retention() time.Duration {
 	s.mu.Lock()

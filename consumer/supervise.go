@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 )
 
@@ -22,6 +21,7 @@ type worker struct {
 	rnd      *random
 	sched    reader.Scheduler
 	ahead    *budget
+	limit    *limiter
 	work     context.Context // of all that ends with a stop
 	handlers context.Context // of all handlers; ends with the drain timeout
 	cut      context.CancelFunc
@@ -38,7 +38,7 @@ const (
 )
 
 func newWorker(ctx context.Context, cfg *config) *worker {
-	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: newBudget(), left: make(chan struct{})}
+	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: newBudget(), limit: newLimiter(cfg.concurrency), left: make(chan struct{})}
 	w.owner = cfg.worker + "/" + w.rnd.incarnation()
 	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
 	return w
@@ -163,24 +163,24 @@ func each[T any](items []T, f func(T) error) error {
 // spawn runs f, which ends with the worker's work.
 func (w *worker) spawn(f func()) { w.tasks.Go(f) }
 
-// call runs a handler on a goroutine of its own, so that one that calls runtime.Goexit fails like any other (L1), and
-// one that ignores the end of its context can be left behind. done is false in that case.
-func (w *worker) call(attempt func() batch.Result) (res batch.Result, done bool) {
-	result := make(chan batch.Result, 1)
+// guard runs f, which belongs to the user, on a goroutine of its own, so that one that calls runtime.Goexit has a result
+// like any other, exited (L1), and one that does not return can be left behind when left is closed. done is false then.
+func guard[T any](left <-chan struct{}, exited T, f func() T) (res T, done bool) {
+	result := make(chan T, 1)
 	go func() {
-		res := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
+		res := exited
 		defer func() { result <- res }()
-		res = attempt()
+		res = f()
 	}()
 	select {
 	case res = <-result:
 		return res, true
-	case <-w.left:
+	case <-left:
 	}
 	select {
 	case res = <-result:
 		return res, true
 	default:
-		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}, false
+		return res, false
 	}
 }

@@ -18,6 +18,29 @@ var (
 	FailedInvokeEventCount = &Metric{"FailedInvokeEventCount", "records", "Records of attempts that failed.", Counter}
 )
 
+// What became of records that no handler took, by Lambda's names, and two of ours.
+var (
+	// FilteredOutEventCount counts records that no filter pattern matched; it
+	// is recorded only where there are filters.
+	FilteredOutEventCount = &Metric{"FilteredOutEventCount", "records", "Records removed by filters.", Counter}
+	// DroppedEventCount counts records given up, by age or retry limit, that no
+	// destination received, and so all of them where there is none (C18). Those
+	// lost by retention are not among them (L67).
+	DroppedEventCount = &Metric{"DroppedEventCount", "records", "Records given up that no destination received.", Counter}
+	// OnFailureDestinationDeliveredEventCount counts the records described by
+	// delivered documents.
+	OnFailureDestinationDeliveredEventCount = &Metric{"OnFailureDestinationDeliveredEventCount", "records", "Records given up whose document was delivered.", Counter}
+	// DestinationDeliveryFailures counts failed deliveries, 1 for each; their
+	// records also count as dropped.
+	DestinationDeliveryFailures = &Metric{"DestinationDeliveryFailures", "calls", "Deliveries to the on-failure destination that failed.", Counter}
+	// RetentionLostEventCount counts records that left the stream by retention
+	// while they waited in memory (C10).
+	RetentionLostEventCount = &Metric{"RetentionLostEventCount", "records", "Records lost by retention while they waited.", Counter}
+	// OutOfRangeEventCount counts user records of aggregates that were left out
+	// because their hash key is not the shard's (L65).
+	OutOfRangeEventCount = &Metric{"OutOfRangeEventCount", "records", "User records outside of their shard's hash key range.", Counter}
+)
+
 // The four ages of a shard, one per place where a record can wait. They answer
 // "how far behind, and where": a growing HeadAge with small others is a reader
 // at its limit, a growing QueueAge a slow or failing handler, a growing
@@ -59,15 +82,24 @@ var (
 // Events. Each is a Counter that the engine raises by 1 together with one log
 // record and one notice of the same name.
 var (
+	// AggregatesRaw: KPL aggregates are handed over as they are, as Lambda does
+	// when it polls (L63); once per shard, unless WithDeaggregation says so.
+	AggregatesRaw = event("AggregatesRaw", "Shards whose KPL aggregates are handed over as they are.")
 	// CheckpointFailed: the row of an owned shard could not be written, for a
 	// checkpoint, a release or an end; it is tried again.
 	CheckpointFailed = event("CheckpointFailed", "Checkpoint writes that failed and are tried again.")
+	// DestinationFailed: a document was not delivered, and its records are
+	// dropped (C23).
+	DestinationFailed = event("DestinationFailed", "Deliveries to the on-failure destination that failed.")
 	// DrainTimedOut: handlers of a shard still ran when the drain timeout
 	// ended, and gave up with their context.
 	DrainTimedOut = event("DrainTimedOut", "Drains that ended by their timeout.")
 	// HandlerFailed: an attempt failed or was throttled (C13): by an error, by
 	// item failures, by runtime.Goexit; its slice is tried again.
 	HandlerFailed = event("HandlerFailed", "Attempts that returned an error.")
+	// HandlerOverstayed: an attempt did not return within 2 s after the handler
+	// timeout; its lane waits for it (C14).
+	HandlerOverstayed = event("HandlerOverstayed", "Attempts that did not return at their timeout.")
 	// HandlerPanicked: an attempt panicked; its slice is tried again.
 	HandlerPanicked = event("HandlerPanicked", "Attempts that panicked.")
 	// HandlerRunning: a handler ignores its context after the drain timeout;
@@ -85,14 +117,26 @@ var (
 	// LeaseTakenOver: a shard was claimed from an owner who had not released
 	// it.
 	LeaseTakenOver = event("LeaseTakenOver", "Leases claimed from an owner who had not released them.")
+	// MappingIgnored: the JSON of an event source mapping says something that
+	// has no meaning here, or that the handler's type contradicts.
+	MappingIgnored = event("MappingIgnored", "Settings of an event source mapping that have no effect.")
 	// ObserverPanicked: a recorder, logger or notice function panicked.
 	ObserverPanicked = event("ObserverPanicked", "Panics of a recorder, logger or notice function.")
+	// OutOfRange: user records of aggregates were left out because their hash
+	// key is not the shard's (L65).
+	OutOfRange = event("OutOfRange", "Reads with user records outside of their shard's hash key range.")
+	// PatternKeyUnknown: a filter pattern names a key that no record has; it
+	// sees an absent field (C16).
+	PatternKeyUnknown = event("PatternKeyUnknown", "Filter patterns that name a key that no record has.")
 	// ReadFailed: a call of Kinesis failed for another reason than a throttle
 	// or an expired iterator; it is tried again. Without a shard it is one
 	// that lists or describes.
 	ReadFailed = event("ReadFailed", "Reads that failed and are tried again.")
 	// ReadThrottled: a read was throttled; it is tried again.
 	ReadThrottled = event("ReadThrottled", "Reads that were throttled and are tried again.")
+	// RecordsDiscarded: records were given up, by retry limit or age; they are
+	// in the destination, or counted as dropped.
+	RecordsDiscarded = event("RecordsDiscarded", "Times that records were given up.")
 	// RetentionLost: records were, or may have been, dropped by the stream
 	// before they were read: a position or a shard is gone, or the reader or
 	// the checkpoint lags by more than the retention (C10). It counts
@@ -131,9 +175,9 @@ func event(name, help string) *Metric {
 // caller's.
 func Events() []*Metric {
 	return []*Metric{
-		CheckpointFailed, DrainTimedOut, HandlerFailed, HandlerPanicked, HandlerRunning, HashRangeHole,
-		IteratorExpired, LeaseLost, LeaseTakenOver, ObserverPanicked, ReadFailed, ReadThrottled,
-		RetentionLost, RowRestored, RowUnreadable, RowVersion, ShardEnded, SpanLimited, StoreFailed,
+		AggregatesRaw, CheckpointFailed, DestinationFailed, DrainTimedOut, HandlerFailed, HandlerOverstayed,
+		HandlerPanicked, HandlerRunning, HashRangeHole, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
+		ObserverPanicked, OutOfRange, PatternKeyUnknown, ReadFailed, ReadThrottled, RecordsDiscarded, RetentionLost, RowRestored, RowUnreadable, RowVersion, ShardEnded, SpanLimited, StoreFailed,
 		StoreRollback, StreamRecreated, VolatileStore,
 	}
 }
@@ -143,6 +187,8 @@ func Events() []*Metric {
 func All() []*Metric {
 	return append([]*Metric{
 		IteratorAge, PolledEventCount, InvokedEventCount, FailedInvokeEventCount,
+		FilteredOutEventCount, DroppedEventCount, OnFailureDestinationDeliveredEventCount,
+		DestinationDeliveryFailures, RetentionLostEventCount, OutOfRangeEventCount,
 		HeadAge, ReadAge, QueueAge, CheckpointAge,
 		LanesBusy, ReadAheadBytes, StoreWrites,
 	}, Events()...)

@@ -37,6 +37,7 @@ type Page struct {
 	Records  []types.Record
 	Behind   time.Duration      // MillisBehindLatest
 	Now      time.Time          // the service's clock, to the second; the local one where the reply names none
+	Skew     time.Duration      // what the service's clock is ahead of the local one, 0 unless it exceeds a second
 	End      bool               // the shard is closed and this is its last page
 	Children []types.ChildShard // at the end
 }
@@ -117,7 +118,7 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 		Now:    time.Now(),
 	}
 	if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
-		page.Now = t
+		page.Now, page.Skew = t, skew(t, start, time.Now())
 	}
 	bytes := 0
 	for i := range out.Records {
@@ -152,6 +153,19 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 	debt := time.Duration(bytes) * time.Second / bytesPerSecond
 	p.notBefore = start.Add(max(interval, debt))
 	return p.notBefore, true
+}
+
+// skew is what the service's clock is ahead of the local one, by a reply that names its second, 0 unless that is more than
+// a second for certain (C9): the service was asked at sent, or later, and had answered at received.
+func skew(service, sent, received time.Time) time.Duration {
+	ahead, back := service.Sub(received), service.Add(time.Second).Sub(sent)
+	switch {
+	case ahead > time.Second:
+		return ahead
+	case back < -time.Second:
+		return back
+	}
+	return 0
 }
 
 // end ends reading.

@@ -1,0 +1,96 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// destinationTimeout is what a destination gets for one delivery (C23).
+const destinationTimeout = 30 * time.Second
+
+// discard gives a run of records up: it tells of them and delivers their document, before they are resolved (L35). It
+// returns false if a stop or the loss of the shard cut the delivery off: nothing is resolved then, and the records come
+// again.
+func (sh *shard) discard(d *batch.Discard[record]) bool {
+	n := len(d.Records)
+	if sh.lost.Load() {
+		return false
+	}
+	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "discard", Err: d.Err, Hint: "see the error of the handler; the lane goes on behind these records"}
+	if e.Err == nil {
+		e.Err = errors.New("no attempt was made")
+	}
+	detail := fmt.Sprintf("%s: %d records after %d attempts, request %s", d.Condition, n, d.InvokeCount, d.RequestID)
+	if n > 0 {
+		detail += ", from " + aws.ToString(d.Records[0].SequenceNumber)
+	}
+	if sh.s.c.cfg.destination == nil {
+		sh.record(metrics.DroppedEventCount, float64(n))
+		sh.event(metrics.RecordsDiscarded, e, detail)
+		return true
+	}
+	err := sh.deliver(sh.failure(d))
+	if err != nil && (sh.handlers.Err() != nil || sh.lost.Load()) {
+		return false
+	}
+	if err == nil {
+		sh.record(metrics.OnFailureDestinationDeliveredEventCount, float64(n))
+		sh.event(metrics.RecordsDiscarded, e, detail)
+		return true
+	}
+	sh.record(metrics.DestinationDeliveryFailures, 1)
+	sh.record(metrics.DroppedEventCount, float64(n))
+	sh.event(metrics.RecordsDiscarded, e, detail)
+	sh.event(metrics.DestinationFailed, &Error{
+		Stream: sh.s.c.stream, Shard: sh.id, Op: "deliver", Err: err,
+		Hint: "the destination did not take the document, and nothing tries again; the records are in the stream until their retention ends",
+	}, detail)
+	return true
+}
+
+// failure is what a destination gets to know of d.
+func (sh *shard) failure(d *batch.Discard[record]) *batch.Failure {
+	st, cfg := sh.s, sh.s.c.cfg
+	src := st.source(sh.id)
+	called := d.Condition == batch.RetryAttemptsExhausted && d.Outcome != batch.Oversized
+	return &batch.Failure{
+		Records:   src.Event(len(d.Records), func(i int) batch.Record { return plain(d.Records[i]) }).Records,
+		Condition: d.Condition, InvokeCount: d.InvokeCount, Err: d.Err,
+		Responded: called, Unhandled: called && d.Outcome != batch.Rejected,
+		Time: st.now(), RequestID: d.RequestID, Shard: sh.id, StreamARN: src.StreamARN, Window: d.Call,
+		FunctionARN: cfg.functionARN, ExecutedVersion: cfg.version, MappingID: st.mapping, ID: st.w.rnd.uuid(),
+	}
+}
+
+// deliver hands a failure to the destination. One that panics has failed; one that ignores the end of its context is
+// left behind.
+func (sh *shard) deliver(f *batch.Failure) error {
+	ctx, cancel := context.WithTimeout(sh.handlers, destinationTimeout)
+	defer cancel()
+	left := make(chan struct{})
+	late := context.AfterFunc(ctx, func() {
+		if sleep(context.Background(), nil, unwindTime/2) {
+			close(left)
+		}
+	})
+	defer late()
+	err, done := guard(left, batch.ErrGoexit, func() (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("the destination panicked: %v", v)
+			}
+		}()
+		return sh.s.c.cfg.destination.Deliver(ctx, f)
+	})
+	if !done {
+		return fmt.Errorf("the destination ignores the end of its context, and was left behind: %w", context.Cause(ctx))
+	}
+	return err
+}
