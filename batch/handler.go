@@ -177,7 +177,7 @@ func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (r
 	case Windowed:
 		return h.callWindow(ctx, ev, w, ids, cs)
 	case JSON:
-		return h.callJSON(ctx, ev, w, ids)
+		return h.callJSON(ctx, ev, w, ids, cs)
 	}
 	return Result{Outcome: Failed, Err: errors.New("batch: zero Handler is called")}
 }
@@ -219,7 +219,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	return res
 }
 
-func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string) Result {
+func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, cs *causes) Result {
 	var in []byte
 	if w == nil {
 		in = make([]byte, 0, EventSize(ev))
@@ -231,7 +231,7 @@ func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window
 	if err != nil {
 		return resultOf(err)
 	}
-	return classify(bytes.Clone(out), ids, h.Reports, w)
+	return classify(bytes.Clone(out), ids, h.Reports, w, cs)
 }
 
 func resultOf(err error) Result {

@@ -96,7 +96,7 @@ func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes)
 
 // classify is the result of an attempt whose handler answered with JSON (§5). Item failures count if reports is set, a
 // state in window mode; anything else in it is ignored (L4).
-func classify(body []byte, ids []string, reports bool, w *Window) Result {
+func classify(body []byte, ids []string, reports bool, w *Window, cs *causes) Result {
 	body = bytes.TrimSpace(body)
 	if !reports && w == nil {
 		return Result{Outcome: Succeeded}
@@ -119,7 +119,7 @@ func classify(body []byte, ids []string, reports bool, w *Window) Result {
 		if err != nil {
 			return Result{Outcome: Rejected, Err: err}
 		}
-		res = reported(ids, failed, &causes{})
+		res = reported(ids, failed, cs)
 	}
 	if w == nil || w.Final || res.Outcome != Succeeded && res.Outcome != Progressed {
 		return res

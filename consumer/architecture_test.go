@@ -39,12 +39,16 @@ func picture() []tree {
 		context = lambda + "/lambdacontext"
 		backoff = "github.com/cenkalti/backoff/v4"
 		sync    = "golang.org/x/sync"
+		wire    = "google.golang.org/protobuf/encoding/protowire"
 	)
 	leaves := []string{"./batch", "./partition", "./checkpoint", "./metrics"}
 	engine := slices.Concat([]string{"std", "./consumer", aws, kinesis, smithy, event, context, backoff, sync}, leaves)
 	return []tree{
 		{".", []string{"std"}, nil}, // doc.go
-		{"./batch", []string{"std", "./batch", event, context}, nil},
+		{"./batch", []string{"std", event, context}, []string{"./batch"}},
+		{"./batch/kpl", []string{"std", "./batch", event, wire}, []string{"./batch/kpl"}},
+		{"./batch/filter", []string{"std", "./batch", event}, []string{"./batch/filter"}},
+		{"./batch/adapt", []string{"std", "./batch", lambda}, []string{"./batch/adapt"}},
 		{"./partition", []string{"std", "./partition"}, nil},
 		{"./checkpoint", []string{"std", "./checkpoint"}, nil},
 		{"./metrics", []string{"std", "./metrics"}, nil},
@@ -265,7 +269,11 @@ func TestArchitectureSees(t *testing.T) {
 		return text.String()
 	}
 	for _, c := range []struct{ path, text, want string }{
-		{"./batch/a.go", imports("context", "github.com/aws/aws-lambda-go/events", module+"/batch/internal/x"), ""},
+		{"./batch/a.go", imports("context", "github.com/aws/aws-lambda-go/events"), ""},
+		{"./batch/a.go", imports(module + "/batch/kpl"), "./batch does not import ./batch/kpl"},
+		{"./batch/kpl/a.go", imports(module+"/batch", "google.golang.org/protobuf/encoding/protowire"), ""},
+		{"./batch/filter/a.go", imports(module + "/partition"), "./batch/filter does not import ./partition"},
+		{"./batch/adapt/a.go", imports("github.com/aws/aws-lambda-go/lambda", module+"/batch"), ""},
 		{"./batch/a.go", imports(sdk), "./batch does not import"},
 		{"./batch/a.go", imports("github.com/aws/aws-lambda-go/lambda"), "./batch does not import"},
 		{"./batch/a.go", imports(module + "/partition"), "./batch does not import ./partition"},

@@ -55,6 +55,9 @@ func (sh *shard) discard(d *batch.Discard[record]) bool {
 	return true
 }
 
+// errExited is the error of a delivery that ended its goroutine.
+var errExited = errors.New("consumer: the destination called runtime.Goexit")
+
 // failure is what a destination gets to know of d.
 func (sh *shard) failure(d *batch.Discard[record]) *batch.Failure {
 	st, cfg := sh.s, sh.s.c.cfg
@@ -74,14 +77,7 @@ func (sh *shard) failure(d *batch.Discard[record]) *batch.Failure {
 func (sh *shard) deliver(f *batch.Failure) error {
 	ctx, cancel := context.WithTimeout(sh.handlers, destinationTimeout)
 	defer cancel()
-	left := make(chan struct{})
-	late := context.AfterFunc(ctx, func() {
-		if sleep(context.Background(), nil, unwindTime/2) {
-			close(left)
-		}
-	})
-	defer late()
-	err, done := guard(left, batch.ErrGoexit, func() (err error) {
+	err, done := guard(ctx.Done(), unwindTime/2, errExited, func() (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("the destination panicked: %v", v)

@@ -187,7 +187,7 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 		sh.record(metrics.InvokedEventCount, float64(n))
 	}
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
-	res, done := guard(st.w.left, exited, func() batch.Result {
+	res, done := guard(st.w.left, 0, exited, func() batch.Result {
 		res := st.c.handler.Call(ctx, ev, window)
 		if ctx.Err() != nil && sh.handlers.Err() == nil { // C14, whatever it returned
 			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", cfg.timeout, ctx.Err())}

@@ -164,8 +164,9 @@ func each[T any](items []T, f func(T) error) error {
 func (w *worker) spawn(f func()) { w.tasks.Go(f) }
 
 // guard runs f, which belongs to the user, on a goroutine of its own, so that one that calls runtime.Goexit has a result
-// like any other, exited (L1), and one that does not return can be left behind when left is closed. done is false then.
-func guard[T any](left <-chan struct{}, exited T, f func() T) (res T, done bool) {
+// like any other, exited (L1), and one that does not return can be left behind, a grace after left is closed. done is
+// false then.
+func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() T) (res T, done bool) {
 	result := make(chan T, 1)
 	go func() {
 		res := exited
@@ -177,10 +178,12 @@ func guard[T any](left <-chan struct{}, exited T, f func() T) (res T, done bool)
 		return res, true
 	case <-left:
 	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
 	select {
 	case res = <-result:
 		return res, true
-	default:
+	case <-late.C:
 		return res, false
 	}
 }
