@@ -34,6 +34,9 @@ func (n *naive) ready(now time.Time, flush bool) int {
 }
 
 func TestBatcher(t *testing.T) {
+	t.Attr("rule", "L17")
+	t.Attr("rule", "L18")
+	t.Attr("rule", "C4")
 	rapid.Check(t, func(t *rapid.T) {
 		limits := batch.Limits{
 			Records: rapid.IntRange(0, 4).Draw(t, "records"), Bytes: rapid.IntRange(0, 20).Draw(t, "bytes"),
@@ -119,6 +122,8 @@ func TestBatcherAddInside(t *testing.T) {
 
 // TestBatcherRestart has a window begin anew for all that waits, also for what a full batch leaves behind (L20, C5).
 func TestBatcherRestart(t *testing.T) {
+	t.Attr("rule", "L20")
+	t.Attr("rule", "C5")
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	b := batch.Batcher[int]{Limits: batch.Limits{Records: 2, Window: time.Second}}
 	b.Add(at(0), 1)

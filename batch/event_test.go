@@ -19,6 +19,10 @@ import (
 // TestEvent holds the fields of L59–L61, and L5: nothing that a handler does to an event reaches the source, another
 // record or another attempt.
 func TestEvent(t *testing.T) {
+	t.Attr("rule", "L5")
+	t.Attr("rule", "L59")
+	t.Attr("rule", "L60")
+	t.Attr("rule", "L61")
 	src := source
 	src.IdentityARN = "arn:aws:iam::123456789012:role/billing"
 	arrival := time.Date(2026, 3, 5, 15, 6, 58, 250_999_999, time.FixedZone("CET", 3600))
@@ -120,6 +124,8 @@ func eventJSON(t interface{ Fatal(...any) }, ev events.KinesisEvent) string {
 
 // TestSizeExample takes the record of section 10, to the byte.
 func TestSizeExample(t *testing.T) {
+	t.Attr("rule", "L59")
+	t.Attr("rule", "C6")
 	const want = `{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"customer-17","sequenceNumber":"4967",` +
 		`"data":"eyJrIjoidiJ9","approximateArrivalTimestamp":1772719618.25},` +
 		`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000007:4967",` +
@@ -135,6 +141,9 @@ func TestSizeExample(t *testing.T) {
 
 // TestSize compares the computed sizes with JSON that is made for it (L19, C6, L60).
 func TestSize(t *testing.T) {
+	t.Attr("rule", "L19")
+	t.Attr("rule", "L60")
+	t.Attr("rule", "C6")
 	text := rapid.OneOf(rapid.String(), rapid.Custom(func(t *rapid.T) string {
 		return string(rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, "bytes")) // broken UTF-8 and control characters
 	}), rapid.SampledFrom([]string{"<&>", "\u2028\u2029", "\ufffd", "\x7f\x00\b\f\n\r\t\"\\/"}))
@@ -166,6 +175,7 @@ func TestSize(t *testing.T) {
 
 // TestSizeEscapes puts characters that JSON escapes at every place of a key.
 func TestSizeEscapes(t *testing.T) {
+	t.Attr("rule", "C6")
 	plain := strings.Repeat("k", 17)
 	for _, c := range []string{"\"", "\\", "\n", "\x01", "\x1f", "\x7f", "é", "\x80", "\xff", "<", " ", "\u2028"} {
 		for i := range plain {
@@ -179,6 +189,8 @@ func TestSizeEscapes(t *testing.T) {
 
 // TestPayloadLimit fills batches up to a limit: each one fits, and none would have room for the next record.
 func TestPayloadLimit(t *testing.T) {
+	t.Attr("rule", "L17")
+	t.Attr("rule", "L19")
 	const limit = 5000
 	sizer := source.Sizer()
 	b := batch.Batcher[batch.Record]{Limits: batch.Limits{Bytes: limit - batch.EventOverhead}, Size: sizer}

@@ -28,6 +28,7 @@ func handlerOf[H batch.Func](t *testing.T, h H) batch.Handler {
 }
 
 func TestHandlerOf(t *testing.T) {
+	t.Attr("rule", "L2")
 	var (
 		whole   wholeHandler   = func(context.Context, events.KinesisEvent) error { return nil }
 		partial partialHandler = func(context.Context, events.KinesisEvent) (r events.KinesisEventResponse, err error) {
@@ -70,6 +71,12 @@ func second[A, B any](_ A, b B) B { return b }
 
 // TestCall holds the classes of results: L1, L3, L36–L38, C8, C13.
 func TestCall(t *testing.T) {
+	t.Attr("rule", "L1")
+	t.Attr("rule", "L3")
+	t.Attr("rule", "L36")
+	t.Attr("rule", "L38")
+	t.Attr("rule", "C8")
+	t.Attr("rule", "C13")
 	boom := errors.New("boom")
 	throttled := fmt.Errorf("table: %w", batch.ErrThrottled)
 	for _, c := range []struct {
@@ -119,6 +126,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestCallGoexit(t *testing.T) {
+	t.Attr("rule", "L1")
 	h := handlerOf(t, func(context.Context, events.KinesisEvent) error { runtime.Goexit(); return nil })
 	got := make(chan batch.Result)
 	go func() {
@@ -132,6 +140,8 @@ func TestCallGoexit(t *testing.T) {
 }
 
 func TestEach(t *testing.T) {
+	t.Attr("rule", "L36")
+	t.Attr("rule", "C13")
 	boom := errors.New("boom")
 	stopped, stop := context.WithCancelCause(t.Context())
 	defer stop(nil)

@@ -59,6 +59,7 @@ func identities(ctx context.Context, rs []record) (ids []string) {
 
 // TestIdentity asks a handler for the identities of the records that an interceptor passes on.
 func TestIdentity(t *testing.T) {
+	t.Attr("rule", "C21")
 	all := []string{"shard:10/0", "shard:10/1", "shard:10/2", "shard:11", "shard:12/0", "shard:12/1"}
 	pick := func(at ...int) func([]record) []record {
 		return func(rs []record) (out []record) {
@@ -136,6 +137,7 @@ func TestIdentity(t *testing.T) {
 
 // TestIdentityEach has records that only their place tells apart: empty ones of one key in one aggregate.
 func TestIdentityEach(t *testing.T) {
+	t.Attr("rule", "C21")
 	ev, subs := aggregate("a", "a", "a")
 	for i := range ev.Records {
 		ev.Records[i].Kinesis.Data = nil
@@ -154,6 +156,7 @@ func TestIdentityEach(t *testing.T) {
 // TestIdentityOrdinary holds that without aggregates an identity is the event id, or the sequence number in an event
 // made by hand, and is the same inside and outside a consumer.
 func TestIdentityOrdinary(t *testing.T) {
+	t.Attr("rule", "C21")
 	ev := event("a", "a")
 	want := []string{"shardId-000000000007:1", "shardId-000000000007:2"}
 	for _, ctx := range []context.Context{t.Context(), batch.NewContext(t.Context(), batch.Invocation{})} {
@@ -172,6 +175,7 @@ func TestIdentityOrdinary(t *testing.T) {
 
 // TestIdentitySubsets passes on random records in order, unchanged: each keeps its identity.
 func TestIdentitySubsets(t *testing.T) {
+	t.Attr("rule", "C21")
 	rapid.Check(t, func(t *rapid.T) {
 		ks := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b"}), 0, 8).Draw(t, "keys")
 		ev, subs := aggregate(ks...)

@@ -16,6 +16,11 @@ import (
 // TestLane compares a Lane with the machine of L27, for outcomes of whole batches: one loop that gathers, attempts and
 // sleeps, and writes down what it does.
 func TestLane(t *testing.T) {
+	t.Attr("rule", "L22")
+	t.Attr("rule", "L23")
+	t.Attr("rule", "L27")
+	t.Attr("rule", "L33")
+	t.Attr("rule", "C13")
 	rapid.Check(t, func(t *rapid.T) {
 		outcomes := rapid.SliceOfN(rapid.SampledFrom([]batch.Outcome{
 			batch.Succeeded, batch.Failed, batch.Failed, batch.Throttled, batch.Interrupted, batch.Aborted, 0,
@@ -103,6 +108,7 @@ func TestLane(t *testing.T) {
 }
 
 func TestLaneStopped(t *testing.T) {
+	t.Attr("rule", "C15")
 	var lane batch.Lane[int]
 	lane.Push([]int{1})
 	lane.Push([]int{2})
@@ -121,6 +127,7 @@ func TestLaneStopped(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
+	t.Attr("rule", "L34")
 	for n, want := range map[int]time.Duration{
 		-1: 0, 0: 0, 1: 200 * time.Millisecond, 2: 400 * time.Millisecond, 9: 51200 * time.Millisecond,
 		10: time.Minute, 64: time.Minute, 1 << 40: time.Minute,

@@ -516,7 +516,9 @@ func TestWindowTyped(t *testing.T) {
 	}
 	// A map[string]string holds no other shape.
 	w.State = json.RawMessage(`{"n":1}`)
-	h := handlerOf(t, func(context.Context, events.KinesisTimeWindowEvent) (r events.KinesisTimeWindowEventResponse, err error) { return r, nil })
+	h := handlerOf(t, func(context.Context, events.KinesisTimeWindowEvent) (r events.KinesisTimeWindowEventResponse, err error) {
+		return r, nil
+	})
 	if res := h.Call(t.Context(), events.KinesisEvent{}, &w); res.Outcome != batch.Failed || !strings.Contains(res.Err.Error(), "state of the window") {
 		t.Errorf("%s %v", res.Outcome, res.Err)
 	}

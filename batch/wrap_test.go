@@ -63,6 +63,7 @@ func halves(ctx context.Context, rs []record, next batch.Next) ([]failure, error
 
 // TestWrap runs interceptors around a handler that fails on the first call with "bad" in the batch.
 func TestWrap(t *testing.T) {
+	t.Attr("rule", "L22")
 	for _, c := range []struct {
 		name    string
 		is      []batch.Interceptor
@@ -164,6 +165,8 @@ func TestWrapCauses(t *testing.T) {
 
 // TestWrapWindow counts records in the state, behind interceptors.
 func TestWrapWindow(t *testing.T) {
+	t.Attr("rule", "L51")
+	t.Attr("rule", "C20")
 	type call struct {
 		Keys  []string
 		State map[string]string

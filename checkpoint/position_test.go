@@ -24,6 +24,7 @@ func must(t *testing.T) func(p Position, err error) Position {
 }
 
 func TestPositionForm(t *testing.T) {
+	t.Attr("rule", "C21")
 	must := must(t)
 	for _, test := range []struct{ got, want Position }{
 		{TrimHorizon, "0/trim"},
@@ -47,6 +48,7 @@ func TestPositionForm(t *testing.T) {
 }
 
 func TestPositionOrder(t *testing.T) {
+	t.Attr("rule", "L37")
 	must := must(t)
 	order := []Position{
 		"", AtTime(time.UnixMilli(0)), AtTime(time.UnixMilli(999)), AtTime(time.UnixMilli(1000)), AtTime(time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)),
@@ -65,6 +67,7 @@ func TestPositionOrder(t *testing.T) {
 
 // TestPositionNumbers holds the order of the strings against that of the numbers.
 func TestPositionNumbers(t *testing.T) {
+	t.Attr("rule", "L37")
 	must := must(t)
 	type place struct {
 		seq *big.Int

@@ -65,6 +65,8 @@ func (j *journal) seen() [][]int {
 // TestLanesProperty submits, wakes and waits at random under virtual time, and expects every item once, on its lane and
 // in order, one call per lane, a call after every Wake, and the backlog kept.
 func TestLanesProperty(t *testing.T) {
+	t.Attr("rule", "L24")
+	t.Attr("rule", "C1")
 	type op struct {
 		items []item
 		wake  int // -1: none

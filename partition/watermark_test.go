@@ -10,6 +10,8 @@ import (
 
 // TestWatermarkProperty runs a Watermark beside a plain slice of what is done.
 func TestWatermarkProperty(t *testing.T) {
+	t.Attr("rule", "L40")
+	t.Attr("rule", "L41")
 	rapid.Check(t, func(rt *rapid.T) {
 		var w Watermark
 		var done []bool
