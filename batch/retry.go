@@ -24,7 +24,7 @@ type Policy struct {
 //		step := lane.Expire(now) // before every attempt
 //		// settle step as below
 //		s, ok := lane.Current()
-//		if !ok || step.Over {
+//		if !ok || step.Over || len(step.Resolved) > 0 {
 //			continue
 //		}
 //		step = lane.Settle(attempt(s))

@@ -134,7 +134,7 @@ func plainJSON(v any) []byte {
 
 // add has records arrive: "a@10 b@70.5".
 func (w *tumbler) add(records string) {
-	for _, f := range strings.Fields(records) {
+	for f := range strings.FieldsSeq(records) {
 		key, at, _ := strings.Cut(f, "@")
 		s, _ := strconv.ParseFloat(at, 64)
 		ms := int64(s * 1000)

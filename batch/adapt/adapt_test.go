@@ -307,7 +307,7 @@ func TestFuncRefuses(t *testing.T) {
 		"variadic":           {func(context.Context, ...payload) {}, "fixed number"},
 		"three results":      {func() (int, int, error) { return 0, 0, nil }, "more results"},
 		"no error":           {func() int { return 0 }, "is an error, not int"},
-		"error first":        {func() (error, int) { return nil, 0 }, "is an error, not int"}, //nolint:revive,staticcheck // that is the point
+		"error first":        {func() (error, int) { return nil, 0 }, "is an error, not int"}, //nolint:staticcheck // that is the point
 		"bytes":              {func(context.Context, []byte) ([]byte, error) { return nil, nil }, "no event decodes into []uint8"},
 		"text":               {func(string) error { return nil }, "no event decodes into string"},
 		"channel":            {func(chan int) error { return nil }, "no event decodes into chan int"},
