@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -35,7 +36,8 @@ type field struct {
 	since time.Time // records that arrived before it need not be handled
 
 	mu      sync.Mutex
-	batches []*fieldBatch // invocations, in the order in which they began
+	gone    map[string]*batch.Failure // what was given up, by sequence number
+	batches []*fieldBatch             // invocations, in the order in which they began
 	notices map[string]int
 }
 
@@ -84,6 +86,31 @@ func (f *field) handle(ctx context.Context, ev events.KinesisEvent) error {
 		err = f.work(ctx, *b)
 	}
 	return err
+}
+
+// one handles a record, for batch.Each.
+func (f *field) one(ctx context.Context, r events.KinesisEventRecord) error {
+	return f.handle(ctx, events.KinesisEvent{Records: []events.KinesisEventRecord{r}})
+}
+
+// Deliver makes the field a destination that takes what is given up.
+func (f *field) Deliver(_ context.Context, failure *batch.Failure) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.gone == nil {
+		f.gone = map[string]*batch.Failure{}
+	}
+	for _, r := range failure.Records {
+		f.gone[r.Kinesis.SequenceNumber] = failure
+	}
+	return nil
+}
+
+// givenUp returns what was given up, by sequence number.
+func (f *field) givenUp() map[string]*batch.Failure {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.gone)
 }
 
 // seen returns the invocations so far.
@@ -152,7 +179,12 @@ func (f *field) options(opts ...consumer.Option) consumer.Option {
 // start starts a consumer.
 func (f *field) start(opts ...consumer.Option) *fieldLife {
 	f.t.Helper()
-	c, err := consumer.New(f.srv.Client(), "orders", f.handle, f.options(opts...))
+	return startField(f, f.handle, opts...)
+}
+
+func startField[H batch.Func](f *field, h H, opts ...consumer.Option) *fieldLife {
+	f.t.Helper()
+	c, err := consumer.New(f.srv.Client(), "orders", h, f.options(opts...))
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -215,7 +247,8 @@ func (l *fieldLife) kill() {
 	l.f.store.fail(nil)
 }
 
-// handled returns how often each record was handled with success, and when first, by sequence number.
+// handled returns how often each record was handled with success, and when first, by sequence number. What was given up
+// counts as handled.
 func (f *field) handled() (times map[string]int, first map[string]time.Time) {
 	times, first = map[string]int{}, map[string]time.Time{}
 	for _, b := range f.seen() {
@@ -227,6 +260,11 @@ func (f *field) handled() (times map[string]int, first map[string]time.Time) {
 			if times[seq]++; times[seq] == 1 || b.ended.Before(first[seq]) {
 				first[seq] = b.ended
 			}
+		}
+	}
+	for seq, failure := range f.givenUp() {
+		if times[seq]++; times[seq] == 1 {
+			first[seq] = failure.Time
 		}
 	}
 	return times, first

@@ -93,7 +93,7 @@ func (s *stream) verify(ctx context.Context, sh *shard) bool {
 		return true // it is newer than the list: not gone, but not listed yet
 	}
 	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
-	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: time.Now()})
+	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: time.Now(), Skew: time.Duration(s.skew.Load())})
 	return false
 }
 
