@@ -143,6 +143,7 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
 	}
 	sh.from = sh.stored
+	sh.hashes, _ = kpl.ParseHashRange(l.Row().HashStart, l.Row().HashEnd) // a row without one bounds nothing
 	sh.handlers, sh.cut = context.WithCancel(s.w.handlers)
 	sh.lanes = partition.NewLanes(cfg.factor, func(r record) string { return aws.ToString(r.PartitionKey) }, sh.serve)
 	sh.lanes.Backlog = -1 // the read-ahead is the bound

@@ -104,7 +104,7 @@ func (sh *shard) split(pg *page) (skip []bool) {
 	if outside > 0 {
 		skip = append(skip, make([]bool, len(pg.recs)-len(skip))...)
 		sh.record(metrics.OutOfRangeEventCount, float64(outside))
-		sh.event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records have hash keys of other shards and are left out, as after a split their producers sent them again", outside))
+		sh.event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records of aggregates are left out: their hash keys are those of other shards", outside))
 	}
 	return skip
 }
