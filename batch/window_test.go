@@ -241,8 +241,10 @@ func TestWindow(t *testing.T) {
 			want:   []string{"[0 60) {} a", "sleep 1", "[0 60) {} a", `[0 60) {"n":"a"} final`, "sleep 1", `[0 60) {"n":"a"} final`},
 		},
 		{
-			name: "progress", rules: []string{"C20", "L49"}, records: "a@0 b@1 c@2", answers: map[int]answer{1: {state: `{"n":"A"}`, report: "b"}},
-			want: []string{"[0 60) {} a b c", `[0 60) {"n":"A"} b c`, `[0 60) {"n":"Abc"} final`},
+			name: "progress", rules: []string{"C20", "L49"}, records: "a@0 b@1 c@2 d@60", answers: map[int]answer{1: {state: `{"n":"A"}`, report: "b"}},
+			want: []string{
+				"[0 60) {} a b c", `[0 60) {"n":"A"} b c`, `[0 60) {"n":"Abc"} final`, "[60 120) {} d", `[60 120) {"n":"d"} final`,
+			},
 		},
 		{
 			name: "no progress", rules: []string{"C20", "L50"}, records: "a@0 b@1", answers: map[int]answer{1: {state: `{"n":"A"}`, report: "a"}},
@@ -261,8 +263,10 @@ func TestWindow(t *testing.T) {
 			want: []string{"[0 60) {} a", `[0 60) {"n":"a"} final`, "[60 120) {} b", `[60 120) {"n":"b"} final`},
 		},
 		{
-			name: "halves", rules: []string{"L29", "L54"}, records: "a@0 b@1 c@2", policy: batch.Policy{Bisect: true}, answers: map[int]answer{1: {err: boom}},
-			want: []string{"[0 60) {} a b c", "[0 60) {} a", `[0 60) {"n":"a"} b c`, `[0 60) {"n":"abc"} final`},
+			name: "halves", rules: []string{"L29", "L54"}, records: "a@0 b@1 c@2 d@60", policy: batch.Policy{Bisect: true}, answers: map[int]answer{1: {err: boom}},
+			want: []string{
+				"[0 60) {} a b c", "[0 60) {} a", `[0 60) {"n":"a"} b c`, `[0 60) {"n":"abc"} final`, "[60 120) {} d", `[60 120) {"n":"d"} final`,
+			},
 		},
 		{
 			name: "final call fails", rules: []string{"L54"}, records: "a@0 b@60", policy: batch.Policy{Attempts: 3, Bisect: true},
@@ -448,6 +452,53 @@ func TestWindowAligned(t *testing.T) {
 		if end, open := lane.Open(); !open || !end.Equal(w.End) {
 			t.Errorf("%d ms: open %v until %v", ms, open, end)
 		}
+	}
+}
+
+// TestWindowFinal settles the final call itself: its state goes nowhere, a report is no progress, and a window is open only
+// while no final call waits.
+func TestWindowFinal(t *testing.T) {
+	for _, rule := range []string{"L51", "L54"} {
+		t.Attr("rule", rule)
+	}
+	lane := batch.Lane[time.Time]{Window: time.Minute, Arrival: func(at time.Time) time.Time { return at }, Policy: batch.Policy{MaxAge: time.Minute}}
+	now := time.Unix(1000, 0)
+	settle := func(r batch.Result) batch.Step[time.Time] {
+		if step := lane.Expire(now); step.Over || len(step.Resolved) > 0 {
+			t.Fatalf("expired: %+v", step)
+		}
+		return lane.Settle(r)
+	}
+	lane.Push([]time.Time{now})
+	settle(batch.Result{Outcome: batch.Succeeded, State: json.RawMessage(`1`)})
+	if end, open := lane.Open(); !open || end.Unix() != 1020 {
+		t.Errorf("open %v until %v", open, end)
+	}
+	lane.Close(false)
+	for range 2 {
+		if _, open := lane.Open(); open || lane.Len() != 1 {
+			t.Errorf("open %v with %d slices", open, lane.Len())
+		}
+		lane.Close(true)
+	}
+	if _, ok := lane.Due(); ok {
+		t.Error("a final call that was not tried has an age")
+	}
+	if step := settle(batch.Result{Outcome: batch.Progressed, Progress: 1}); step.Backoff != 1 {
+		t.Errorf("a report in a final call: %+v", step)
+	}
+	if at, ok := lane.Due(); !ok || !at.Equal(now.Add(time.Minute)) {
+		t.Errorf("the final call is due at %v %v", at, ok)
+	}
+	if w := lane.Call(); !w.Final || w.Early || string(w.State) != `1` {
+		t.Errorf("%+v", w)
+	}
+	if step := settle(batch.Result{Outcome: batch.Succeeded, State: json.RawMessage(`2`)}); !step.Closed || !step.Over || step.Resolved != nil {
+		t.Errorf("%+v", step)
+	}
+	lane.Push([]time.Time{now}) // of the same window, late
+	if w := lane.Call(); w.Final || string(w.State) != `{}` || w.End.Unix() != 1020 {
+		t.Errorf("%+v", w)
 	}
 }
 
