@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ type answer struct {
 type tumbler struct {
 	lane    batch.Lane[batch.Record]
 	batcher batch.Batcher[batch.Record]
-	handler batch.Handler
+	attempt func(events.KinesisEvent, *batch.Window) batch.Result
 	answers map[int]answer // by call, from 1
 	ahead   bool           // all batches are pushed before the first attempt
 	now     time.Time
@@ -42,13 +43,32 @@ func newTumbler(length time.Duration, typed bool) *tumbler {
 	w := &tumbler{now: time.Unix(0, 0)}
 	w.lane.Window, w.lane.Arrival = length, func(r batch.Record) time.Time { return r.Arrival }
 	w.batcher.Together = w.lane.SameWindow
+	h, _ := batch.HandlerOf(w.json)
 	if typed {
-		w.handler, _ = batch.HandlerOf(w.typed)
-	} else {
-		w.handler, _ = batch.HandlerOf(w.json)
-		w.handler.Reports = true
+		h, _ = batch.HandlerOf(w.typed)
 	}
+	h.Reports = true
+	w.attempt = func(ev events.KinesisEvent, call *batch.Window) batch.Result { return h.Call(context.Background(), ev, call) }
 	return w
+}
+
+// settled stands for a handler and its Call, without JSON to make and to read.
+func (w *tumbler) settled(ev events.KinesisEvent, call *batch.Window) batch.Result {
+	a := w.entry(keys(ev.Records), call.Start, call.End, string(call.State), call.Final, call.Early)
+	first := slices.IndexFunc(ev.Records, func(r record) bool { return r.Kinesis.PartitionKey == a.report })
+	res := batch.Result{Outcome: batch.Succeeded, State: json.RawMessage(a.state), Err: a.err}
+	switch {
+	case a.err != nil:
+		res.Outcome = batch.Failed
+	case first == 0:
+		res.Outcome = batch.Rejected
+	case first > 0:
+		res.Outcome, res.Progress = batch.Progressed, first
+	}
+	if a.state == "" {
+		res.State = json.RawMessage(strings.Join(append(keys(ev.Records), string(call.State)), ""))
+	}
+	return res
 }
 
 // entry writes down a call. A state that is long is told by its length.
@@ -163,7 +183,7 @@ func (w *tumbler) drain() {
 		call := w.lane.Call()
 		call.Shard, call.StreamARN = source.Shard, source.StreamARN
 		call.Start, call.End = call.Start.In(time.FixedZone("CET", 3600)), call.End.Local()
-		step = w.lane.Settle(w.handler.Call(context.Background(), source.Event(len(s.Records), func(i int) batch.Record { return s.Records[i] }), call))
+		step = w.lane.Settle(w.attempt(source.Event(len(s.Records), func(i int) batch.Record { return s.Records[i] }), call))
 		w.settle(step)
 		if step.Backoff > 0 {
 			w.now = w.now.Add(batch.Backoff(step.Backoff))
@@ -387,6 +407,7 @@ func TestWindow(t *testing.T) {
 func TestWindowAhead(t *testing.T) {
 	t.Attr("rule", "L23")
 	t.Attr("rule", "L52")
+	large := big(1 << 20)
 	rapid.Check(t, func(t *rapid.T) {
 		answers := map[int]answer{}
 		for i, n := range rapid.SliceOfN(rapid.IntRange(0, 9), 0, 12).Draw(t, "answers") {
@@ -396,9 +417,9 @@ func TestWindowAhead(t *testing.T) {
 			case 2:
 				answers[i+1] = answer{report: "b"}
 			case 3:
-				answers[i+1] = answer{state: big(1 << 20)}
+				answers[i+1] = answer{state: large}
 			case 4:
-				answers[i+1] = answer{state: big(1 << 20), report: "b"}
+				answers[i+1] = answer{state: large, report: "b"}
 			}
 		}
 		var records strings.Builder
@@ -409,7 +430,8 @@ func TestWindowAhead(t *testing.T) {
 		policy := batch.Policy{Attempts: rapid.IntRange(0, 2).Draw(t, "attempts"), Bisect: rapid.Bool().Draw(t, "bisect")}
 		var logs [2][]string
 		for i := range logs {
-			w := newTumbler(time.Minute, i == 0)
+			w := newTumbler(time.Minute, false)
+			w.attempt = w.settled
 			w.answers, w.ahead, w.lane.Policy, w.batcher.Limits.Records = answers, i == 0, policy, most
 			w.add(records.String())
 			w.lane.Close(false)
