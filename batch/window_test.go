@@ -48,7 +48,9 @@ func newTumbler(length time.Duration, typed bool) *tumbler {
 		h, _ = batch.HandlerOf(w.typed)
 	}
 	h.Reports = true
-	w.attempt = func(ev events.KinesisEvent, call *batch.Window) batch.Result { return h.Call(context.Background(), ev, call) }
+	w.attempt = func(ev events.KinesisEvent, call *batch.Window) batch.Result {
+		return h.Call(context.Background(), ev, call)
+	}
 	return w
 }
 
