@@ -21,26 +21,26 @@ func Encode(records ...UserRecord) []byte {
 	ofKey, ofHash := map[string]uint64{}, map[string]uint64{}
 	var body, one []byte
 	for _, r := range records {
-		one = binary.AppendUvarint(append(one[:0], fieldKeyIndex<<3|wireVarint), index(ofKey, &keys, r.PartitionKey))
+		one = binary.AppendUvarint(append(one[:0], tagKeyIndex), index(ofKey, &keys, r.PartitionKey))
 		if r.ExplicitHashKey != "" {
-			one = binary.AppendUvarint(append(one, fieldHashIndex<<3|wireVarint), index(ofHash, &hashes, r.ExplicitHashKey))
+			one = binary.AppendUvarint(append(one, tagHashIndex), index(ofHash, &hashes, r.ExplicitHashKey))
 		}
-		one = appendBytes(one, fieldData, r.Data)
-		body = appendBytes(body, fieldRecords, one)
+		one = appendBytes(one, tagData, r.Data)
+		body = appendBytes(body, tagRecord, one)
 	}
 	out := []byte(magic)
 	for _, k := range keys {
-		out = appendBytes(out, fieldKeys, []byte(k))
+		out = appendBytes(out, tagKey, []byte(k))
 	}
 	for _, h := range hashes {
-		out = appendBytes(out, fieldHashes, []byte(h))
+		out = appendBytes(out, tagHash, []byte(h))
 	}
 	out = append(out, body...)
 	sum := md5.Sum(out[len(magic):])
 	return append(out, sum[:]...)
 }
 
-func appendBytes(b []byte, field byte, value []byte) []byte {
-	b = binary.AppendUvarint(append(b, field<<3|wireBytes), uint64(len(value)))
+func appendBytes(b []byte, tag byte, value []byte) []byte {
+	b = binary.AppendUvarint(append(b, tag), uint64(len(value)))
 	return append(b, value...)
 }
