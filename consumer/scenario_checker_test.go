@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
 // A violation is a promise that a history breaks.
@@ -20,59 +18,27 @@ type violation struct {
 
 // The promises, by the names of reliability: contract, invariants and those of coordination.
 const (
-	ruleLost     = "lost"     // every record is handled successfully (I1)
+	ruleLost     = "lost"     // every record succeeds, is given up as it may be, or is not for the handler (I1)
 	ruleEarly    = "early"    // no record from before the start position is handled
-	ruleOrder    = "order"    // a record starts when all earlier ones of its key have succeeded or stand before it (I4)
+	ruleSkip     = "skip"     // what is filtered out or out of range is not handled (I14, I19)
+	ruleOrder    = "order"    // a record starts when all earlier ones of its key have an outcome or stand before it (I4)
 	ruleOverlap  = "overlap"  // no two calls hold records of one key (I5)
-	ruleBatch    = "batch"    // a call has one shard, ascending, within the batch size (I11)
-	ruleMark     = "mark"     // at any write, all records that the checkpoint covers have succeeded (I2)
+	ruleBatch    = "batch"    // a call has one shard, ascending, within the limits (I11)
+	rulePieces   = "pieces"   // what is left of a failed call comes again whole, or halved, the left half first (I12, I13)
+	ruleCap      = "cap"      // no more calls run at once than the factor and the limit of the worker allow (C13)
+	ruleGiveUp   = "give up"  // nothing is given up before its limits are reached, nor tried behind them (L28, L31)
+	ruleWindow   = "window"   // the state of a window, its final call, and the checkpoint before it (I15, C19)
+	ruleMark     = "mark"     // at any write, all records that the checkpoint covers have an outcome (I2, I14)
 	ruleRow      = "row"      // epochs and checkpoints never go back; a new owner has a new epoch; END is final (S1-S3)
 	ruleParents  = "parents"  // no record of a child starts before the ends of all parents are stored (S8)
 	ruleChildren = "children" // the end of a shard is stored after the rows of all its children (coordination of resharding)
-	ruleTwice    = "twice"    // what a process has handled, it does not handle again
+	ruleTwice    = "twice"    // what a process has given an outcome, it does not handle again (I13)
 	ruleRerun    = "rerun"    // what a stored checkpoint covers never comes again (S11)
 	ruleResume   = "resume"   // a process begins at the checkpoint that it claimed, and leaves nothing out (contract 2)
 	ruleDrain    = "drain"    // a process that stopped cleanly owns nothing, and has stored what it has handled
 	ruleLive     = "live"     // Run returns when it is asked to and only then, and all is handled soon after the last fault (V2, V4)
 	ruleRate     = "rate"     // a process reads a shard 5 times a second at most (I17)
 )
-
-// A truth is what was put to the stream, as the checkers look it up.
-type truth struct {
-	recs   map[string]*rec
-	keys   map[string][]*rec // in the order in which they were put
-	shards map[string]*shardTruth
-}
-
-type rec struct {
-	seq, key, shard string
-	n               int // of its key
-	required, early bool
-	ordinal         int // in its shard
-}
-
-type shardTruth struct {
-	kinesistest.ShardInfo
-	recs    []*rec
-	inScope bool
-}
-
-// truth arranges the records of a history. A key's records in a child follow those in its parents.
-func (h *history) truth() *truth {
-	t := &truth{recs: map[string]*rec{}, keys: map[string][]*rec{}, shards: map[string]*shardTruth{}}
-	for _, info := range h.shards { // in order of creation: parents first
-		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info)}
-		t.shards[info.ID] = sh
-		for i, r := range info.Records {
-			x := &rec{seq: r.SequenceNumber, key: r.PartitionKey, shard: info.ID, required: h.required(r), early: h.early(r), ordinal: i}
-			x.n = len(t.keys[x.key])
-			t.keys[x.key] = append(t.keys[x.key], x)
-			t.recs[x.seq] = x
-			sh.recs = append(sh.recs, x)
-		}
-	}
-	return t
-}
 
 // A checker goes through a history once, event by event, with what has happened so far by record, key and shard.
 type checker struct {
@@ -81,34 +47,50 @@ type checker struct {
 	found []violation
 	i     int // of the event
 
-	succeeded map[*rec]bool
-	calls     map[int]*call
-	running   map[string]int // call by key
-	next      map[string]int // first record of the key that has not succeeded and is required
-	rows      map[string]*row
-	ended     map[string]bool            // shards whose END was stored
-	resolved  map[string]int             // by shard: leading records that have succeeded or are not required
-	reads     map[string][]time.Duration // by shard, of this life
+	outcome  map[*rec]bool
+	calls    map[int]*call
+	running  map[string]int // call by key
+	busy     map[int]string // shard by call that runs
+	next     map[string]int // first record of the key that has no outcome and is required
+	rows     map[string]*row
+	ended    map[string]bool // shards whose END was stored
+	resolved map[string]int  // by shard: leading records that have an outcome or are not required
+	closed   map[*rec]bool   // in window mode, those that belong to a final call that is over
+	lives    map[int]*lived
+	life     *lived // the one that has begun
+}
 
-	// Of this life.
-	life     int
+// A lived is what one life of the process has done.
+type lived struct {
+	n        int
 	began    time.Duration
+	stopping bool
+	reads    map[string][]time.Duration // by shard
 	claims   map[string]row
 	started  map[*rec]bool
 	finished map[*rec]bool
+	pieces   map[*rec]*piece
+	failed   map[string]int    // counted failures by request
+	requests map[string]*call  // latest call by request
+	windows  map[string]*frame // by shard
+	closed   map[*rec]bool
+	passable map[string]int // by shard: leading records that the checkpoint may pass, in window mode
 }
 
 type call struct {
-	life  int
-	shard string
-	recs  []*rec
+	life    *lived
+	shard   string
+	request string
+	recs    []*rec
+	window  *windowCall
 }
 
 // check returns the promises that a history breaks, in the order of its events.
 func (h *history) check() []violation {
 	c := &checker{
-		truth: h.truth(), h: h, succeeded: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{},
-		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, found: slices.Clone(h.seen),
+		truth: h.truth(), h: h, outcome: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{}, busy: map[int]string{},
+		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, closed: map[*rec]bool{},
+		lives: map[int]*lived{}, found: slices.Clone(h.seen),
 	}
 	c.begin(event{life: -1})
 	for i, e := range h.events {
@@ -118,10 +100,17 @@ func (h *history) check() []violation {
 			c.begin(e)
 		case evStart:
 			c.start(e)
-		case evSucceeded, evFailed:
+		case evSucceeded, evFailed, evProgress:
 			c.end(e)
+		case evDelivery:
+			c.delivery(e)
+		case evDiscarded:
+			c.discarded(e)
+		case evStopped:
+			c.life.stopping = true
 		case evCut:
 			clear(c.running)
+			clear(c.busy)
 		case evReturned:
 			c.returned(e)
 		case evRead:
@@ -133,8 +122,12 @@ func (h *history) check() []violation {
 	c.i = -1
 	for _, sh := range c.shards {
 		for _, r := range sh.recs {
-			if r.required && !c.succeeded[r] {
-				c.violate(ruleLost, r.key, r.shard, "%s was never handled", r)
+			switch {
+			case !r.required:
+			case !c.outcome[r]:
+				c.violate(ruleLost, r.key, r.shard, "%s has no outcome", r)
+			case h.tumbling > 0 && !c.closed[r]:
+				c.violate(ruleWindow, r.key, r.shard, "%s belongs to no final call", r)
 			}
 		}
 	}
@@ -142,28 +135,32 @@ func (h *history) check() []violation {
 	return c.found
 }
 
-func (r *rec) String() string {
-	return fmt.Sprintf("%s#%d of %s (%s)", r.key, r.n, r.shard, short(r.seq))
-}
-
 func (c *checker) violate(rule, key, shard, format string, args ...any) {
 	c.found = append(c.found, violation{rule, fmt.Sprintf(format, args...), c.i, key, shard})
 }
 
 func (c *checker) begin(e event) {
-	c.life, c.began, c.claims = e.life, e.at, map[string]row{}
-	c.started, c.finished = map[*rec]bool{}, map[*rec]bool{}
-	c.reads = map[string][]time.Duration{}
+	c.life = &lived{
+		n: e.life, began: e.at, claims: map[string]row{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
+		reads: map[string][]time.Duration{}, pieces: map[*rec]*piece{}, failed: map[string]int{}, requests: map[string]*call{},
+		windows: map[string]*frame{}, closed: map[*rec]bool{}, passable: map[string]int{},
+	}
+	c.lives[e.life] = c.life
 }
 
 // start checks what a handler is given.
 func (c *checker) start(e event) {
-	call := &call{life: e.life, shard: e.shard}
-	c.calls[e.call] = call
-	if len(e.seqs) == 0 || len(e.seqs) > c.h.batchSize {
+	call := &call{life: c.life, shard: e.shard, request: e.request, window: e.window}
+	c.calls[e.call], c.life.requests[e.request] = call, call
+	final := e.window != nil && e.window.final
+	if len(e.seqs) == 0 != final || len(e.seqs) > c.h.batchSize {
 		c.violate(ruleBatch, "", e.shard, "%d records in a call", len(e.seqs))
 	}
+	if c.h.payload > 0 && e.n > c.h.payload {
+		c.violate(ruleBatch, "", e.shard, "%d bytes in a call", e.n)
+	}
 	c.parents(e)
+	c.count(e)
 	slice := map[string]*rec{} // last record of each key
 	for _, seq := range e.seqs {
 		r := c.recs[seq]
@@ -183,26 +180,52 @@ func (c *checker) start(e event) {
 			}
 			c.running[r.key] = e.call
 		}
-		if r.early {
+		switch {
+		case r.early:
 			c.violate(ruleEarly, r.key, r.shard, "%s is older than the start position", r)
+		case r.skipped != "":
+			c.violate(ruleSkip, r.key, r.shard, "%s is %s", r, r.skipped)
+		case r.oversized:
+			c.violate(ruleBatch, r.key, r.shard, "%s exceeds the payload limit", r)
 		}
 		c.order(r, before)
-		if c.finished[r] {
-			c.violate(ruleTwice, r.key, r.shard, "%s starts again in the life that has handled it", r)
+		if c.life.finished[r] {
+			c.violate(ruleTwice, r.key, r.shard, "%s starts again in the life that has given it an outcome", r)
 		}
-		if row := c.rows[r.shard]; row != nil && row.covers(r.seq) {
+		if row := c.rows[r.shard]; row != nil && row.covers(r) {
 			c.violate(ruleRerun, r.key, r.shard, "%s starts although the checkpoint %s covers it", r, short(row.Ck))
 		}
 		c.resume(r, before)
-		c.started[r] = true
+		c.life.started[r] = true
+	}
+	c.tries(e, call)
+	if e.window != nil {
+		c.frame(e, call)
 	}
 }
 
-// order checks that everything before a record of its key has succeeded, or stands before it in its slice.
+// count checks how many calls run.
+func (c *checker) count(e event) {
+	c.busy[e.call] = e.shard
+	n := 0
+	for _, shard := range c.busy {
+		if shard == e.shard {
+			n++
+		}
+	}
+	if n > c.h.factor {
+		c.violate(ruleCap, "", e.shard, "%d calls for one shard", n)
+	}
+	if limit := c.h.concurrency; limit > 0 && len(c.busy) > limit || c.h.serial && len(c.busy) > 1 {
+		c.violate(ruleCap, "", e.shard, "%d calls at once", len(c.busy))
+	}
+}
+
+// order checks that everything before a record of its key has an outcome, or stands before it in its slice.
 func (c *checker) order(r, before *rec) {
 	keys := c.keys[r.key]
 	n := c.next[r.key]
-	for n < len(keys) && (c.succeeded[keys[n]] || !keys[n].required) {
+	for n < len(keys) && (c.outcome[keys[n]] || !keys[n].required) {
 		n++
 	}
 	c.next[r.key] = n
@@ -210,8 +233,8 @@ func (c *checker) order(r, before *rec) {
 		return // of what stands before it in the slice, the same was asked
 	}
 	for _, q := range keys[n:r.n] {
-		if q.required && !c.succeeded[q] && (before == nil || q.n > before.n) {
-			c.violate(ruleOrder, r.key, r.shard, "%s starts before %s has succeeded", r, q)
+		if q.required && !c.outcome[q] && (before == nil || q.n > before.n) {
+			c.violate(ruleOrder, r.key, r.shard, "%s starts before %s has an outcome", r, q)
 			return
 		}
 	}
@@ -220,14 +243,14 @@ func (c *checker) order(r, before *rec) {
 // resume checks that the record before it, of its key and shard, was started in this life, too, unless the checkpoint
 // that was claimed covers it.
 func (c *checker) resume(r, before *rec) {
-	if r.n == 0 || c.started[r] {
+	if r.n == 0 || c.life.started[r] {
 		return
 	}
 	q := c.keys[r.key][r.n-1]
-	if q.shard != r.shard || !q.required || c.started[q] || q == before {
+	if q.shard != r.shard || !q.required || c.life.started[q] || c.life.finished[q] || q == before {
 		return
 	}
-	if claim, ok := c.claims[r.shard]; !ok || !claim.covers(q.seq) {
+	if claim, ok := c.life.claims[r.shard]; !ok || !claim.covers(q) {
 		c.violate(ruleResume, r.key, r.shard, "%s starts, and %s, which the claimed checkpoint %s does not cover, has not", r, q, short(claim.Ck))
 	}
 }
@@ -248,20 +271,41 @@ func (c *checker) parents(e event) {
 // end takes the outcome of a call.
 func (c *checker) end(e event) {
 	call := c.calls[e.call]
+	delete(c.busy, e.call)
 	for _, r := range call.recs {
 		if c.running[r.key] == e.call {
 			delete(c.running, r.key)
 		}
-		if e.kind == evSucceeded {
-			c.succeeded[r], c.finished[r] = true, true
+	}
+	n := 0
+	switch e.kind {
+	case evSucceeded:
+		n = len(call.recs)
+	case evProgress:
+		n = e.n
+	}
+	for _, r := range call.recs[:n] {
+		c.outcome[r] = true
+		if e.kind == evSucceeded || !call.life.stopping { // what a stop cuts off counts as a whole (C15)
+			c.finish(call.life, r)
 		}
 	}
+	c.left(e, call)
+	if call.window != nil {
+		c.framed(e, call)
+	}
+}
+
+// finish notes that a life has given a record an outcome.
+func (c *checker) finish(l *lived, r *rec) {
+	l.finished[r] = true
+	delete(l.pieces, r)
 }
 
 // prefix returns how many leading records of a shard are resolved.
 func (c *checker) prefix(shard string) int {
 	sh, n := c.shards[shard], c.resolved[shard]
-	for n < len(sh.recs) && (!sh.recs[n].required || c.succeeded[sh.recs[n]]) {
+	for n < len(sh.recs) && (!sh.recs[n].required || c.outcome[sh.recs[n]]) {
 		n++
 	}
 	c.resolved[shard] = n
@@ -275,8 +319,11 @@ func (c *checker) write(e event) {
 		c.violate(ruleRow, "", e.shard, "a row of a shard that there is not")
 		return
 	}
-	if n := c.prefix(e.shard); n < len(sh.recs) && e.row.covers(sh.recs[n].seq) {
-		c.violate(ruleMark, sh.recs[n].key, e.shard, "%s is stored, and %s has not succeeded", short(e.row.Ck), sh.recs[n])
+	if n := c.prefix(e.shard); n < len(sh.recs) && e.row.covers(sh.recs[n]) {
+		c.violate(ruleMark, sh.recs[n].key, e.shard, "%s is stored, and %s has no outcome", short(e.row.Ck), sh.recs[n])
+	}
+	if c.h.tumbling > 0 {
+		c.pinned(e)
 	}
 	if e.row.Ck == endMark && !sh.Closed {
 		c.violate(ruleMark, "", e.shard, "END of an open shard")
@@ -291,7 +338,7 @@ func (c *checker) write(e event) {
 	}
 	c.row(old, e)
 	if e.kind == evClaimed {
-		c.claims[e.shard] = e.row
+		c.lives[e.life].claims[e.shard] = e.row
 	}
 	stored := e.row
 	c.rows[e.shard] = &stored
@@ -324,22 +371,22 @@ func (c *checker) returned(e event) {
 		return
 	}
 	for id, row := range c.rows {
-		claim, mine := c.claims[id]
+		claim, mine := c.life.claims[id]
 		if !mine || row.Ck == endMark {
 			continue
 		}
-		if row.Owner == claim.Owner && len(c.reads[id]) > 0 { // else it may not know that it owns it
+		if row.Owner == claim.Owner && len(c.life.reads[id]) > 0 { // else it may not know that it owns it
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
 		for _, r := range c.shards[id].recs {
-			if !r.required || claim.covers(r.seq) {
+			if !r.required || claim.covers(r) {
 				continue
 			}
-			if !c.finished[r] {
+			if !c.life.finished[r] || c.h.tumbling > 0 && !c.life.closed[r] {
 				break
 			}
-			if !row.covers(r.seq) {
-				c.violate(ruleDrain, r.key, id, "the process returned, and %s, all before which it has handled, is not covered", r)
+			if !row.covers(r) {
+				c.violate(ruleDrain, r.key, id, "the process returned, and %s, up to which all has an outcome, is not covered", r)
 				break
 			}
 		}
@@ -348,11 +395,11 @@ func (c *checker) returned(e event) {
 
 // read checks the rate of reads. A call at the very instant at which a life begins was sent by the one before.
 func (c *checker) read(e event) {
-	if e.at == c.began {
+	if e.at == c.life.began {
 		return
 	}
-	c.reads[e.shard] = append(c.reads[e.shard], e.at)
-	reads := c.reads[e.shard]
+	c.life.reads[e.shard] = append(c.life.reads[e.shard], e.at)
+	reads := c.life.reads[e.shard]
 	if n := len(reads); n > 5 && reads[n-1]-reads[n-6] < time.Second {
 		c.violate(ruleRate, "", e.shard, "6 reads within %v", reads[n-1]-reads[n-6])
 	}

@@ -78,7 +78,7 @@ func TestScenarioChecker(t *testing.T) {
 // scripted makes a history of lines as in TestScenarioChecker.
 func scripted(lines []string) *history {
 	h := &history{
-		began: time.Unix(0, 0), batchSize: 2,
+		began: time.Unix(0, 0), batchSize: 2, factor: 2, features: noFeatures,
 		required: func(r kinesistest.Record) bool { return r.Data == nil }, inScope: func(kinesistest.ShardInfo) bool { return true },
 		early: func(r kinesistest.Record) bool { return r.Data != nil },
 	}

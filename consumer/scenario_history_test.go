@@ -19,9 +19,21 @@ type event struct {
 	kind  string
 	shard string
 	call  int      // of a handler: ties its end to its start
-	seqs  []string // of a handler's start: the sequence numbers, in order
+	seqs  []string // of a handler's start, a delivery and a discard: the ids of the records, in order
 	row   row      // of a store write
 	note  string
+
+	request string      // of a handler's start, a delivery and a discard
+	n       int         // of progress: records that are done; of a start: bytes of the event, of a delivery: its count of attempts
+	window  *windowCall // in window mode, of a handler's start, a delivery and a discard
+}
+
+// A windowCall is what a call is told of its window.
+type windowCall struct {
+	start, end   time.Time
+	final, early bool
+	state        []string // ids that the state holds
+	large        bool     // the state has reached the size that ends the window
 }
 
 // The kinds of events.
@@ -34,6 +46,10 @@ const (
 	evStart     = "start"     // of a handler call
 	evSucceeded = "succeeded" // handler call
 	evFailed    = "failed"    // handler call; note says how
+	evProgress  = "progress"  // handler call that reported a record behind the first
+	evDelivery  = "delivery"  // the destination is called; note is the condition
+	evRejected  = "rejected"  // the destination fails; note says how
+	evDiscarded = "discarded" // records are given up: the destination has their document, or it was told that nobody has it; note says which
 	evAnchored  = "anchored"  // the row of the stream was written
 	evCreated   = "created"   // store write of a shard's row: put
 	evClaimed   = "claimed"   // another owner, or the same with another epoch
@@ -67,24 +83,22 @@ func written(before *row, after row) string {
 	return evMarked
 }
 
-// covers reports whether a checkpoint lies at or behind a record.
-func (r row) covers(seq string) bool {
-	if r.Ck == endMark {
-		return true
-	}
-	ck, ok := strings.CutPrefix(r.Ck, "1/")
-	return ok && fmt.Sprintf("%03d%s", len(seq), seq) <= strings.TrimSuffix(ck, "/~")
-}
+// covers reports whether a checkpoint lies at or behind a record. Checkpoints sort as strings.
+func (r row) covers(x *rec) bool { return x.place <= r.Ck }
 
 // A history is an append-only log, and what was put to the stream: all that the checkers look at.
 type history struct {
 	began     time.Time
 	batchSize int
-	required  func(kinesistest.Record) bool // must be handled
-	early     func(kinesistest.Record) bool // must not be handled
-	inScope   func(kinesistest.ShardInfo) bool
+	factor    int
+	features
+	required func(kinesistest.Record) bool // must be handled
+	early    func(kinesistest.Record) bool // must not be handled
+	inScope  func(kinesistest.ShardInfo) bool
 
 	mu     sync.Mutex
+	parts  map[string][]part // of aggregates that are whole, by their data
+	places map[string]int    // of user records in their aggregates, by their data
 	events []event
 	seen   []violation             // by the world itself
 	shards []kinesistest.ShardInfo // set at the end
@@ -109,6 +123,15 @@ func (e event) String() string {
 	}
 	if len(e.seqs) > 0 {
 		s += fmt.Sprintf(" %d records %s..%s", len(e.seqs), short(e.seqs[0]), short(e.seqs[len(e.seqs)-1]))
+	}
+	if e.request != "" {
+		s += fmt.Sprintf(" request %.4s", e.request)
+	}
+	if e.n > 0 {
+		s += fmt.Sprintf(" n %d", e.n)
+	}
+	if w := e.window; w != nil {
+		s += fmt.Sprintf(" window %s final %v early %v state of %d", w.start.Format("05"), w.final, w.early, len(w.state))
 	}
 	if e.row.Ck != "" {
 		s += fmt.Sprintf(" owner %.4q epoch %d ck %s", e.row.Owner, e.row.Epoch, short(strings.TrimSuffix(e.row.Ck, "/~")))

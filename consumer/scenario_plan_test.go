@@ -16,6 +16,7 @@ import (
 // see roll, and not of the order in which goroutines come to ask.
 type plan struct {
 	seed uint64
+	features
 
 	factor, batchSize int
 	window            time.Duration
@@ -106,6 +107,7 @@ func newPlan(seed uint64) *plan {
 	p.drawLives(r)
 	p.drawReshards(r)
 	p.drawBursts(r)
+	p.drawFeatures()
 	return p
 }
 
@@ -217,6 +219,7 @@ func (p *plan) options(began time.Time) []consumer.Option {
 		consumer.WithBatchSize(p.batchSize), consumer.WithBatchingWindow(p.window),
 		consumer.WithParallelizationFactor(p.factor),
 	}
+	opts = append(opts, p.features.options()...)
 	if p.aheadRecords > 0 {
 		opts = append(opts, consumer.WithReadAhead(p.aheadRecords, 1<<20))
 	}
@@ -261,6 +264,7 @@ func (p *plan) String() string {
 		"empty pages %d, read limits %v, network %v, file %v, stale lists %v, %d keys, a record every %v, warm-up %v, handling %v\n",
 		p.factor, p.batchSize, p.window, p.aheadRecords, p.drain, start, p.shardEnd, p.emptyPages, p.readLimits, p.network,
 		p.file, p.staleLists, p.keys, p.rate, p.warmup, p.handling)
+	fmt.Fprintf(&b, "features: %s\n", &p.features)
 	b.WriteString("lives:")
 	for i, l := range p.lives {
 		fmt.Fprintf(&b, " %d:%v", i, l.after.Round(time.Millisecond))

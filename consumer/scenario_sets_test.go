@@ -14,7 +14,8 @@ func (h *history) brokenBySets() []string {
 	starts, writes := map[int][]int{}, map[string][]int{} // by life, by shard
 	ends := map[int]event{}                               // of calls
 	endOf := map[int]int{}                                // index of a call's end, or of the cut of its life
-	firstSuccess := map[*rec]int{}                        // index, by record
+	firstSuccess := map[*rec]int{}                        // index of the first outcome, by record
+	discards := map[int][]int{}                           // by life
 	recs := map[int][]string{}                            // records of calls
 	for i, e := range h.events {
 		switch e.kind {
@@ -22,12 +23,13 @@ func (h *history) brokenBySets() []string {
 			starts[e.life] = append(starts[e.life], i)
 			recs[e.call] = e.seqs
 			endOf[e.call] = len(h.events)
-		case evSucceeded, evFailed:
-			ends[e.call], endOf[e.call] = e, i
-			if e.kind == evFailed {
-				break
+		case evSucceeded, evFailed, evProgress, evDiscarded:
+			if e.kind == evDiscarded {
+				discards[e.life] = append(discards[e.life], i)
+			} else {
+				ends[e.call], endOf[e.call] = e, i
 			}
-			for _, seq := range recs[e.call] {
+			for _, seq := range e.resolves(recs[e.call]) {
 				if r := t.recs[seq]; r != nil && firstSuccess[r] == 0 {
 					firstSuccess[r] = i
 				}
@@ -55,22 +57,25 @@ func (h *history) brokenBySets() []string {
 				broken[ruleMark] = true
 			}
 			for _, r := range t.shards[shard].recs {
-				if r.required && h.events[i].row.covers(r.seq) && !succeededBy(r, i) {
+				if r.required && h.events[i].row.covers(r) && !succeededBy(r, i) {
 					broken[ruleMark] = true
 				}
 			}
 		}
 	}
-	for _, of := range starts {
-		done := map[string]int{} // index of the success in this life, by record
+	for life, of := range starts {
+		done := map[string]int{} // index of the outcome in this life, by record
+		for _, i := range discards[life] {
+			for _, seq := range h.events[i].seqs {
+				done[seq] = i
+			}
+		}
 		for _, i := range of {
 			e := h.events[i]
 			h.startBySets(t, e, i, succeededBy, writes, broken)
-			if ends[e.call].kind == evSucceeded {
-				for _, seq := range recs[e.call] {
-					if _, again := done[seq]; !again {
-						done[seq] = endOf[e.call]
-					}
+			for _, seq := range ends[e.call].resolves(recs[e.call]) {
+				if _, again := done[seq]; !again {
+					done[seq] = endOf[e.call]
 				}
 			}
 		}
@@ -91,6 +96,19 @@ func (h *history) brokenBySets() []string {
 	return slices.Sorted(maps.Keys(broken))
 }
 
+// resolves returns the records that get an outcome by an event, of those of its call.
+func (e event) resolves(of []string) []string {
+	switch e.kind {
+	case evSucceeded:
+		return of
+	case evProgress:
+		return of[:e.n]
+	case evDiscarded:
+		return e.seqs
+	}
+	return nil
+}
+
 // startBySets looks at one start of a call.
 func (h *history) startBySets(t *truth, e event, i int, succeededBy func(*rec, int) bool, writes map[string][]int, broken map[string]bool) {
 	before := map[string]bool{}
@@ -100,13 +118,13 @@ func (h *history) startBySets(t *truth, e event, i int, succeededBy func(*rec, i
 			continue
 		}
 		for _, q := range t.keys[r.key][:r.n] {
-			if q.required && !before[q.seq] && !succeededBy(q, i) {
+			if q.required && !before[q.id] && !succeededBy(q, i) {
 				broken[ruleOrder] = true
 			}
 		}
 		before[seq] = true
 		for _, w := range writes[r.shard] {
-			if w < i && h.events[w].row.covers(seq) {
+			if w < i && h.events[w].row.covers(r) {
 				broken[ruleRerun] = true
 			}
 		}

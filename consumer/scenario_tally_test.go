@@ -24,6 +24,14 @@ var rarities = []string{
 	"cut off between the rows of children and END", "one parent of a merge ended, the other not",
 	"cut off with one parent of a merge ended", "stopped cleanly", "stopped within a handler call",
 	"record came again after a restart", "END stored after a restart", "life without a claim",
+	"handler: throttled", "handler: poison", "handler: report", "handler: bad report", "handler: timeout", "progress",
+	"batch split", "all slots taken",
+	"given up: RetryAttemptsExhausted", "given up: RecordAgeExceeded", "given up: larger than the limit", "given up: final call",
+	"document delivered", "document told", "document dropped", "document: error", "document: panic", "document: ctx",
+	"cut off in a delivery", "stopped within a delivery",
+	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
+	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
+	"window replayed", "cut off with a window open", "stopped with a window open",
 }
 
 // tally counts what a history shows to have happened, beside what the fakes have counted.
@@ -35,7 +43,9 @@ func (w *world) tally() map[string]int {
 	succeeded := map[*rec]bool{}
 	calls := map[int][]string{}
 	opened := map[string]bool{} // of merges: a child seen with one parent ended
+	more := w.newFeatureTally(truth, counts)
 	for _, e := range w.events {
+		more.add(e)
 		switch e.kind {
 		case evBegan:
 			clear(claims)
@@ -56,13 +66,12 @@ func (w *world) tally() map[string]int {
 					started[r] = e.life
 				}
 			}
-		case evSucceeded, evFailed:
+		case evSucceeded, evFailed, evProgress, evDiscarded:
 			delete(running, e.call)
 			if e.kind == evFailed {
 				counts["handler: "+e.note]++
-				break
 			}
-			for _, seq := range calls[e.call] {
+			for _, seq := range e.resolves(calls[e.call]) {
 				succeeded[truth.recs[seq]] = true
 			}
 		case evStopped:
@@ -131,7 +140,7 @@ func (t *truth) unfinished(rows map[string]row, succeeded map[*rec]bool, at time
 			counts["cut off with one parent of a merge ended"] = 1
 		}
 		for _, r := range sh.recs {
-			if known && succeeded[r] && !row.covers(r.seq) {
+			if known && succeeded[r] && !row.covers(r) {
 				counts["cut off between effect and checkpoint"] = 1
 				break
 			}

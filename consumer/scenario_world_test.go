@@ -2,18 +2,14 @@ package consumer_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
@@ -36,14 +32,19 @@ type world struct {
 	quiet   chan struct{}  // closed when producers and resharder stop
 
 	// Guarded by the history's mutex.
-	counts   map[string]int // what happened
-	attempts map[string]int // by first sequence number
-	done     map[string]bool
+	counts   map[string]int  // what happened
+	attempts map[string]int  // by first sequence number
+	done     map[string]bool // records that have an outcome
+	closed   map[string]bool // in window mode, those that a final call has had
 	ended    map[string]bool
 	calls    int
 	took     time.Duration  // from the last fault until all was settled; not above 0 if that was earlier
 	requests map[string]int // by operation and shard
 	process  *process
+
+	deliveries int
+	puts       [producers + 1]int // by producer
+	all        *truth             // once all is put
 }
 
 // A process is one life of the consumer.
@@ -56,6 +57,10 @@ type process struct {
 	cancel context.CancelFunc
 	exited chan struct{}
 	err    error // of Run
+
+	// Guarded by the history's mutex.
+	latest  map[string]event // start of the latest call, by request
+	refused map[string]event // deliveries that have failed, and it is not told yet, by request
 }
 
 const stream = "orders"
@@ -64,9 +69,12 @@ const stream = "orders"
 func (p *plan) run(t *testing.T, dir string) *world {
 	w := &world{
 		t: t, plan: p, srv: kinesistest.NewServer(stream, scenarioShards), quiet: make(chan struct{}),
-		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, ended: map[string]bool{},
-		requests: map[string]int{},
-		history:  &history{began: time.Now().Add(p.warmup), batchSize: p.batchSize},
+		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{},
+		ended: map[string]bool{}, requests: map[string]int{},
+		history: &history{
+			began: time.Now().Add(p.ageing() + p.warmup), batchSize: p.batchSize, factor: p.factor, features: p.features,
+			parts: map[string][]part{}, places: map[string]int{},
+		},
 	}
 	defer w.srv.Close()
 	w.srv.SetShardEnd(p.shardEnd)
@@ -77,6 +85,7 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	path := filepath.Join(dir, "checkpoints")
 	w.openStore(path)
 
+	w.age()
 	for i := range producers {
 		w.others.Go(func() { w.produce(i) })
 	}
@@ -181,10 +190,17 @@ func (w *world) unsettled() (shard, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.scope(w.plan)
+	if w.all == nil {
+		w.all = w.truth()
+	}
 	for _, sh := range w.shards {
-		for _, r := range sh.Records {
-			if w.required(r) && !w.done[r.SequenceNumber] {
-				return sh.ID, fmt.Sprintf("record %s of %s is not handled", short(r.SequenceNumber), sh.ID)
+		for _, r := range w.all.shards[sh.ID].recs {
+			switch {
+			case r.skipped != "" || !w.required(kinesistest.Record{Arrival: r.arrival}):
+			case !w.done[r.id]:
+				return sh.ID, fmt.Sprintf("record %s has no outcome", r)
+			case w.tumbling > 0 && !w.closed[r.id]:
+				return sh.ID, fmt.Sprintf("no final call has had record %s", r)
 			}
 		}
 		if sh.Closed && w.inScope(sh) && !w.ended[sh.ID] {
@@ -196,7 +212,7 @@ func (w *world) unsettled() (shard, what string) {
 
 // start starts a process.
 func (w *world) start(n int, l life) *process {
-	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), exited: make(chan struct{})}
+	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), exited: make(chan struct{}), latest: map[string]event{}, refused: map[string]event{}}
 	w.mu.Lock()
 	w.process = p
 	p.log(event{kind: evBegan})
@@ -211,8 +227,11 @@ func (w *world) start(n int, l life) *process {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	opts := append(w.plan.options(w.began), consumer.WithCheckpointer(drawer{w.shelf, p, w.shelf.open}),
-		consumer.WithWorker(fmt.Sprintf("life%d", n)), consumer.WithLogger(scenarioLogger()))
-	c, err := consumer.New(client, stream, p.handle, opts...)
+		consumer.WithWorker(fmt.Sprintf("life%d", n)), consumer.WithLogger(scenarioLogger()), consumer.WithNotify(p.notify))
+	if w.plan.destination != "" {
+		opts = append(opts, consumer.WithOnFailure(sink{p}))
+	}
+	c, err := p.consumer(client, opts...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -296,70 +315,6 @@ func (w *world) sometimes(what string) {
 	w.counts[what]++
 }
 
-// handle is the handler of a process.
-func (p *process) handle(ctx context.Context, ev events.KinesisEvent) error {
-	w := p.w
-	start := event{kind: evStart}
-	for _, r := range ev.Records {
-		start.shard, _, _ = strings.Cut(r.EventID, ":")
-		start.seqs = append(start.seqs, r.Kinesis.SequenceNumber)
-	}
-	first := start.seqs[0]
-	w.mu.Lock()
-	if p.isDead() {
-		w.mu.Unlock()
-		return errCut // a process that is gone calls nothing
-	}
-	w.calls++
-	w.attempts[first]++
-	n := w.attempts[first]
-	start.call = w.calls
-	p.log(start)
-	w.mu.Unlock()
-
-	took := time.Duration((0.5 + w.plan.roll("handling", first, n)) * float64(w.plan.handling))
-	if w.plan.roll("tail", first, n) < 0.02 {
-		took *= 20
-	}
-	timer := time.NewTimer(took)
-	defer timer.Stop()
-	var err error
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-p.dead:
-		return errCut
-	}
-	chance := w.plan.roll("outcome", first, n)
-	end := event{kind: evSucceeded, shard: start.shard, call: start.call}
-	switch {
-	case err != nil:
-		end.kind, end.note = evFailed, "ctx"
-	case chance < 0.03:
-		end.kind, end.note = evFailed, "error"
-		err = errors.New("scenario: the handler fails")
-	case chance < 0.05:
-		end.kind, end.note = evFailed, "panic"
-	}
-	w.mu.Lock()
-	if p.isDead() {
-		w.mu.Unlock()
-		return errCut
-	}
-	p.log(end)
-	if end.kind == evSucceeded {
-		for _, seq := range start.seqs {
-			w.done[seq] = true
-		}
-	}
-	w.mu.Unlock()
-	if end.note == "panic" {
-		panic("scenario: the handler panics")
-	}
-	return err
-}
-
 // fault is the control function of the server: it logs reads, and draws faults.
 func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
 	w.mu.Lock()
@@ -378,65 +333,4 @@ func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
 		}
 	}
 	return nil
-}
-
-// produce puts records until the world is quiet.
-func (w *world) produce(producer int) {
-	r := rand.New(rand.NewPCG(w.plan.seed, uint64(producer)))
-	for n := 1; ; n++ {
-		many := 1
-		if r.IntN(50) == 0 {
-			many = 40
-		}
-		for range many {
-			key := int(float64(w.plan.keys) * r.Float64() * r.Float64()) // some keys are hotter
-			w.srv.Put(stream, fmt.Sprintf("key-%d", key), fmt.Appendf(nil, "%d.%d", producer, n))
-		}
-		timer := time.NewTimer(time.Duration(r.ExpFloat64() * float64(w.plan.rate)))
-		select {
-		case <-timer.C:
-		case <-w.quiet:
-			timer.Stop()
-			return
-		}
-	}
-}
-
-// reshard splits and merges as planned.
-func (w *world) reshard() {
-	for _, x := range w.plan.reshard {
-		timer := time.NewTimer(time.Until(w.began.Add(x.at)))
-		select {
-		case <-timer.C:
-			w.split(x)
-		case <-w.quiet:
-			timer.Stop()
-			return
-		}
-	}
-}
-
-// split splits a shard, or merges two, as long as there are not too many or too few.
-func (w *world) split(x reshard) {
-	var open []kinesistest.ShardInfo
-	for _, sh := range w.srv.Shards(stream) {
-		if !sh.Closed {
-			open = append(open, sh)
-		}
-	}
-	i := int(x.pick * float64(len(open)))
-	if (x.merge || len(open) > scenarioShards+4) && len(open) > scenarioShards/2 {
-		for _, b := range open {
-			if a := open[i]; adjacent(a, b) {
-				w.srv.Merge(stream, a.ID, b.ID)
-				w.sometimes("merge")
-				return
-			}
-		}
-		return
-	}
-	if len(open) <= scenarioShards+4 {
-		w.srv.Split(stream, open[i].ID)
-		w.sometimes("split")
-	}
 }

@@ -1,0 +1,141 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer"
+)
+
+// A sink is the on-failure destination of a process: it is slow, and if it is a mixed one, it refuses, panics, and does not
+// answer until its time is over.
+type sink struct{ p *process }
+
+// Deliver logs what it is given, and its answer.
+func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
+	p, w := s.p, s.p.w
+	e := event{kind: evDelivery, shard: f.Shard, request: f.RequestID, note: string(f.Condition), n: f.InvokeCount}
+	w.mu.Lock()
+	if p.isDead() {
+		w.mu.Unlock()
+		return errCut
+	}
+	for _, r := range f.Records {
+		id := r.Kinesis.SequenceNumber
+		if place, split := w.places[string(r.Kinesis.Data)]; split && w.deaggregate {
+			id = fmt.Sprintf("%s#%d", id, place)
+		}
+		e.seqs = append(e.seqs, id)
+	}
+	if f.Window != nil {
+		e.window = &windowCall{start: f.Window.Start, end: f.Window.End, final: f.Window.Final, early: f.Window.Early}
+	}
+	w.deliveries++
+	n := w.deliveries
+	p.log(e)
+	w.mu.Unlock()
+
+	about := f.RequestID
+	took := time.Duration(w.plan.roll("delivering", e.subject(), n) * float64(10*time.Millisecond))
+	answer := ""
+	if w.plan.destination == "mixed" && w.now() < w.plan.length() {
+		switch chance := w.plan.roll("delivery", e.subject(), n); {
+		case chance < 0.3:
+			took *= 60
+		case chance < 0.45:
+			answer = "error"
+		case chance < 0.55:
+			answer = "panic"
+		case chance < 0.6:
+			answer, took = "hang", time.Hour
+		}
+	}
+	timer := time.NewTimer(took)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		answer = "ctx"
+	case <-p.dead:
+		return errCut
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.isDead() {
+		return errCut
+	}
+	e.kind = evDiscarded
+	if answer == "" {
+		e.note = "delivered"
+		p.log(e)
+		w.discarded(e)
+		return nil
+	}
+	p.refused[about] = e
+	e.kind, e.note = evRejected, answer
+	p.log(e)
+	if answer == "panic" {
+		panic("scenario: the destination panics")
+	}
+	return errors.New("scenario: the destination refuses")
+}
+
+// subject is what the fate of a delivery depends on.
+func (e *event) subject() string {
+	if len(e.seqs) > 0 {
+		return e.seqs[0]
+	}
+	return e.shard
+}
+
+// notify takes what the process tells: that a delivery has failed, and that records are dropped where there is no
+// destination.
+func (p *process) notify(n consumer.Notice) {
+	_, request, _ := strings.Cut(n.Detail, "request ")
+	request, _, _ = strings.Cut(request, ",")
+	w := p.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.isDead() {
+		return
+	}
+	var e event
+	ok := false
+	switch n.Name {
+	case "DestinationFailed":
+		e, ok = p.refused[request]
+		delete(p.refused, request)
+		e.note = "told"
+	case "RecordsDiscarded":
+		if w.plan.destination == "" {
+			e, ok = p.latest[request]
+			e = event{kind: evDiscarded, shard: e.shard, request: request, seqs: e.seqs, window: e.window, note: "dropped"}
+		}
+	case "OutOfRange":
+		w.counts["out of range told"]++
+	}
+	if ok {
+		p.log(e)
+		w.discarded(e)
+	}
+}
+
+// discarded notes records that are given up. The caller holds mu.
+func (w *world) discarded(e event) {
+	for _, id := range e.seqs {
+		w.done[id], w.closed[id] = true, true
+	}
+	if e.window != nil && e.window.final {
+		for i := len(w.events) - 1; i >= 0; i-- {
+			if s := &w.events[i]; s.kind == evStart && s.shard == e.shard && s.window.final {
+				w.close(slices.Clone(s.window.state))
+				break
+			}
+		}
+	}
+}

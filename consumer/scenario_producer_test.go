@@ -1,0 +1,165 @@
+package consumer_test
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/batch/kpl"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// produce puts records until the world is quiet.
+func (w *world) produce(producer int) {
+	r := rand.New(rand.NewPCG(w.plan.seed, uint64(producer)))
+	for {
+		many := 1
+		if r.IntN(50) == 0 {
+			many = 40
+		}
+		for range many {
+			key := int(float64(w.plan.keys) * r.Float64() * r.Float64()) // some keys are hotter
+			w.put(key, producer)
+		}
+		timer := time.NewTimer(time.Duration(r.ExpFloat64() * float64(w.plan.rate)))
+		select {
+		case <-timer.C:
+		case <-w.quiet:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// reshard splits and merges as planned.
+func (w *world) reshard() {
+	for _, x := range w.plan.reshard {
+		timer := time.NewTimer(time.Until(w.began.Add(x.at)))
+		select {
+		case <-timer.C:
+			w.split(x)
+		case <-w.quiet:
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// split splits a shard, or merges two, as long as there are not too many or too few.
+func (w *world) split(x reshard) {
+	var open []kinesistest.ShardInfo
+	for _, sh := range w.srv.Shards(stream) {
+		if !sh.Closed {
+			open = append(open, sh)
+		}
+	}
+	i := int(x.pick * float64(len(open)))
+	if (x.merge || len(open) > scenarioShards+4) && len(open) > scenarioShards/2 {
+		for _, b := range open {
+			if a := open[i]; adjacent(a, b) {
+				w.srv.Merge(stream, a.ID, b.ID)
+				w.sometimes("merge")
+				return
+			}
+		}
+		return
+	}
+	if len(open) <= scenarioShards+4 {
+		w.srv.Split(stream, open[i].ID)
+		w.sometimes("split")
+	}
+}
+
+// ageing is how long before everything else some records are put, so that they reach the maximum age early.
+func (p *plan) ageing() time.Duration {
+	if p.maxAge == 0 {
+		return 0
+	}
+	return p.maxAge - p.warmup + 2*time.Second
+}
+
+// age puts these records.
+func (w *world) age() {
+	if w.plan.ageing() == 0 {
+		return
+	}
+	for n := range 60 {
+		w.put(n%w.plan.keys, producers)
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(time.Until(w.began.Add(-w.plan.warmup)))
+}
+
+// put puts the next record of a producer: one of its own, or an aggregate.
+func (w *world) put(key, producer int) {
+	w.puts[producer]++ // a producer's own
+	put := w.puts[producer]
+	f, about := &w.plan.features, fmt.Sprint(producer)
+	name := fmt.Sprintf("key-%d", key)
+	if w.plan.roll("aggregate", about, put) < f.aggregates {
+		w.aggregate(name, producer, put)
+		return
+	}
+	w.srv.Put(stream, name, w.data(producer, put, 0))
+}
+
+// data makes the data of a record: all of them differ.
+func (w *world) data(producer, put, i int) []byte {
+	f, about := &w.plan.features, fmt.Sprint(producer, i)
+	d := payload{P: producer, N: put, I: i, Kind: string('a' + rune(4*w.plan.roll("kind", about, put)))}
+	if f.large && w.plan.roll("large", about, put) < 0.01 {
+		d.Pad = strings.Repeat("x", f.payload)
+	}
+	if len(f.patterns) > 0 && w.plan.roll("text", about, put) < 0.05 {
+		return fmt.Appendf(nil, "text %d.%d.%d", producer, put, i)
+	}
+	data, err := json.Marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+// aggregate puts an aggregate of keys that were in one shard at first, with name as the first, and some that have
+// explicit hash keys. Some aggregates are broken. Where shards have been split, user records are out of range.
+func (w *world) aggregate(name string, producer, put int) {
+	about := fmt.Sprint(producer)
+	parts := []part{{key: name, data: w.data(producer, put, 0)}}
+	for i := 1; i < 2+int(9*w.plan.roll("parts", about, put)); i++ {
+		key, hash := fmt.Sprintf("key-%d", int(float64(w.plan.keys)*w.plan.roll("part", about, 16*put+i))), ""
+		if w.plan.roll("explicit", about, 16*put+i) < 0.1 {
+			sum := md5.Sum([]byte(key))
+			key, hash = "hashed-"+key, new(big.Int).SetBytes(sum[:]).String()
+		}
+		p := part{key: key, hash: hash, data: w.data(producer, put, i)}
+		if p.hashed().Rsh(p.hashed(), 125).Cmp(parts[0].hashed().Rsh(parts[0].hashed(), 125)) != 0 {
+			p.key, p.hash = name, ""
+		}
+		parts = append(parts, p)
+	}
+	users := make([]kpl.UserRecord, len(parts))
+	for i, p := range parts {
+		users[i] = kpl.UserRecord{PartitionKey: p.key, ExplicitHashKey: p.hash, Data: p.data}
+	}
+	data := kpl.Encode(users...)
+	switch chance := w.plan.roll("broken", about, put); {
+	case chance < 0.05:
+		data[len(data)-1] ^= 1
+		w.sometimes("broken aggregate")
+	case chance < 0.08:
+		data = bytes.Clone(data[:len(data)/2])
+	default:
+		w.mu.Lock()
+		w.parts[string(data)] = parts
+		for i, p := range parts {
+			w.places[string(p.data)] = i
+		}
+		w.mu.Unlock()
+	}
+	w.srv.Put(stream, name, data)
+}

@@ -1,0 +1,120 @@
+package consumer_test
+
+import (
+	"crypto/md5"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// A truth is what was put to the stream, as the checkers look it up.
+type truth struct {
+	recs   map[string]*rec   // by id
+	keys   map[string][]*rec // in the order in which they were put
+	shards map[string]*shardTruth
+}
+
+// A rec is what a handler gets as one record: a record of the stream, or a user record of an aggregate that is split.
+type rec struct {
+	id, key, shard string // id is the sequence number, behind which a user record has # and its place
+	place          string // of a checkpoint behind it
+	n              int    // of its key
+	required       bool   // it must have an outcome that is seen from outside
+	early          bool   // older than the start position
+	skipped        string // why no handler must see it; "" if one may
+	oversized      bool   // its event exceeds the payload limit
+	arrival        time.Time
+	ordinal        int // in its shard
+}
+
+type shardTruth struct {
+	kinesistest.ShardInfo
+	recs    []*rec
+	inScope bool
+}
+
+// A part is a user record of an aggregate.
+type part struct {
+	key, hash string // hash is the explicit hash key, "" for none
+	data      []byte
+}
+
+// Why records are not for a handler.
+const (
+	skippedFilter  = "filtered"
+	skippedOutside = "out of range"
+)
+
+// truth arranges the records of a history. A key's records in a child follow those in its parents.
+func (h *history) truth() *truth {
+	t := &truth{recs: map[string]*rec{}, keys: map[string][]*rec{}, shards: map[string]*shardTruth{}}
+	for _, info := range h.shards { // in order of creation: parents first
+		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info)}
+		t.shards[info.ID] = sh
+		for _, r := range info.Records {
+			for _, x := range h.recsOf(info, r) {
+				x.shard, x.arrival, x.early = info.ID, r.Arrival, h.early(r)
+				x.required = x.skipped == "" && h.required(r)
+				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
+				t.keys[x.key] = append(t.keys[x.key], x)
+				t.recs[x.id] = x
+				sh.recs = append(sh.recs, x)
+			}
+		}
+	}
+	return t
+}
+
+// recsOf returns what a record of the stream is to a handler.
+func (h *history) recsOf(sh kinesistest.ShardInfo, r kinesistest.Record) []*rec {
+	f := &h.features
+	place := fmt.Sprintf("1/%03d%s/", len(r.SequenceNumber), r.SequenceNumber)
+	one := func(id, place, key string, data []byte) *rec {
+		x := &rec{id: id, place: place, key: key, oversized: f.oversized(data)}
+		if !f.matches(key, data) {
+			x.skipped = skippedFilter
+		}
+		return x
+	}
+	parts := h.parts[string(r.Data)]
+	if !f.deaggregate || parts == nil {
+		return []*rec{one(r.SequenceNumber, place+"~", r.PartitionKey, r.Data)}
+	}
+	recs := make([]*rec, len(parts))
+	for i, p := range parts {
+		recs[i] = one(fmt.Sprintf("%s#%d", r.SequenceNumber, i), fmt.Sprintf("%s%010d", place, i), p.key, p.data)
+		if !p.within(sh) {
+			recs[i].skipped = skippedOutside
+		}
+	}
+	return recs
+}
+
+// hashed returns the hash key of a user record.
+func (p part) hashed() *big.Int {
+	if p.hash != "" {
+		n, _ := new(big.Int).SetString(p.hash, 10)
+		return n
+	}
+	sum := md5.Sum([]byte(p.key))
+	return new(big.Int).SetBytes(sum[:])
+}
+
+func (p part) within(sh kinesistest.ShardInfo) bool {
+	from, ok1 := new(big.Int).SetString(sh.HashStart, 10)
+	to, ok2 := new(big.Int).SetString(sh.HashEnd, 10)
+	n := p.hashed()
+	return ok1 && ok2 && from.Cmp(n) <= 0 && n.Cmp(to) <= 0
+}
+
+// oversized reports whether data alone exceeds the payload limit; the scenario puts nothing that is close to it.
+func (f *features) oversized(data []byte) bool {
+	return f.payload > 0 && base64.StdEncoding.EncodedLen(len(data)) > f.payload
+}
+
+func (r *rec) String() string {
+	return fmt.Sprintf("%s#%d of %s (%s)", r.key, r.n, r.shard, short(r.id))
+}
