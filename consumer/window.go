@@ -31,7 +31,7 @@ func (sh *shard) laterClose(lane int, l *laneState) {
 		return
 	}
 	end, _ := l.slices.Open()
-	wait := sh.s.local(end.Add(sh.s.c.cfg.idleWindow)).Sub(time.Now())
+	wait := time.Until(sh.s.local(end.Add(sh.s.c.cfg.idleWindow)))
 	sh.wakeIn(lane, l, max(wait, time.Second))
 }
 

@@ -44,7 +44,7 @@ func Compile(patterns ...string) (*Set, error) {
 	s := new(Set)
 	var errs []error
 	if len(patterns) > maxPatterns {
-		errs = append(errs, fmt.Errorf("Invalid filter pattern definition. %d patterns: want at most %d", len(patterns), maxPatterns))
+		errs = append(errs, &Error{Pattern: maxPatterns, Reason: fmt.Sprintf("there are %d patterns: want at most %d", len(patterns), maxPatterns)})
 	}
 	for i, text := range patterns {
 		n, err := compile(text)

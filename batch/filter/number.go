@@ -19,7 +19,7 @@ func parse(text []byte) num {
 	double, _ := strconv.ParseFloat(string(text), 64) // infinite if it is too large
 	n := num{double: double}
 	digits, negative := bytes.CutPrefix(text, []byte("-"))
-	if n.integer = bytes.IndexAny(digits, ".eE") < 0; n.integer {
+	if n.integer = !bytes.ContainsAny(digits, ".eE"); n.integer {
 		n.text, n.negative = digits, negative && string(digits) != "0"
 	}
 	return n

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 )
 
 // members compiles a leaf: a non-empty array.
@@ -181,7 +181,7 @@ func numeric(operand json.RawMessage, path string) (func(scalar) bool, *Error) {
 		if list[i][0] == '"' {
 			op = str(list[i])
 		}
-		if !strings.Contains(" = < <= > >= ", " "+op+" ") || op == "" {
+		if !slices.Contains([]string{"=", "<", "<=", ">", ">="}, op) {
 			return nil, &Error{Path: fmt.Sprintf("%s[%d]", path, i), Reason: `want "=", "<", "<=", ">" or ">="`}
 		}
 		if c := list[i+1][0]; c != '-' && (c < '0' || c > '9') {
@@ -205,7 +205,7 @@ func anythingBut(operand json.RawMessage, path string) (func(scalar) bool, *Erro
 	var tests []func(scalar) bool
 	if operand[0] == '{' {
 		all, _ := pairs(operand)
-		if len(all) != 1 || !strings.Contains(" prefix suffix equals-ignore-case wildcard ", " "+all[0].key+" ") {
+		if len(all) != 1 || !slices.Contains([]string{"prefix", "suffix", "equals-ignore-case", "wildcard"}, all[0].key) {
 			return nil, &Error{Path: path, Reason: `want one of prefix, suffix, equals-ignore-case and wildcard`}
 		}
 		name := all[0].key

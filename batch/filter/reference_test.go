@@ -215,10 +215,10 @@ func refText(name string, x any, text string) bool {
 	}
 	var re strings.Builder
 	for i := 0; i < len(s); i++ {
-		switch {
-		case s[i] == '*':
+		switch s[i] {
+		case '*':
 			re.WriteString("(?s:.*)")
-		case s[i] == '\\':
+		case '\\':
 			i++
 			fallthrough
 		default:
@@ -310,7 +310,7 @@ func (m maker) value(depth int) string {
 	case n < 2 && depth > 0:
 		keys := m.one(`x`, `x y`, `y z`, `x z`, `x.y`, `y.z x`, `x y z`)
 		var fields []string
-		for _, k := range strings.Fields(keys) {
+		for _, k := range strings.FieldsSeq(keys) {
 			fields = append(fields, fmt.Sprintf("%q:%s", k, m.value(depth-1)))
 		}
 		return "{" + strings.Join(fields, " , ") + "}"
@@ -389,13 +389,13 @@ func FuzzMatch(f *testing.F) {
 	f.Add(`{"data":{"a":[1]}}`, `{"a":1}`)
 	f.Add(`{"data":{"a.b":[{"exists":false}],"$or":[{"a":["x"]},{"b":[{"wildcard":"*"}]}]}}`, `[{"a":{"b":[]}}]`)
 	f.Add(`{"data":{"a":[{"numeric":[">",1e400]}]}}`, `{"a":"\ud83d\ude00"}`)
-	any := `{"data":{"surely absent":[{"exists":false}]}}`
+	absent := `{"data":{"surely absent":[{"exists":false}]}}`
 	f.Fuzz(func(t *testing.T, pattern, data string) {
 		r := &batch.Record{Data: []byte(data)}
 		if set, err := filter.Compile(pattern); err == nil {
 			set.Match(&batch.Source{}, r)
 		}
-		set, err := filter.Compile(any)
+		set, err := filter.Compile(absent)
 		if err != nil {
 			t.Fatal(err)
 		}

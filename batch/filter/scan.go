@@ -3,6 +3,7 @@ package filter
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -100,7 +101,7 @@ func text(b []byte, i int) (int, bool) {
 				return i, false
 			}
 			if b[i] != 'u' {
-				if bytes.IndexByte([]byte(`"\/bfnrt`), b[i]) < 0 {
+				if strings.IndexByte(`"\/bfnrt`, b[i]) < 0 {
 					return i, false
 				}
 				continue
