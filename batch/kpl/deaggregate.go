@@ -2,8 +2,6 @@ package kpl
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"reflect"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -12,15 +10,25 @@ import (
 )
 
 // Deaggregate returns a handler that splits the aggregates of its event and calls h with their user records: for
-// lambda.Start, where a stream is polled and Lambda hands aggregates over as they are (L63). A consumer does it with
-// WithDeaggregation instead. The result has the type of h, and its calls may overlap if those of h may.
+// lambda.Start, where a stream is polled and Lambda hands aggregates over as they are (L63). The result has the type of h,
+// and its calls may overlap if those of h may. Deaggregate(nil) is nil.
 //
 // Each user record has its own partition key and data and the aggregate's sequence number, event id and arrival time;
-// [batch.Identity] tells them apart. h reports a user record by that sequence number, so the whole aggregate comes again.
-// What only looks like an aggregate is handed to h as it is, and disturbs no other record (L62).
+// [batch.Identity] tells them apart (C21). What only looks like an aggregate is handed to h as it is, and disturbs no other
+// record (L62). An event without aggregates goes to h as it came.
 //
-// Inside Lambda the hash key range of the shard is not known, so no user record is left out (L65): after a split some
-// come twice, and none is lost. Deaggregate(nil) is nil.
+// h reports a user record by its sequence number, which is that of the aggregate: it comes again with all of its user
+// records, also those that have succeeded. Identifiers, state and error of h are returned as they are, so that one that
+// names no record fails the batch, as it does without Deaggregate.
+//
+// The range of the shard's hash keys is not known inside Lambda, so no user record is left out (L65): where a shard was
+// split, records that a producer had sent before it learnt of that may come from both children, and none is lost.
+//
+// A consumer splits with WithDeaggregation, which also filters, counts and resumes by user record. Where it has split, and
+// inside another Deaggregate, nothing is split a second time.
+//
+// In the form with JSON the event keeps its bytes but for the records of aggregates, which are repeated with another
+// partitionKey and data. What is no event of Kinesis goes to h as it is.
 func Deaggregate[H batch.Func](h H) H {
 	if h == nil {
 		return nil
@@ -37,10 +45,7 @@ func Deaggregate[H batch.Func](h H) H {
 	case reflect.TypeFor[[]byte]():
 		f := plain[func(context.Context, []byte) ([]byte, error)](v)
 		return as(func(ctx context.Context, event []byte) ([]byte, error) {
-			ctx, event, err := expandJSON(ctx, event)
-			if err != nil {
-				return nil, err
-			}
+			ctx, event = expandJSON(ctx, event)
 			return f(ctx, event)
 		})
 	}
@@ -58,10 +63,14 @@ func Deaggregate[H batch.Func](h H) H {
 	})
 }
 
+// plain returns a handler as the type that its named type has as underlying one. Its calls do not go through reflection.
 func plain[F any](v reflect.Value) F { return v.Convert(reflect.TypeFor[F]()).Interface().(F) }
 
 // expand puts user records in the place of aggregates. Without aggregates it returns what it got.
 func expand(ctx context.Context, rs []events.KinesisEventRecord) (context.Context, []events.KinesisEventRecord) {
+	if isSplit(ctx) {
+		return ctx, rs
+	}
 	var users []UserRecord
 	var out []events.KinesisEventRecord
 	var subs []int64
@@ -69,8 +78,9 @@ func expand(ctx context.Context, rs []events.KinesisEventRecord) (context.Contex
 		var ok bool
 		if users, ok = Decode(rs[i].Kinesis.Data, users[:0]); ok && out == nil {
 			out = append(make([]events.KinesisEventRecord, 0, len(rs)+len(users)), rs[:i]...)
-			for range i {
-				subs = append(subs, batch.NoSub)
+			subs = make([]int64, i, cap(out))
+			for j := range subs {
+				subs[j] = batch.NoSub
 			}
 		}
 		switch {
@@ -87,72 +97,18 @@ func expand(ctx context.Context, rs []events.KinesisEventRecord) (context.Contex
 	if out == nil {
 		return ctx, rs
 	}
-	return batch.WithSubRecords(ctx, out, subs), out
+	return markSplit(ctx, out, subs), out
 }
 
-// expandJSON is expand for an event as JSON. What it does not know of the event and its records stays as it is.
-func expandJSON(ctx context.Context, event []byte) (context.Context, []byte, error) {
-	var fields map[string]json.RawMessage
-	var raw []json.RawMessage
-	if err := json.Unmarshal(event, &fields); err != nil {
-		return ctx, nil, fmt.Errorf("kpl: event: %w", err)
-	}
-	if err := json.Unmarshal(fields["Records"], &raw); err != nil {
-		return ctx, nil, fmt.Errorf("kpl: records of the event: %w", err)
-	}
-	out, split := make([]json.RawMessage, 0, len(raw)), false
-	for i := range raw {
-		var r struct {
-			Kinesis struct {
-				Data []byte `json:"data"`
-			} `json:"kinesis"`
-		}
-		if err := json.Unmarshal(raw[i], &r); err != nil {
-			return ctx, nil, fmt.Errorf("kpl: record %d of the event: %w", i, err)
-		}
-		users, ok := Decode(r.Kinesis.Data, nil)
-		if !ok {
-			out = append(out, raw[i])
-			continue
-		}
-		split = true
-		for _, u := range users {
-			one, err := replaced(raw[i], u)
-			if err != nil {
-				return ctx, nil, fmt.Errorf("kpl: record %d of the event: %w", i, err)
-			}
-			out = append(out, one)
-		}
-	}
-	if !split {
-		return ctx, event, nil
-	}
-	var err error
-	if fields["Records"], err = json.Marshal(out); err != nil {
-		return ctx, nil, err
-	}
-	event, err = json.Marshal(fields)
-	return ctx, event, err
+type splitKey struct{}
+
+func markSplit(ctx context.Context, rs []events.KinesisEventRecord, subs []int64) context.Context {
+	return context.WithValue(batch.WithSubRecords(ctx, rs, subs), splitKey{}, true)
 }
 
-// replaced is a record with the partition key and the data of u.
-func replaced(record json.RawMessage, u UserRecord) (json.RawMessage, error) {
-	var fields, kinesis map[string]json.RawMessage
-	if err := json.Unmarshal(record, &fields); err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(fields["kinesis"], &kinesis); err != nil {
-		return nil, err
-	}
-	var err error
-	if kinesis["partitionKey"], err = json.Marshal(u.PartitionKey); err != nil {
-		return nil, err
-	}
-	if kinesis["data"], err = json.Marshal(u.Data); err != nil {
-		return nil, err
-	}
-	if fields["kinesis"], err = json.Marshal(kinesis); err != nil {
-		return nil, err
-	}
-	return json.Marshal(fields)
+// isSplit reports whether the records that come with ctx are user records already: data of theirs that is an aggregate
+// was put into one by its producer.
+func isSplit(ctx context.Context) bool {
+	inv, _ := batch.InvocationFrom(ctx)
+	return inv.Subs != nil || ctx.Value(splitKey{}) != nil
 }

@@ -102,8 +102,8 @@ func decode(body []byte, dst []UserRecord) ([]UserRecord, bool) {
 	}
 
 	text, n := string(body[from:to]), len(dst)
-	dst = slices.Grow(dst, records)[:n+records]
-	for at, i := first, n; i < len(dst); {
+	out := slices.Grow(dst, records)[:n+records]
+	for at, i := first, n; i < len(out); {
 		tag, size, end := next(body, at)
 		at = end
 		if tag != tagRecord {
@@ -111,16 +111,16 @@ func decode(body []byte, dst []UserRecord) ([]UserRecord, bool) {
 		}
 		r, ok := parse(body[end-int(size) : end])
 		if !ok || r.key >= uint64(len(keys)) || r.hashed && r.hash >= uint64(len(hashes)) {
-			return dst[:n], false
+			return dst, false
 		}
-		u := &dst[i]
+		u := &out[i]
 		u.PartitionKey, u.ExplicitHashKey, u.Data = keys[r.key].of(text, from), "", r.data
 		if r.hashed {
 			u.ExplicitHashKey = hashes[r.hash].of(text, from)
 		}
 		i++
 	}
-	return dst, true
+	return out, true
 }
 
 // A span is where the entry of a table is in the body.
