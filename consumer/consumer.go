@@ -79,6 +79,12 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	cfg := newConfig(opts)
+	if m := cfg.mapping; m != nil {
+		if stream == "" {
+			stream = m.stream
+		}
+		cfg.reports = cfg.reports || m.reports && !cfg.given["WithReportBatchItemFailures"]
+	}
 	handler.Reports = cfg.reports
 	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
@@ -162,8 +168,21 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 	return newWorker(ctx, cs[0].cfg).run(ctx, cs)
 }
 
-// warn tells of settings that forget.
+// warn tells of settings that forget, or that have no effect.
 func (c *Consumer) warn() {
+	for _, key := range c.cfg.filter.Unknown() {
+		c.event(metrics.PatternKeyUnknown, "", nil, fmt.Sprintf("a filter pattern names %q, which no record has: it is an absent field", key))
+	}
+	if m := c.cfg.mapping; m != nil {
+		for _, w := range m.warnings {
+			c.event(metrics.MappingIgnored, "", nil, w)
+		}
+		if kind := c.handler.Kind(); m.reports && kind == batch.Whole {
+			c.event(metrics.MappingIgnored, "", nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
+		} else if !m.reports && kind == batch.Partial {
+			c.event(metrics.MappingIgnored, "", nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
+		}
+	}
 	if c.cfg.defaultMemory && c.cfg.end.kind == noPosition {
 		detail := "progress is kept in memory: a restart begins at the starting position again; WithCheckpointer keeps it"
 		if c.cfg.start.kind == latest {

@@ -3,6 +3,7 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -35,6 +36,8 @@ type config struct {
 	functionARN   string
 	version       string // executedVersion
 	mappingUUID   string
+	mapping       *mapping // of an event source mapping's JSON
+	mappingErr    error
 	identityARN   string
 	retries       int // -1: no limit
 	maxAge        time.Duration
@@ -289,6 +292,27 @@ func WithMappingUUID(id string) Option {
 // WithIdentityARN sets invokeIdentityArn of event records, in Lambda the execution role (L59). Defaults to none.
 func WithIdentityARN(arn string) Option { return func(c *config) { c.identityARN = arn } }
 
+// WithEventSourceMapping sets what the JSON of an event source mapping says, as if its options stood in its place: what
+// get-event-source-mapping or create-event-source-mapping prints or takes, or the properties of a mapping in
+// CloudFormation or SAM. With "" for the stream, New takes it from there. The option reads r, once, when it is made.
+//
+// What get-event-source-mapping prints never says where to start: if its State is Disabled, reading starts a minute before
+// LastModified, else WithStartingPosition has to be given. A destination in it needs [WithOnFailure]. What has no meaning
+// here is told of (MappingIgnored), as is a handler whose type disagrees with FunctionResponseTypes; what cannot be honoured
+// is an error.
+func WithEventSourceMapping(r io.Reader) Option {
+	if r == nil {
+		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
+	}
+	m, err := readMapping(r)
+	return func(c *config) {
+		c.mapping, c.mappingErr = &m, err
+		for _, o := range m.options {
+			o(c)
+		}
+	}
+}
+
 // WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation, and functionArn of on-failure
 // documents (C12). Defaults to the group.
 func WithFunctionARN(arn string) Option {
@@ -383,6 +407,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
 		bad("WithReadAhead(%d, %d): want at least the %d records of WithBatchSize", c.aheadRecords, c.aheadBytes, c.batchSize)
 	}
+	c.validateMapping(bad)
 	c.validateBatch(h, bad)
 	if c.drain < 0 {
 		bad("WithDrainTimeout(%v): want 0s or more", c.drain)
@@ -394,6 +419,23 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("WithLogger(nil): want a *slog.Logger")
 	}
 	return errors.Join(errs...)
+}
+
+// validateMapping checks what an event source mapping asks for.
+func (c *config) validateMapping(bad func(format string, args ...any)) {
+	if c.mappingErr != nil {
+		bad("WithEventSourceMapping: %w", c.mappingErr)
+	}
+	m := c.mapping
+	if m == nil {
+		return
+	}
+	if m.needsStart && !c.given["WithStartingPosition"] {
+		bad("WithEventSourceMapping: where the mapping began long ago says nothing about now: give WithStartingPosition, or the JSON of the disabled mapping")
+	}
+	if m.destination != "" && c.destination == nil {
+		bad("WithEventSourceMapping: DestinationConfig names %s: give %s", m.destination, destinationLine(m.destination))
+	}
 }
 
 // validateBatch checks what becomes of a batch.

@@ -310,7 +310,7 @@ func (m maker) value(depth int) string {
 	case n < 2 && depth > 0:
 		keys := m.one(`x`, `x y`, `y z`, `x z`, `x.y`, `y.z x`, `x y z`)
 		var fields []string
-		for _, k := range strings.FieldsSeq(keys) {
+		for k := range strings.FieldsSeq(keys) {
 			fields = append(fields, fmt.Sprintf("%q:%s", k, m.value(depth-1)))
 		}
 		return "{" + strings.Join(fields, " , ") + "}"
