@@ -116,7 +116,7 @@ func (w *world) timeline(v violation) string {
 	const most = 60
 	keys := map[string]bool{}
 	for _, r := range w.truth().keys[v.key] {
-		keys[r.seq] = true
+		keys[r.id] = true
 	}
 	end := v.event
 	if end < 0 {
