@@ -159,7 +159,7 @@ func TestMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		kpl.Decode(data, nil)
 		runtime.ReadMemStats(&after)
-		if used := (after.TotalAlloc - before.TotalAlloc) / uint64(len(data)); used > 32 {
+		if used := (after.TotalAlloc - before.TotalAlloc) / uint64(len(data)); used > 24 {
 			t.Errorf("%s: %d bytes for each byte", name, used)
 		}
 	}
