@@ -47,11 +47,11 @@ func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
 		switch chance := w.plan.roll("delivery", e.subject(), n); {
 		case chance < 0.3:
 			took *= 60
-		case chance < 0.45:
+		case chance < 0.4:
 			answer = "error"
-		case chance < 0.55:
+		case chance < 0.5:
 			answer = "panic"
-		case chance < 0.6:
+		case chance < 0.65:
 			answer, took = "hang", time.Hour
 		}
 	}
