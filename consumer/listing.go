@@ -103,9 +103,11 @@ func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, e
 	return childrenOf(listed, id), err
 }
 
-// list returns all shards, page by page, and the service's time.
+// list returns all shards, page by page, and the service's time. It notes how far this machine's clock is off, since
+// checkpoints are judged by their age before anything is read (C9, C10).
 func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []shardmap.Shard, now time.Time, err error) {
-	now = time.Now()
+	sent := time.Now()
+	now = sent
 	in := &kinesis.ListShardsInput{ShardFilter: filter}
 	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
 	for first := true; ; first = false {
@@ -116,6 +118,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 		}
 		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
 			now = t
+			s.skew.Store(int64(reader.Skew(t, sent, time.Now())))
 		}
 		for _, sh := range out.Shards {
 			parents := []string{aws.ToString(sh.ParentShardId), aws.ToString(sh.AdjacentParentShardId)}

@@ -118,7 +118,7 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 		Now:    time.Now(),
 	}
 	if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
-		page.Now, page.Skew = t, skew(t, start, time.Now())
+		page.Now, page.Skew = t, Skew(t, start, time.Now())
 	}
 	bytes := 0
 	for i := range out.Records {
@@ -155,9 +155,9 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 	return p.notBefore, true
 }
 
-// skew is what the service's clock is ahead of the local one, by a reply that names its second, 0 unless that is more than
+// Skew is what the service's clock is ahead of the local one, by a reply that names its second, 0 unless that is more than
 // a second for certain (C9): the service was asked at sent, or later, and had answered at received.
-func skew(service, sent, received time.Time) time.Duration {
+func Skew(service, sent, received time.Time) time.Duration {
 	ahead, back := service.Sub(received), service.Add(time.Second).Sub(sent)
 	switch {
 	case ahead > time.Second:
