@@ -1,0 +1,114 @@
+package consumer_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// Records that leave the stream while a failing batch keeps them in memory are lost: told of and counted, but not
+// dropped, and in no document. The lane goes on with what the stream still has.
+func TestContractRetentionWhileBlocked(t *testing.T) {
+	proves(t, "C10", "L33", "L27", "L67")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		tr, snap := new(trace), new(metrics.Snapshot)
+		begun := time.Now()
+		f.letters(shard0, "abc")
+		var detail string
+		life := f.startTrace(tr, tr.fails("abc"), consumer.WithMetrics(snap), consumer.WithBackoff(time.Hour, 1, time.Hour),
+			consumer.WithMaxRetryAttempts(1000), consumer.WithNotify(func(n consumer.Notice) {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				if f.notices[n.Name]++; n.Name == "RetentionLost" {
+					detail = n.Detail
+				}
+			}))
+		time.Sleep(time.Hour)
+		f.letters(shard0, "de")
+		time.Sleep(25 * time.Hour)
+		all := tr.attempts()
+		if last := all[len(all)-2]; last.data != "abc" || last.at.Sub(begun) >= 24*time.Hour {
+			t.Errorf("the last attempt of abc was %v after their arrival, want less than 24h", last.at.Sub(begun))
+		}
+		if last := all[len(all)-1]; last.data != "de" || last.Attempt != 1 {
+			t.Errorf("the last attempt was %s, want the first one of de", last.data)
+		}
+		totals(t, snap, map[*metrics.Metric]float64{
+			metrics.RetentionLostEventCount: 3, metrics.DroppedEventCount: 0, metrics.OnFailureDestinationDeliveredEventCount: 0,
+		})
+		if n := f.noticed("RetentionLost"); n != 1 || !strings.HasPrefix(detail, "3 records") {
+			t.Errorf("%d notices of RetentionLost, %q, want 1 of 3 records", n, detail)
+		}
+		want(t, "documents", tr.documents())
+		life.stop()
+		if ck := f.checkpoint(); !strings.Contains(ck, f.srv.Records("orders")[4].SequenceNumber) {
+			t.Errorf("checkpoint %s, want it behind the last record", ck)
+		}
+	})
+}
+
+// Only what has left the stream is skipped; the rest is the same slice.
+func TestContractRetentionOfPrefix(t *testing.T) {
+	proves(t, "C10", "L27")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		tr, snap := new(trace), new(metrics.Snapshot)
+		f.letters(shard0, "ab")
+		time.Sleep(12 * time.Hour)
+		f.letters(shard0, "c")
+		life := f.startTrace(tr, tr.fails("c"), consumer.WithMetrics(snap), consumer.WithBackoff(time.Hour, 1, time.Hour))
+		time.Sleep(20 * time.Hour)
+		all := tr.attempts()
+		n := len(all)
+		if n < 14 || all[n-1].data != "c" || all[0].data != "abc" || all[n-1].RequestID != all[0].RequestID || all[n-1].Attempt != n {
+			t.Errorf("attempts %q, want them all to be of one slice, which becomes shorter", tr.lines())
+		}
+		totals(t, snap, map[*metrics.Metric]float64{metrics.RetentionLostEventCount: 2, metrics.DroppedEventCount: 0})
+		life.stop()
+	})
+}
+
+// The age limit comes before the retention: what has reached both has a document.
+func TestContractAgeBeforeRetention(t *testing.T) {
+	proves(t, "L27", "L31")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		tr, snap := new(trace), new(metrics.Snapshot)
+		f.letters(shard0, "ab")
+		life := f.startTrace(tr, tr.fails("ab"), consumer.WithMetrics(snap), consumer.WithBackoff(time.Hour, 1, time.Hour), consumer.WithMaxRecordAge(24*time.Hour))
+		time.Sleep(25 * time.Hour)
+		totals(t, snap, map[*metrics.Metric]float64{metrics.RetentionLostEventCount: 0, metrics.OnFailureDestinationDeliveredEventCount: 2})
+		if docs := tr.documents(); len(docs) != 1 || !strings.HasPrefix(docs[0], "ab RecordAgeExceeded ") {
+			t.Errorf("documents %q, want one of both", docs)
+		}
+		life.stop()
+	})
+}
+
+// A restart later than the retention reports a possible loss.
+func TestContractRestartAfterRetention(t *testing.T) {
+	proves(t, "C10")
+	for _, away := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
+		t.Run(fmt.Sprint(away), func(t *testing.T) {
+			inContract(t, 1, func(f *field) {
+				tr := new(trace)
+				f.letters(shard0, "a")
+				life := f.startTrace(tr, tr.fails(""))
+				time.Sleep(time.Minute)
+				life.stop()
+				time.Sleep(away)
+				life = f.startTrace(tr, tr.fails(""))
+				time.Sleep(time.Second)
+				if told := f.noticed("RetentionLost") > 0; told != (away > 24*time.Hour) {
+					t.Errorf("told of a possible loss: %v", told)
+				}
+				life.stop()
+			})
+		})
+	}
+}
