@@ -98,6 +98,8 @@ func rows(t *testing.T, s checkpoint.Store) map[string]string {
 const shard0 = "shardId-000000000000"
 
 func TestDrainLetsHandlersFinish(t *testing.T) {
+	t.Attr("rule", "C15")
+	t.Attr("rule", "C24")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 2)
 		defer srv.Close()
@@ -126,6 +128,7 @@ func TestDrainLetsHandlersFinish(t *testing.T) {
 }
 
 func TestDrainTimeoutEndsHandlers(t *testing.T) {
+	t.Attr("rule", "C15")
 	for _, obeys := range []bool{true, false} {
 		t.Run(fmt.Sprintf("late success %v", obeys), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -168,6 +171,7 @@ func TestDrainTimeoutEndsHandlers(t *testing.T) {
 }
 
 func TestStopInBackoffIsImmediate(t *testing.T) {
+	t.Attr("rule", "C15")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()

@@ -25,6 +25,8 @@ func laneKey(prefix string, lane uint64) string {
 
 // TestField_F04: as many invocations run at once as there are shards, times the parallelization factor; and no more.
 func TestField_F04(t *testing.T) {
+	t.Attr("rule", "L23")
+	t.Attr("rule", "L24")
 	inField(t, 3, func(f *field) {
 		f.work = func(context.Context, fieldBatch) error {
 			time.Sleep(time.Second)
@@ -95,6 +97,7 @@ func TestField_F25(t *testing.T) {
 // TestField_F35: several lanes keep the order of each key, and none waits for the end of a page: while one key is slow,
 // the others go on over page after page.
 func TestField_F35(t *testing.T) {
+	t.Attr("rule", "L24")
 	inField(t, 1, func(f *field) {
 		slow := laneKey("slow", 0)
 		f.work = func(_ context.Context, b fieldBatch) error {
@@ -126,6 +129,8 @@ func TestField_F35(t *testing.T) {
 // TestField_F45: an attempt that ended with an error, a panic, a time-out, or not at all, is not done: the same records
 // come again until it succeeds, and the records behind them wait.
 func TestField_F45(t *testing.T) {
+	t.Attr("rule", "L1")
+	t.Attr("rule", "L33")
 	inField(t, 1, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
 			if !b.has("poison") {
@@ -169,6 +174,8 @@ func TestField_F45(t *testing.T) {
 // TestField_F21: a record counts as consumed when it has an outcome, not when it was handed over: what a handler works on
 // when the process dies comes again.
 func TestField_F21(t *testing.T) {
+	t.Attr("rule", "L40")
+	t.Attr("rule", "L41")
 	inField(t, 2, func(f *field) {
 		dead := false
 		f.work = func(ctx context.Context, b fieldBatch) error {

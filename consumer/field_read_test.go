@@ -24,6 +24,7 @@ func (f *field) reads(shard string) []kinesistest.Call {
 // TestField_F02: after a throttle, an error or an expired iterator, reading goes on behind the last record fetched, not
 // where the checkpoint is; and the iterator is kept where it is still good.
 func TestField_F02(t *testing.T) {
+	t.Attr("rule", "L26")
 	inField(t, 1, func(f *field) {
 		const shard = "shardId-000000000000"
 		f.put(shard, "a", 50)
@@ -52,6 +53,7 @@ func TestField_F02(t *testing.T) {
 // TestField_F30: a shard is read 5 times a second at most, and a page of n bytes is followed by a pause of n / 2,000,000 s
 // (I17); records of a key are never in two invocations at once (I5), which sound looks at.
 func TestField_F30(t *testing.T) {
+	t.Attr("rule", "L16")
 	inField(t, 2, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
 			time.Sleep(300 * time.Millisecond)

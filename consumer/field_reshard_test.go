@@ -28,6 +28,7 @@ func (f *field) rows(shard string) (first checkpoint.Position, ended time.Time) 
 
 // TestField_F01: children of a reshard start at their beginning, whatever the starting position, and lose nothing.
 func TestField_F01(t *testing.T) {
+	t.Attr("rule", "C11")
 	inField(t, 2, func(f *field) {
 		f.work = func(context.Context, fieldBatch) error {
 			time.Sleep(500 * time.Millisecond)
@@ -65,6 +66,7 @@ func TestField_F01(t *testing.T) {
 // TestField_F03: the end of a shard is stored, and its children start, with nothing of it in flight: not while its last
 // batch runs, is tried again, or fills.
 func TestField_F03(t *testing.T) {
+	t.Attr("rule", "L25")
 	for name, opt := range map[string]consumer.Option{
 		"runs": consumer.WithParallelizationFactor(4), "fills": consumer.WithBatchingWindow(100 * time.Second),
 	} {
@@ -107,6 +109,7 @@ func TestField_F03(t *testing.T) {
 // TestField_F22: parents first, both of a merge, while one of them has a backlog for longer than an audit takes to find
 // its children.
 func TestField_F22(t *testing.T) {
+	t.Attr("rule", "L25")
 	inField(t, 2, func(f *field) {
 		f.slowReads(500 * time.Millisecond)
 		f.work = func(_ context.Context, b fieldBatch) error {

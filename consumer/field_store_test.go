@@ -119,6 +119,7 @@ func TestField_F12(t *testing.T) {
 // TestField_F32: a start at LATEST is anchored in the store before the first read, at the service's time. What comes to a
 // quiet shard between two runs is handled, after a stop and after a death.
 func TestField_F32(t *testing.T) {
+	t.Attr("rule", "C11")
 	latest := consumer.Options(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
 	inField(t, 1, func(f *field) {
 		for _, end := range []func(*fieldLife){(*fieldLife).stop, (*fieldLife).kill, (*fieldLife).stop, (*fieldLife).kill} {

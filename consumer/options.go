@@ -492,7 +492,7 @@ func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...
 	if c.payload != -1 && c.payload < minPayload {
 		bad("WithPayloadLimit(%d): want %d bytes or more, or -1 for none", c.payload, minPayload)
 	}
-	if c.backoffBase < time.Millisecond || c.backoffFactor < 1 || c.backoffFactor > 10 || c.backoffCap < c.backoffBase || c.backoffCap > time.Hour {
+	if c.backoffBase < time.Millisecond || !(c.backoffFactor >= 1 && c.backoffFactor <= 10) || c.backoffCap < c.backoffBase || c.backoffCap > time.Hour {
 		bad("WithBackoff(%v, %v, %v): want a base of 1ms or more, a factor of 1 to 10, and a limit from the base to 1h0m0s",
 			c.backoffBase, c.backoffFactor, c.backoffCap)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
@@ -21,6 +23,10 @@ type otherStore struct{ checkpoint.Store }
 func nothing(context.Context, events.KinesisEvent) error { return nil }
 
 func TestInvalidOptions(t *testing.T) {
+	t.Attr("rule", "L8")
+	t.Attr("rule", "B5")
+	t.Attr("rule", "L7")
+	t.Attr("rule", "L12")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
 	long := strings.Repeat("g", 129)
@@ -55,6 +61,23 @@ func TestInvalidOptions(t *testing.T) {
 		{consumer.WithDrainTimeout(-1), []string{"WithDrainTimeout(-1ns)", "0s or more"}},
 		{consumer.WithMetrics(nil), []string{"WithMetrics(nil)"}},
 		{consumer.WithLogger(nil), []string{"WithLogger(nil)"}},
+		{consumer.WithMaxRetryAttempts(-2), []string{"WithMaxRetryAttempts(-2)", "0 to 10000"}},
+		{consumer.WithMaxRetryAttempts(10_001), []string{"WithMaxRetryAttempts(10001)", "-1 for no limit"}},
+		{consumer.WithMaxRecordAge(0), []string{"WithMaxRecordAge(0s)", "1m0s to 168h0m0s"}},
+		{consumer.WithMaxRecordAge(59 * time.Second), []string{"WithMaxRecordAge(59s)"}},
+		{consumer.WithMaxRecordAge(604_801 * time.Second), []string{"WithMaxRecordAge(168h0m1s)"}},
+		{consumer.WithFilter(`{}`), []string{"WithFilter", "Invalid filter pattern definition."}},
+		{consumer.WithFilter(make([]string, 11)...), []string{"at most 10"}},
+		{consumer.WithOnFailure(nil), []string{"WithOnFailure(nil)"}},
+		{consumer.WithOnFailure(batch.All(nil)), []string{"WithOnFailure", "nil destination"}},
+		{consumer.WithReportBatchItemFailures(true), []string{"WithReportBatchItemFailures(true)", "whole form"}},
+		{consumer.WithHandlerTimeout(0), []string{"WithHandlerTimeout(0s)", "-1 for none"}},
+		{consumer.WithMaxConcurrency(0), []string{"WithMaxConcurrency(0)", "1 or more"}},
+		{consumer.WithPayloadLimit(0), []string{"WithPayloadLimit(0)", "1024 bytes or more"}},
+		{consumer.WithBackoff(0, 2, time.Minute), []string{"WithBackoff(0s, 2, 1m0s)", "1ms or more"}},
+		{consumer.WithBackoff(time.Second, math.NaN(), time.Minute), []string{"WithBackoff(1s, NaN, 1m0s)"}},
+		{consumer.WithMappingUUID(""), []string{"WithMappingUUID"}},
+		{consumer.WithEventSourceMapping(nil), []string{"WithEventSourceMapping", "nil"}},
 	} {
 		_, err := consumer.New(srv.Client(), "orders", nothing, tt.opt)
 		for _, want := range tt.want {
@@ -66,6 +89,8 @@ func TestInvalidOptions(t *testing.T) {
 }
 
 func TestInvalidStreamsHandlersAndClients(t *testing.T) {
+	t.Attr("rule", "L12")
+	t.Attr("rule", "L66")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
 	const arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
@@ -91,6 +116,7 @@ func TestInvalidStreamsHandlersAndClients(t *testing.T) {
 }
 
 func TestAllThatIsWrongIsReportedTogether(t *testing.T) {
+	t.Attr("rule", "L12")
 	_, err := consumer.New(nil, "a/b", nothing, consumer.WithBatchSize(0), consumer.WithDrainTimeout(-1), consumer.WithGroup(""))
 	for _, want := range []string{"client is nil", `"a/b"`, "WithBatchSize(0)", "WithDrainTimeout(-1ns)", `WithGroup("")`} {
 		if !strings.Contains(fmt.Sprint(err), want) {

@@ -103,6 +103,7 @@ func TestReadAheadGoesOn(t *testing.T) {
 
 // A full read-ahead makes waiting batches ready, whatever their window (C3).
 func TestFullReadAheadEndsTheWindow(t *testing.T) {
+	t.Attr("rule", "C3")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
