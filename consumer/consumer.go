@@ -7,8 +7,10 @@
 // # Delivery
 //
 // Every record at or after the starting position is handed to the handler at least once, unless the stream's retention
-// takes it away first, which is reported (C10). A batch whose handler returns an error, or panics, is tried again until
-// it succeeds (L33). Records with the same partition key are handled in their order, never concurrently, across batches,
+// takes it away first, which is reported (C10), or a filter leaves it out (L21). A batch whose handler returns an error,
+// panics, or takes too long is tried again, until it succeeds (L33) or reaches a limit: [WithMaxRetryAttempts],
+// [WithMaxRecordAge]. What is given up goes to the destination of [WithOnFailure]. [WithBisectOnError], and handlers that
+// report single records, keep that to the records that fail (L29, L36). Records with the same partition key are handled in their order, never concurrently, across batches,
 // retries, restarts, splits and merges.
 //
 // A checkpoint never covers a record that has not been handled, nor one behind such a record (L40, L41). It is written
@@ -64,15 +66,18 @@ type Consumer struct {
 //	func(ctx, events.KinesisEvent) error                                 h
 //	func(ctx, events.KinesisEvent) (events.KinesisEventResponse, error)  h
 //	func(ctx, events.KinesisEventRecord) error                           batch.Each(h)
+//	func(ctx, events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error)
+//	                                                                     h, with WithTumblingWindow
+//	a lambda.Handler, or func(ctx, []byte) ([]byte, error)               h.Invoke or h; calls do not overlap (P1)
+//	anything else that lambda.Start takes                                adapt.Func(h)
 //	a method of one of these types                                       value.Method
-//	one of these, and interceptors a and b around it                     batch.Wrap(h, a, b)
+//	a typed one of these, and interceptors a and b around it             batch.Wrap(h, a, b)
 //
-// A response that reports item failures makes the whole batch come again (L36). A handler of tumbling windows, which
-// takes an events.KinesisTimeWindowEvent, is an error (L10).
+// A response that reports item failures makes the lowest reported record and all behind it come again (L36).
 //
 // The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of the context of Run.
-// It has no deadline, is not cancelled with the context of Run, and lives until the drain timeout has passed, or the
-// shard is lost (C15).
+// It ends with the handler timeout (C14). It is not cancelled with the context of Run, and lives until the drain timeout
+// has passed, or the shard is lost (C15).
 func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer, error) {
 	handler, err := batch.HandlerOf(h)
 	if err != nil {
