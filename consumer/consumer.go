@@ -10,8 +10,8 @@
 // takes it away first, which is reported (C10), or a filter leaves it out (L21). A batch whose handler returns an error,
 // panics, or takes too long is tried again, until it succeeds (L33) or reaches a limit: [WithMaxRetryAttempts],
 // [WithMaxRecordAge]. What is given up goes to the destination of [WithOnFailure]. [WithBisectOnError], and handlers that
-// report single records, keep that to the records that fail (L29, L36). Records with the same partition key are handled in their order, never concurrently, across batches,
-// retries, restarts, splits and merges.
+// report single records, keep that to the records that fail (L29, L36). Records with the same partition key are handled
+// in their order, never concurrently, across batches, retries, restarts, splits and merges.
 //
 // A checkpoint never covers a record that has not been handled, nor one behind such a record (L40, L41). It is written
 // every 10 s, at the end of a shard and at a stop (C24). After a restart comes again what was handled above it: after a
