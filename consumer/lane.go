@@ -21,7 +21,7 @@ type laneState struct {
 	size        func(batch.Record) int
 	timer       *time.Timer // wakes the lane at the end of the batching window
 	done        []int64     // scratch of resolve
-	interrupted bool        // a handler ended by the end of its context
+	interrupted bool        // a handler or a delivery ended by the end of its context
 }
 
 func (l *laneState) stop() {
@@ -99,7 +99,11 @@ func (sh *shard) run(lane int, l *laneState) bool {
 
 // settle does what a step asks for. It returns false if the lane has ended.
 func (sh *shard) settle(l *laneState, step batch.Step[record]) bool {
-	if step.Stop || step.Discarded != nil && !sh.discard(step.Discarded) {
+	if step.Stop {
+		return false
+	}
+	if step.Discarded != nil && !sh.discard(step.Discarded) {
+		l.interrupted = true
 		return false
 	}
 	if n := len(step.Lost); n > 0 {

@@ -499,7 +499,7 @@ func (sh *shard) drained() error {
 		sh.event(metrics.HandlerRunning, e, "")
 	case sh.s.w.handlers.Err() != nil && sh.interrupted():
 		e.Err = ErrDrainTimeout
-		e.Hint = "handlers took longer than WithDrainTimeout; their records come again at the next start"
+		e.Hint = "handlers, or deliveries to the destination, took longer than WithDrainTimeout; their records come again at the next start"
 		sh.event(metrics.DrainTimedOut, e, "")
 	default:
 		return nil
@@ -507,7 +507,7 @@ func (sh *shard) drained() error {
 	return e
 }
 
-// interrupted tells whether a handler ended by its context.
+// interrupted tells whether a handler or a delivery ended by its context.
 func (sh *shard) interrupted() bool {
 	for i := range sh.lane {
 		if sh.lane[i].interrupted {
