@@ -53,6 +53,14 @@ func TestScenarioChecker(t *testing.T) {
 		{"cut off within a call", 7, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), nil},
 		{"not given up", 29, 30, []string{"marked D 1 d1"}, []string{ruleDrain}},
 		{"released too low", 29, 30, []string{"released D 2 0"}, []string{ruleDrain}},
+		{"progress", 4, 8, []string{"start 1 a1 a2", "progress 1 1", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, nil},
+		{"progress goes too far", 4, 8, []string{"start 1 a1 a2", "progress 1 1", "start 2 a3", "succeeded 2"}, []string{ruleLost, ruleMark, ruleOrder}},
+		{"no progress after all", 4, 8, []string{"start 1 a1 a2", "progress 1 1", "start 9 a1 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, []string{rulePieces, ruleTwice}},
+		{"given up", 4, 8, []string{"start 1 a1 a2", "failed 1", "discarded a1 a2", "start 2 a3", "succeeded 2"}, nil},
+		{"given up behind the mark", 4, 8, []string{"start 1 a1 a2", "failed 1", "marked A 1 a2", "discarded a1 a2", "start 2 a3", "succeeded 2"}, []string{ruleMark}},
+		{"given up and tried", 4, 8, []string{"start 1 a1 a2", "failed 1", "discarded a1 a2", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, []string{ruleTwice}},
+		{"half of a batch alone", 4, 8, []string{"start 1 a1 a2", "failed 1", "start 8 a1", "succeeded 8", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, []string{rulePieces}},
+		{"more calls than lanes", 20, 20, []string{"start 7 c1", "start 8 c1", "start 9 c1", "failed 7", "failed 8", "failed 9"}, []string{ruleCap, ruleOverlap}},
 		{"six reads in a second", 3, 4, []string{"read A", "read A", "read A", "read A", "read A", "read A"}, []string{ruleRate}},
 	}
 	for _, tt := range tests {
@@ -116,9 +124,17 @@ func scripted(lines []string) *history {
 			}
 			e.shard = strings.ToUpper(b[:1])
 			started[e.call] = e.shard
-		case evSucceeded, evFailed:
+		case evSucceeded, evFailed, evProgress:
 			_, _ = fmt.Sscan(a, &e.call)
+			_, _ = fmt.Sscan(b, &e.n)
 			e.shard = started[e.call]
+		case evDiscarded:
+			e.shard = strings.ToUpper(a[:1])
+			for _, name := range []string{a, b} {
+				if name != "" {
+					e.seqs = append(e.seqs, seq[name])
+				}
+			}
 		case evCreated, evClaimed, evMarked, evReleased, evEnded, "other":
 			_, _ = fmt.Sscan(b, &e.row.Epoch)
 			e.row.Ck = "0/trim"

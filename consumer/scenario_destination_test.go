@@ -128,14 +128,27 @@ func (p *process) notify(n consumer.Notice) {
 // discarded notes records that are given up. The caller holds mu.
 func (w *world) discarded(e event) {
 	for _, id := range e.seqs {
-		w.done[id], w.closed[id] = true, true
+		w.done[id] = true
 	}
-	if e.window != nil && e.window.final {
+	switch {
+	case e.window == nil:
+	case !e.window.final:
+		w.dropped[e.shard] = append(w.dropped[e.shard], e.seqs...)
+	default:
 		for i := len(w.events) - 1; i >= 0; i-- {
 			if s := &w.events[i]; s.kind == evStart && s.shard == e.shard && s.window.final {
-				w.close(slices.Clone(s.window.state))
+				w.close(e.shard, s.window.state)
 				break
 			}
 		}
 	}
+}
+
+// close notes that the final call of a shard's window is over: that of the records in its state, and of those that were
+// given up before it. The caller holds mu.
+func (w *world) close(shard string, ids []string) {
+	for _, id := range slices.Concat(ids, w.dropped[shard]) {
+		w.closed[id] = true
+	}
+	delete(w.dropped, shard)
 }

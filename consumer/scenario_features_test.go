@@ -88,10 +88,16 @@ func (p *plan) drawFeatures() {
 	if f.retries < 0 {
 		f.heal = p.length() / 2
 	}
-	if f.backoff == 0 && (f.poison > 0 || f.tumbling > 0) {
+	if f.backoff == 0 && (f.poison > 0 || f.tumbling > 0 || f.aggregates > 0 || p.batchSize < 10) {
 		f.backoff = 30 * time.Millisecond // else some lanes do little but wait
 	}
-	if f.aggregates > 0 || f.tumbling > 0 {
+	if f.aggregates > 0 {
+		p.rate *= 2
+	}
+	if f.tumbling > 0 {
+		p.rate *= 2
+	}
+	if p.batchSize < 10 && (f.poison > 0 || f.timeout > 0) {
 		p.rate *= 2
 	}
 	f.throttles = one(3)

@@ -137,7 +137,7 @@ func (p *process) handle(ctx context.Context, g *given) verdict {
 	if w.plan.roll("tail", about, n) < 0.02 {
 		took *= 20
 	}
-	if w.plan.timeout > 0 && w.plan.roll("hang", about, n) < 0.02 {
+	if w.plan.timeout > 0 && w.plan.roll("hang", about, n) < 0.007 {
 		took = time.Hour
 	}
 	timer := time.NewTimer(took)
@@ -243,19 +243,12 @@ func (w *world) note(g *given, end event) {
 	case evSucceeded:
 		n = len(g.ids)
 		if g.window != nil && g.window.final {
-			w.close(g.window.state)
+			w.close(g.shard, g.window.state)
 		}
 	case evProgress:
 		n = end.n
 	}
 	for _, id := range g.ids[:n] {
 		w.done[id] = true
-	}
-}
-
-// close notes that a final call has had records. The caller holds mu.
-func (w *world) close(ids []string) {
-	for _, id := range ids {
-		w.closed[id] = true
 	}
 }

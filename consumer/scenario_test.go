@@ -20,6 +20,12 @@ import (
 // which ("100", "7-7"). A seed fixes all that the scenario decides; the scheduler of Go still decides what happens first
 // at one instant, so that a failure may take some runs (-count) to come again.
 func TestScenario(t *testing.T) {
+	for _, rule := range []string{
+		"L22", "L23", "L24", "L25", "L26", "L28", "L29", "L31", "L32", "L35", "L36", "L40", "L41", "L42", "L50", "L51", "L52", "L53",
+		"L65", "C11", "C13", "C15", "C19", "C21", "C24",
+	} {
+		t.Attr("rule", rule)
+	}
 	first, last := seeds(t)
 	var failed atomic.Int64
 	var mu sync.Mutex

@@ -32,10 +32,11 @@ type world struct {
 	quiet   chan struct{}  // closed when producers and resharder stop
 
 	// Guarded by the history's mutex.
-	counts   map[string]int  // what happened
-	attempts map[string]int  // by first sequence number
-	done     map[string]bool // records that have an outcome
-	closed   map[string]bool // in window mode, those that a final call has had
+	counts   map[string]int      // what happened
+	attempts map[string]int      // by first sequence number
+	done     map[string]bool     // records that have an outcome
+	closed   map[string]bool     // in window mode, those that belong to a final call that is over
+	dropped  map[string][]string // those that this life has given up in open windows, by shard
 	ended    map[string]bool
 	calls    int
 	took     time.Duration  // from the last fault until all was settled; not above 0 if that was earlier
@@ -69,7 +70,7 @@ const stream = "orders"
 func (p *plan) run(t *testing.T, dir string) *world {
 	w := &world{
 		t: t, plan: p, srv: kinesistest.NewServer(stream, scenarioShards), quiet: make(chan struct{}),
-		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{},
+		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{}, dropped: map[string][]string{},
 		ended: map[string]bool{}, requests: map[string]int{},
 		history: &history{
 			began: time.Now().Add(p.ageing() + p.warmup), batchSize: p.batchSize, factor: p.factor, features: p.features,
@@ -183,7 +184,7 @@ func (w *world) settle() {
 
 // settleTime is how long catching up may take. It holds the longest pauses after failures, but not the minute to the next
 // audit: nothing may wait for that.
-const settleTime = 45 * time.Second
+const settleTime = 55 * time.Second
 
 // unsettled says what must be handled, or stored, and has not been yet; "" for nothing.
 func (w *world) unsettled() (shard, what string) {
@@ -215,6 +216,7 @@ func (w *world) start(n int, l life) *process {
 	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), exited: make(chan struct{}), latest: map[string]event{}, refused: map[string]event{}}
 	w.mu.Lock()
 	w.process = p
+	clear(w.dropped)
 	p.log(event{kind: evBegan})
 	w.mu.Unlock()
 	client := w.srv.Client(func(o *kinesis.Options) {
