@@ -28,9 +28,9 @@ func TestContractRetentionWhileBlocked(t *testing.T) {
 					detail = n.Detail
 				}
 			}))
-		time.Sleep(time.Hour)
+		time.Sleep(12 * time.Hour)
 		f.letters(shard0, "de")
-		time.Sleep(25 * time.Hour)
+		time.Sleep(14 * time.Hour)
 		all := tr.attempts()
 		if last := all[len(all)-2]; last.data != "abc" || last.at.Sub(begun) >= 24*time.Hour {
 			t.Errorf("the last attempt of abc was %v after their arrival, want less than 24h", last.at.Sub(begun))
