@@ -251,6 +251,7 @@ func TestRunTwice(t *testing.T) {
 
 // A handler of a lost shard that ignores its context is told of, too.
 func TestHandlerOfLostShardIgnoresItsContext(t *testing.T) {
+	t.Attr("rule", "C15")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()

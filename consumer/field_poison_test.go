@@ -17,6 +17,9 @@ var errPoison = errors.New("poison")
 // TestField_F33: one poison record holds its lane and, without a limit, nothing else: other lanes and other shards flow.
 // With a limit it is given up, alone, and its lane goes on.
 func TestField_F33(t *testing.T) {
+	t.Attr("rule", "C3")
+	t.Attr("rule", "L28")
+	t.Attr("rule", "L33")
 	inField(t, 2, func(f *field) {
 		bad := laneKey("bad", 0)
 		f.work = func(_ context.Context, b fieldBatch) error {
@@ -51,6 +54,9 @@ func TestField_F33(t *testing.T) {
 // TestField_F36: a poison record is isolated, by bisecting and by partial failures: no other record of its batch is given
 // up with it, and none of those before it comes again, not even after a crash.
 func TestField_F36(t *testing.T) {
+	t.Attr("rule", "L29")
+	t.Attr("rule", "L36")
+	t.Attr("rule", "L39")
 	inField(t, 1, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
 			if b.has("poison") {
@@ -90,6 +96,7 @@ func TestField_F36(t *testing.T) {
 // TestField_F58: a start at LATEST misses nothing that arrives while it is being made, and what is given up comes with its
 // data.
 func TestField_F58(t *testing.T) {
+	t.Attr("rule", "C11")
 	inField(t, 1, func(f *field) {
 		f.put(shardID(0), "old", 5)
 		time.Sleep(2 * time.Second)

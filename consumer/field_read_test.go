@@ -96,6 +96,8 @@ func TestField_F30(t *testing.T) {
 // of jitter (L34, C9), and begin anew after a success; the end of a shard in an empty page, with errors around it, is an
 // end like any other.
 func TestField_F31(t *testing.T) {
+	t.Attr("rule", "C9")
+	t.Attr("rule", "L34")
 	inField(t, 1, func(f *field) {
 		const shard, ms = "shardId-000000000000", time.Millisecond
 		within := func(what string, n int, got, want, more time.Duration) {

@@ -204,6 +204,7 @@ func TestField_F29(t *testing.T) {
 // TestField_F49: a child whose parent has no row waits: for a parent that was not listed yet when the child became
 // known, and for one whose row was deleted by hand.
 func TestField_F49(t *testing.T) {
+	t.Attr("rule", "L25")
 	t.Run("unlisted", func(t *testing.T) {
 		inField(t, 2, func(f *field) {
 			f.work = func(_ context.Context, b fieldBatch) error {

@@ -30,6 +30,7 @@ const lastHash = "340282366920938463463374607431768211455"
 
 // A handler that hangs fills the read-ahead of its shard, to its bound and no further; the other shard goes on.
 func TestReadAheadIsBounded(t *testing.T) {
+	t.Attr("rule", "C3")
 	const page = 10 << 20
 	for _, tt := range []struct {
 		name        string
@@ -81,6 +82,7 @@ func TestReadAheadIsBounded(t *testing.T) {
 
 // Once there is room again, reading goes on, and everything is handled.
 func TestReadAheadGoesOn(t *testing.T) {
+	t.Attr("rule", "C3")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()

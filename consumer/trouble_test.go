@@ -54,6 +54,7 @@ func wantError(t *testing.T, err, want error) {
 }
 
 func TestUnknownStream(t *testing.T) {
+	t.Attr("rule", "L12")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("clicks", 1)
 		defer srv.Close()
@@ -171,6 +172,7 @@ func (d *fullDisk) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Ent
 }
 
 func TestFullDiskLosesNothingAndSaysSo(t *testing.T) {
+	t.Attr("rule", "L26")
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()

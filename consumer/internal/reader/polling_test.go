@@ -141,6 +141,7 @@ func equal[T comparable](t *testing.T, what string, got, want []T) {
 const ms = time.Millisecond
 
 func TestPollerPace(t *testing.T) {
+	t.Attr("rule", "L16")
 	big := func() (*kinesis.GetRecordsOutput, error) {
 		return &kinesis.GetRecordsOutput{
 			NextShardIterator: aws.String("b"), MillisBehindLatest: aws.Int64(1),

@@ -159,6 +159,7 @@ func TestSchedulerGoesOnWhilePollsHang(t *testing.T) {
 
 // The interval of idle shards grows with their number: 200 calls/s in all, 5 s at most (L16).
 func TestSchedulerIdleInterval(t *testing.T) {
+	t.Attr("rule", "L16")
 	var s Scheduler
 	entries := make([]*Entry, 2000)
 	for i := range entries {

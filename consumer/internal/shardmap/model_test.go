@@ -148,6 +148,7 @@ func (m *model) String() string {
 // and rows deleted by hand. No shard starts before its ancestors are finished, and when the stream rests every open
 // shard is being read: nobody waits for ever and nothing is left out.
 func TestLineageProperty(t *testing.T) {
+	t.Attr("rule", "L25")
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(rt)
 		for range rapid.IntRange(0, 5).Draw(rt, "before") {

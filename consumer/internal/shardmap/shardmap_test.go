@@ -73,6 +73,7 @@ func brief(rows []Root) (ids []string) {
 }
 
 func TestRoots(t *testing.T) {
+	t.Attr("rule", "C11")
 	for name, c := range map[string]struct {
 		asOf  []Shard
 		known map[string]string
@@ -96,6 +97,7 @@ func TestRoots(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
+	t.Attr("rule", "C11")
 	for name, c := range map[string]struct {
 		listed []Shard
 		known  map[string]string
@@ -125,6 +127,7 @@ func TestMissing(t *testing.T) {
 }
 
 func TestStartable(t *testing.T) {
+	t.Attr("rule", "L25")
 	for name, c := range map[string]struct {
 		listed []Shard
 		known  map[string]string
