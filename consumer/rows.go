@@ -119,6 +119,9 @@ func (s *stream) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.relatives(ctx, rows); err != nil {
+		return s.failed("checkpoint store", err, "new shards wait until the store answers")
+	}
 	listed, _, err := s.list(ctx, nil) // after the rows: a parent that is in neither has expired
 	if err != nil {
 		return err
@@ -146,8 +149,9 @@ func (s *stream) audit(ctx context.Context) error {
 	s.holes(shardmap.Holes(s.known(rows, listed)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.listed = listed
+	s.listed, s.newest = listed, ""
 	for _, l := range listed {
+		s.newest = max(s.newest, l.ID)
 		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {
 			delete(s.states, l.ID) // it was closed before its tip was seen, perhaps: its children are to be read
 		}
@@ -201,6 +205,39 @@ func (s *stream) reread(ctx context.Context, shards []shardmap.Root, rows map[st
 		}
 		return err
 	})
+}
+
+// relatives adds the rows that those in rows speak of and the list of them does not have: children of shards that have
+// ended, and parents that are waited for. A list may be too old to have them, and the list of shards, too; their part of the
+// hash space would look like a hole then, and they like expired.
+func (s *stream) relatives(ctx context.Context, rows map[string]lease.Row) error {
+	asked := map[string]bool{}
+	for {
+		var absent []shardmap.Root
+		look := func(ids []string) {
+			for _, id := range ids {
+				if _, known := rows[id]; !known && !asked[id] {
+					asked[id] = true
+					absent = append(absent, shardmap.Root{Shard: shardmap.Shard{ID: id}})
+				}
+			}
+		}
+		for _, r := range rows {
+			_, _, _, begun := r.Ck.Sequence()
+			switch {
+			case r.Ended():
+				look(r.Children)
+			case !begun && !r.Root:
+				look(r.Parents)
+			}
+		}
+		if len(absent) == 0 {
+			return nil
+		}
+		if err := s.reread(ctx, absent, rows); err != nil {
+			return err
+		}
+	}
 }
 
 // load reads all rows. One that cannot be read holds only its shard up.

@@ -43,6 +43,7 @@ type stream struct {
 	keep       time.Duration // retention
 	rows       map[string]lease.Row
 	listed     []shardmap.Shard
+	newest     string            // the greatest ID of listed
 	unlisted   map[string]bool   // rows that are younger than listed
 	unreadable map[string]bool   // keys of rows that could not be read
 	holed      bool              // a part of the hash space has no shard
@@ -160,10 +161,14 @@ func (s *stream) startable() []string {
 	return slices.DeleteFunc(shardmap.Startable(s.listed, states(s.rows)), s.orphan)
 }
 
-// orphan is true for a shard that waits for the next listing: its row is younger than the last one, and a parent has no
-// row. The parent may be younger, too, and not expired. The caller holds mu.
+// orphan is true for a shard that waits for the next listing: the last one is older than the shard, or its row, and a
+// parent has no row. The parent may be younger than the listing, too, and not expired. The caller holds mu.
 func (s *stream) orphan(id string) bool {
-	return s.unlisted[id] && slices.ContainsFunc(s.rows[id].Parents, func(p string) bool {
+	r := s.rows[id]
+	if _, _, _, begun := r.Ck.Sequence(); begun || r.Root || r.Ended() || !s.unlisted[id] && s.newest >= id {
+		return false
+	}
+	return slices.ContainsFunc(r.Parents, func(p string) bool {
 		_, known := s.rows[p]
 		return !known
 	})
@@ -173,7 +178,7 @@ func (s *stream) orphan(id string) bool {
 func (s *stream) orphans() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range s.unlisted {
+	for id := range s.rows {
 		if s.orphan(id) {
 			return true
 		}
@@ -188,8 +193,15 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	// A claim is not cut off by a stop: its result would be unknown.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	l, err := s.table.Claim(call, id)
 	op := "claim " + id
+	waits, err := s.waits(call, id)
+	if waits {
+		return nil
+	}
+	var l *lease.Lease
+	if err == nil {
+		l, err = s.table.Claim(call, id)
+	}
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
 		s.mended(op)
 		return s.refresh(call, id)
@@ -221,6 +233,33 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	}
 	s.w.sched.Wake(sh.entry)
 	return nil
+}
+
+// waits looks at the rows of the parents of a shard that has not begun, as they are now, and tells whether it has to wait
+// for one of them. A list of rows is a hint: it may have the child and not yet the parent, which looks expired then.
+func (s *stream) waits(ctx context.Context, id string) (bool, error) {
+	s.mu.Lock()
+	r := s.rows[id]
+	s.mu.Unlock()
+	if _, _, _, begun := r.Ck.Sequence(); begun || r.Root {
+		return false, nil
+	}
+	for _, p := range r.Parents {
+		row, ok, err := s.table.Row(ctx, p)
+		if err != nil {
+			return false, err
+		}
+		if ok && !row.Ended() {
+			s.mu.Lock()
+			if s.shards[p] == nil {
+				s.rows[p] = row
+			}
+			s.mu.Unlock()
+			s.look()
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // completed is told by a shard, once, that nothing of it is left to read or to run.
