@@ -187,3 +187,25 @@ func TestContractShardLostMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// A success during the drain counts, and is the last of its lane: pieces of its batch that wait are not begun.
+func TestContractPiecesInDrain(t *testing.T) {
+	proves(t, "C15", "L39")
+	inContract(t, 1, func(f *field) {
+		tr := new(trace)
+		f.letters(shard0, "abcd")
+		life := f.startTrace(tr, func(ctx context.Context, ev events.KinesisEvent) error {
+			if tr.add(ctx, ev.Records).data == "abcd" {
+				return errPoison
+			}
+			time.Sleep(10 * time.Second)
+			return nil
+		}, consumer.WithBisectOnError(true))
+		time.Sleep(5 * time.Second)
+		life.stop()
+		want(t, "attempts", tr.lines(), "1 abcd", "1 ab")
+		if ck := f.checkpoint(); !strings.Contains(ck, f.srv.Records("orders")[1].SequenceNumber) {
+			t.Errorf("checkpoint %s, want it behind the second record", ck)
+		}
+	})
+}
