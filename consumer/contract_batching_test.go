@@ -36,9 +36,9 @@ func TestContractBatchingWindow(t *testing.T) {
 		f.letters(shard0, "efgh") // at 55 s: def
 		time.Sleep(2 * time.Minute)
 		want(t, "attempts", tr.lines(), "1 ab", "1 c", "1 defg", "1 h")
-		for i, at := range []time.Duration{10, 35, 55, 80} {
-			if d := tr.attempts()[i].at.Sub(begun); d < at*time.Second || d > (at+1)*time.Second {
-				t.Errorf("call %d came after %v, want %ds", i+1, d, at)
+		for i, at := range []time.Duration{10 * time.Second, 35 * time.Second, 55 * time.Second, 80 * time.Second} {
+			if d := tr.attempts()[i].at.Sub(begun); d < at || d > at+time.Second {
+				t.Errorf("call %d came after %v, want %v", i+1, d, at)
 			}
 		}
 		life.stop()

@@ -20,7 +20,7 @@ func TestContractMetrics(t *testing.T) {
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
 		data := func(letters string) { // one record for each, of which the filter lets the upper-case ones through
-			for _, letter := range strings.Split(letters, "") {
+			for letter := range strings.SplitSeq(letters, "") {
 				f.srv.PutHash("orders", "key", "0", []byte(`{"letter":"`+letter+`"}`))
 			}
 		}
@@ -140,7 +140,7 @@ func TestContractFilteredIsResolved(t *testing.T) {
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
 		put := func(kinds string) {
-			for _, k := range strings.Split(kinds, "") {
+			for k := range strings.SplitSeq(kinds, "") {
 				f.srv.PutHash("orders", k, "0", []byte(`{"k":"`+k+`"}`))
 			}
 		}

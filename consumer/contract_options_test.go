@@ -136,7 +136,7 @@ func TestContractWindowOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %q", what, err, want)
 		}
 	}
-	opts := func(o ...consumer.Option) consumer.Option { return consumer.Options(o...) }
+	opts := consumer.Options
 	for _, tt := range []struct {
 		what, want string
 		opt        consumer.Option

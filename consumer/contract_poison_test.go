@@ -185,8 +185,10 @@ func TestContractDocumentBeforeCheckpoint(t *testing.T) {
 // A panic, and a handler that ends its goroutine, is a failed attempt like any other, of its slice alone.
 func TestContractPanicAndGoexit(t *testing.T) {
 	proves(t, "L1", "L28")
+	none := fmt.Errorf("%w", error(nil))
+	none = errors.Unwrap(none)
 	for name, end := range map[string]func(){
-		"panic": func() { panic("handler") }, "nil panic": func() { panic(error(nil)) }, "Goexit": goexit,
+		"panic": func() { panic("handler") }, "nil panic": func() { panic(none) }, "Goexit": goexit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			inContract(t, 1, func(f *field) {

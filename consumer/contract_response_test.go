@@ -61,13 +61,13 @@ func TestContractJSONResponse(t *testing.T) {
 					}
 					var last []byte // each response is of the handler's own memory, and is written over by the next call
 					life := startField(f, func(ctx context.Context, in []byte) ([]byte, error) {
-						data := ""
+						var data []byte
 						for i, r := range f.srv.Records("orders") {
 							if strings.Contains(string(in), `"`+r.SequenceNumber+`"`) {
-								data += string("abc"[i])
+								data = append(data, "abc"[i])
 							}
 						}
-						a := attempt{data: data, at: time.Now()}
+						a := attempt{data: string(data), at: time.Now()}
 						a.Invocation, _ = batch.InvocationFrom(ctx)
 						tr.mu.Lock()
 						tr.all = append(tr.all, a)

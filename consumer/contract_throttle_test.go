@@ -37,8 +37,8 @@ func TestContractThrottled(t *testing.T) {
 		want(t, "attempts", tr.lines(), "1 ab", "1 ab", "1 ab", "1 ab", "1 ab", "1 ab", "2 ab")
 		want(t, "documents", tr.documents(), "ab RetryAttemptsExhausted 2")
 		all := tr.attempts()
-		for i, base := range []time.Duration{1, 2, 4, 8, 16, 1} { // a failure has the first backoff
-			between(t, fmt.Sprint("backoff ", i+1), all[i+1].at.Sub(all[i].at), base*time.Second)
+		for i, seconds := range []int{1, 2, 4, 8, 16, 1} { // a failure has the first backoff
+			between(t, fmt.Sprint("backoff ", i+1), all[i+1].at.Sub(all[i].at), time.Duration(seconds)*time.Second)
 			if all[i+1].RequestID != all[0].RequestID {
 				t.Errorf("attempt %d has another request id", i+2)
 			}

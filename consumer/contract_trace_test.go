@@ -42,7 +42,7 @@ func inContract(t *testing.T, shards int, test func(f *field)) {
 // letters puts one record for each letter of s, its key and its data, into a shard.
 func (f *field) letters(shard, s string) {
 	f.t.Helper()
-	for _, letter := range strings.Split(s, "") {
+	for letter := range strings.SplitSeq(s, "") {
 		f.put(shard, letter, 1)
 	}
 }

@@ -111,3 +111,22 @@ func TestManyLanes(t *testing.T) {
 		}
 	})
 }
+
+// A batch has at most 6 MiB as Lambda counts it unless told otherwise: four records of 1,000,000 bytes, and not five.
+func TestDefaultPayloadLimit(t *testing.T) {
+	t.Attr("rule", "L19")
+	inField(t, 1, func(f *field) {
+		for i := range 8 {
+			f.srv.PutHash("orders", fmt.Sprint("key ", i), "0", make([]byte, 1_000_000))
+		}
+		life := f.start()
+		time.Sleep(time.Minute)
+		life.stop()
+		f.once()
+		for _, b := range f.seen() {
+			if n := len(b.recs); n > 4 || b.recs[0].Kinesis.PartitionKey == "key 0" && n != 4 {
+				t.Errorf("a batch of %d records", n)
+			}
+		}
+	})
+}

@@ -100,7 +100,7 @@ func mappingFields(text []byte) (fields, error) {
 		return f, nil
 	}
 	if t := string(f["Type"]); t != `"AWS::Lambda::EventSourceMapping"` && t != `"Kinesis"` {
-		return nil, fmt.Errorf("Type: %s: want AWS::Lambda::EventSourceMapping, or Kinesis", t)
+		return nil, fmt.Errorf("properties of the type %s: want AWS::Lambda::EventSourceMapping, or Kinesis", t)
 	}
 	return objectOf(raw)
 }
