@@ -109,7 +109,7 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 
 // Run consumes until ctx is done, or every shard has come to the ending position, and then drains: it stops reading,
 // drops what waits, lets running handlers finish, stores the last checkpoints and gives the shards up. It returns at most
-// 5 s after the drain timeout, with no goroutine left but that of a handler that does not return. A Consumer may run
+// 5 s after the drain timeout, with no goroutine left but that of a handler or a destination that does not return. A Consumer may run
 // again after Run has returned.
 //
 // It returns nil after a clean drain and at the ending position. Errors are, wrapped in an [*Error]:
@@ -117,7 +117,7 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 //   - [ErrStreamNotFound], [ErrAccessDenied]: at the start only, until the stream has been described and its shards
 //     listed. Later they are waited out and shown by [Consumer.Status].
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
-//   - [ErrDrainTimeout], joined over the shards that did not finish: handlers ended with their context.
+//   - [ErrDrainTimeout], joined over the shards that did not finish: handlers, or deliveries, ended with their context.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
 //   - a failed last write to the store.
 //   - [ErrRunning], without any effect, while another Run of the Consumer has not returned.

@@ -41,6 +41,19 @@ func (g *gauge) count(shard string, n int) {
 	}
 }
 
+// peak returns the most that ran at once of a shard, or in all, since the last call of clear.
+func (g *gauge) peak(of string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most[of]
+}
+
+func (g *gauge) clear() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	clear(g.most)
+}
+
 // spread puts a record into every lane of every shard, n times.
 func (f *field) spread(factor uint64, n int) {
 	for _, sh := range f.srv.Shards("orders") {
@@ -67,8 +80,8 @@ func TestContractMaxConcurrency(t *testing.T) {
 				life := f.start(consumer.WithMaxConcurrency(limit), consumer.WithParallelizationFactor(4), consumer.WithBatchSize(1))
 				time.Sleep(time.Minute)
 				f.once()
-				if g.most[""] != limit {
-					t.Errorf("at most %d handlers ran at once, want %d", g.most[""], limit)
+				if g.peak("") != limit {
+					t.Errorf("at most %d handlers ran at once, want %d", g.peak(""), limit)
 				}
 				last := time.Time{}
 				for _, b := range f.seen() {
@@ -105,22 +118,18 @@ func TestContractMaxConcurrencyIsShared(t *testing.T) {
 			f.put(shardID(0), key, 10)
 		}
 		time.Sleep(10 * time.Second)
-		if g.most[shardID(0)] != 5 {
-			t.Errorf("alone the shard ran %d handlers at once, want 5", g.most[shardID(0)])
+		if g.peak(shardID(0)) != 5 {
+			t.Errorf("alone the shard ran %d handlers at once, want 5", g.peak(shardID(0)))
 		}
 		for _, key := range busy(40, "second") {
 			f.put(shardID(1), key, 10)
 		}
 		time.Sleep(3 * time.Second)
-		g.mu.Lock()
-		clear(g.most)
-		g.mu.Unlock()
+		g.clear()
 		time.Sleep(20 * time.Second)
-		g.mu.Lock()
-		if g.most[shardID(0)] != 3 || g.most[shardID(1)] != 3 || g.most[""] != 5 {
-			t.Errorf("at most %v handlers ran at once, want 3 of each shard and 5 in all", g.most)
+		if a, b, all := g.peak(shardID(0)), g.peak(shardID(1)), g.peak(""); a != 3 || b != 3 || all != 5 {
+			t.Errorf("%d and %d handlers of the shards ran at once, and %d in all, want 3, 3 and 5", a, b, all)
 		}
-		g.mu.Unlock()
 		time.Sleep(5 * time.Minute)
 		f.once()
 		waits := map[string][]time.Time{} // first come, first served: all lanes get on alike
@@ -218,8 +227,8 @@ func TestContractJSONIsSerial(t *testing.T) {
 					life = startField(f, typed, opts)
 				}
 				time.Sleep(30 * time.Second)
-				if g.most[""] != most {
-					t.Errorf("at most %d calls ran at once, want %d", g.most[""], most)
+				if g.peak("") != most {
+					t.Errorf("at most %d calls ran at once, want %d", g.peak(""), most)
 				}
 				if n := f.noticed("HandlerFailed"); n != 0 { // its time does not run while it waits
 					t.Errorf("%d attempts failed", n)
