@@ -165,3 +165,60 @@ func TestStaleListOfLostShard(t *testing.T) {
 		_, _ = r2.stop()
 	})
 }
+
+// A lister leaves rows out of its lists.
+type lister struct {
+	checkpoint.Store
+	without atomic.Pointer[string]
+}
+
+func (s *lister) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	rows, err := s.Store.List(ctx, prefix)
+	if shard := s.without.Load(); shard != nil {
+		rows = slices.DeleteFunc(rows, func(e checkpoint.Entry) bool { return strings.HasSuffix(e.Key, *shard) })
+	}
+	return rows, err
+}
+
+// A list of rows may have a shard and not its parent, and the list of shards may be from before both. The parent has not
+// expired, then: its child waits for it.
+func TestStaleListsOfRowsAndShards(t *testing.T) {
+	t.Attr("rule", "L25")
+	inField(t, 1, func(f *field) {
+		store := &lister{Store: f.store}
+		failing := true
+		f.work = func(_ context.Context, b fieldBatch) error {
+			if failing && b.has("parent") {
+				return errPoison
+			}
+			return nil
+		}
+		opts := []consumer.Option{consumer.WithCheckpointer(store), consumer.WithDrainTimeout(0)}
+		life := f.start(opts...)
+		time.Sleep(5 * time.Minute) // the first shard is older than what is left out below
+		f.srv.Split("orders", shardID(0))
+		f.put(shardID(1), "parent", 1)
+		time.Sleep(5 * time.Second)
+		f.srv.Split("orders", shardID(1))
+		f.put(shardID(3), "child", 1)
+		time.Sleep(3 * time.Minute) // the children have rows
+		life.stop()
+
+		parent := shardID(1)
+		store.without.Store(&parent)
+		late := f.srv.Fail("ListShards", kinesistest.ListLate(5*time.Minute, 0))
+		life = f.start(opts...)
+		time.Sleep(20 * time.Second)
+		for _, b := range f.seen() {
+			if b.has("child") {
+				t.Fatal("a child started before the end of its parent")
+			}
+		}
+		failing = false
+		late[0].Stop()
+		store.without.Store(nil)
+		time.Sleep(3 * time.Minute)
+		life.stop()
+		f.once()
+	})
+}
