@@ -22,8 +22,8 @@ import (
 //	func(context.Context, []byte) ([]byte, error)                                    the event and the response as JSON
 //
 // Named function types and method values fit as well. The third form needs a window (L10). The fourth is the Invoke
-// method of a lambda.Handler: its calls never overlap, since lambda.NewHandler's are not safe to (P1), unless its type is
-// [Concurrent]. Package adapt makes one of any other function that lambda.Start takes.
+// method of a lambda.Handler: within one consumer its calls never overlap, since lambda.NewHandler's are not safe to (P1),
+// unless its type is [Concurrent]. Package adapt makes one of any other function that lambda.Start takes.
 type Func interface {
 	Typed |
 		~func(context.Context, []byte) ([]byte, error)
