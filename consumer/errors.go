@@ -21,8 +21,8 @@ var (
 	ErrStreamRecreated = errors.New("consumer: stream was deleted and created again")
 	// ErrAccessDenied says that the credentials are not valid, or do not allow a call, or the use of the stream's key.
 	ErrAccessDenied = errors.New("consumer: access denied")
-	// ErrDrainTimeout says that handlers were still running when the drain timeout ended, and did not succeed then.
-	// Their records come again.
+	// ErrDrainTimeout says that handlers, or a delivery to the on-failure destination, were still running when the drain
+	// timeout ended, and did not succeed then. Their records come again.
 	ErrDrainTimeout = errors.New("consumer: drain timeout")
 	// ErrHandlerRunning says that a handler ignored the end of its context and still runs. Its shard is not released.
 	ErrHandlerRunning = errors.New("consumer: handler is still running")
