@@ -6,7 +6,46 @@
 //
 //	{"partitionKey": [{"prefix": "vip-"}], "data": {"type": ["order"], "amount": [{"numeric": [">", 100]}]}}
 //
-// Matching works on the bytes of the payload: it builds no maps, and a usual pattern allocates nothing. A payload is JSON
-// if encoding/json takes it, at most 10,000 levels deep; of a key that it has twice, the last one counts. SEMANTICS.md of
-// package batch states the rules that are cited.
+// SEMANTICS.md of package batch states the rules that are cited. Package filter does not read records, count them, or
+// resolve those that do not match: package consumer does.
+//
+// # Cost
+//
+// Matching works on the bytes of the payload and builds no maps. It allocates in these cases only: strings with escapes,
+// and metadata, of more than 256 bytes (keys with escapes: 64), numbers of more than 32 bytes, strings compared by cidr,
+// objects of the payload that have a field both under a name and under dotted keys, and payloads that are not UTF-8.
+// Time is linear in the size of the payload, whatever it holds (P5).
+//
+// # Members of a leaf
+//
+// Names are case-sensitive. In an array of the payload one element that matches suffices (L56).
+//
+//	"text", true, false, null         equal, of the same type
+//	300                               equal: integers exactly, others as doubles; 300.0 and 3e2 are integers (C17)
+//	{"prefix": s}, {"suffix": s}      s is a string, or {"equals-ignore-case": string}
+//	{"equals-ignore-case": s}         by Unicode simple folding
+//	{"wildcard": s}                   * is any run of characters; \* and \\ are literals; ** is invalid
+//	{"cidr": s}                       addresses in an IPv4 or IPv6 block; ::ffff:10.0.0.1 is in 10.0.0.0/8 too
+//	{"numeric": [op, n]}              op is =, <, <=, > or >=; a second pair gives an upper bound to a lower one
+//	{"anything-but": v}               present, and none of v: a string, a number, or a list of strings or of numbers
+//	{"anything-but": {op: v}}         op is prefix, suffix, equals-ignore-case or wildcard; v is a string or a list
+//	{"exists": true}                  a scalar, null too, or an array with one
+//	{"exists": false}                 anything else; under an array, only if no element of it has the leaf (C17)
+//
+// # Payloads
+//
+// A payload is JSON if encoding/json takes the whole of it, which is at most 10,000 levels deep. Of a key that an object
+// has twice, the last one counts. Keys and strings are compared decoded; a byte that is not UTF-8 and half of a surrogate
+// pair are U+FFFD, as encoding/json reads them.
+//
+// # Dotted keys
+//
+// A dotted key in a pattern goes where the nested form of it goes (L56): {"a.b": ["x"], "a.c": ["y"]} is
+// {"a": {"b": ["x"], "c": ["y"]}}, and under an array both have to match in one element (C17). Both forms of one leaf in
+// one object are a key given twice. If an object of the payload has both forms of one field, the nested one counts.
+//
+// # Alternatives
+//
+// An alternative of "$or" is a pattern of its own at its place: it picks elements of arrays by itself. At the top level,
+// an alternative that does not name data may match a record with any payload.
 package filter

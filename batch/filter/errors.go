@@ -9,7 +9,7 @@ type Error struct {
 	Reason  string
 }
 
-// Error begins as Lambda's message does.
+// Error begins as Lambda's message does. Patterns are counted from 1 in it.
 func (e *Error) Error() string {
 	at := ""
 	if e.Path != "" {

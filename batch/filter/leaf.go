@@ -3,8 +3,6 @@ package filter
 import (
 	"bytes"
 	"net/netip"
-	"unicode"
-	"unicode/utf8"
 )
 
 // A scalar is a JSON value that is neither an object nor an array.
@@ -16,116 +14,114 @@ type scalar struct {
 
 // A leaf is what one field may be: one of its members has to match.
 type leaf struct {
-	members []func(scalar) bool
+	members []member
 	absent  bool // {"exists": false} is among them
+	bit     int  // of an outer, if absent
 }
 
-func (l *leaf) match(s scalar) bool {
-	for _, m := range l.members {
-		if m(s) {
+// A member is a value, or an operator with its operand. It holds no functions: what it is asked about stays on the stack.
+type member struct {
+	op     string       // the name of the operator; empty for a value
+	kind   byte         // of a value, as in scalar
+	text   []byte       // of a string, and of operators on strings
+	fold   bool         // prefix and suffix ignore case
+	num    num          // of a number
+	bounds []bound      // of numeric
+	block  netip.Prefix // of cidr
+	pieces [][]byte     // of wildcard
+	not    []member     // of anything-but
+}
+
+// A bound is a comparison of numeric.
+type bound struct {
+	op  string
+	num num
+}
+
+// holds reports whether n is on the right side of b.
+func (b *bound) holds(n *num) bool {
+	switch c := n.compare(&b.num); b.op {
+	case "<":
+		return c < 0
+	case "<=":
+		return c <= 0
+	case ">":
+		return c > 0
+	case ">=":
+		return c >= 0
+	default:
+		return c == 0
+	}
+}
+
+// match reports whether a member matches (L55).
+func (l *leaf) match(s *scalar) bool {
+	for i := range l.members {
+		if l.members[i].match(s) {
 			return true
 		}
 	}
 	return false
 }
 
-func isText(f func([]byte) bool) func(scalar) bool {
-	return func(s scalar) bool { return s.kind == '"' && f(s.text) }
+// value matches a scalar as it stands in the payload.
+func (l *leaf) value(v []byte) bool {
+	switch v[0] {
+	case '"':
+		var room [256]byte
+		return l.match(&scalar{kind: '"', text: unquote(room[:0], v[1:len(v)-1])})
+	case 't', 'f', 'n':
+		return l.match(&scalar{kind: v[0]})
+	}
+	return l.match(&scalar{kind: '0', num: parse(v)})
 }
 
-func equals(want []byte) func([]byte) bool {
-	return func(t []byte) bool { return bytes.Equal(t, want) }
-}
-
-// folds reports whether s and t are equal under simple folding.
-func folds(want []byte) func([]byte) bool {
-	return func(t []byte) bool { return bytes.EqualFold(t, want) }
-}
-
-func hasPrefix(p []byte) func([]byte) bool {
-	return func(t []byte) bool { return bytes.HasPrefix(t, p) }
-}
-
-func hasSuffix(p []byte) func([]byte) bool {
-	return func(t []byte) bool { return bytes.HasSuffix(t, p) }
-}
-
-// foldsPrefix reports whether t begins with p under simple folding, rune by rune: folding may change lengths.
-func foldsPrefix(p []byte) func([]byte) bool {
-	return func(t []byte) bool {
-		for rest := p; len(rest) > 0; {
-			if len(t) == 0 {
+// match takes the rows of the table in L55 for a field that is present.
+func (m *member) match(s *scalar) bool {
+	switch m.op {
+	case "":
+		return m.kind == s.kind && bytes.Equal(m.text, s.text) && (m.kind != '0' || s.num.compare(&m.num) == 0)
+	case "exists":
+		return true
+	case "numeric":
+		for i := range m.bounds {
+			if s.kind != '0' || !m.bounds[i].holds(&s.num) {
 				return false
 			}
-			a, n := utf8.DecodeRune(rest)
-			b, m := utf8.DecodeRune(t)
-			if !same(a, b) {
+		}
+		return true
+	case "anything-but":
+		for i := range m.not {
+			if m.not[i].match(s) {
 				return false
 			}
-			rest, t = rest[n:], t[m:]
 		}
 		return true
 	}
+	return s.kind == '"' && m.matchText(s.text)
 }
 
-func foldsSuffix(p []byte) func([]byte) bool {
-	return func(t []byte) bool {
-		for rest := p; len(rest) > 0; {
-			if len(t) == 0 {
-				return false
-			}
-			a, n := utf8.DecodeLastRune(rest)
-			b, m := utf8.DecodeLastRune(t)
-			if !same(a, b) {
-				return false
-			}
-			rest, t = rest[:len(rest)-n], t[:len(t)-m]
-		}
-		return true
+// matchText matches a string with the operators on strings.
+func (m *member) matchText(t []byte) bool {
+	switch m.op {
+	case "prefix":
+		return !m.fold && bytes.HasPrefix(t, m.text) || m.fold && foldsPrefix(t, m.text)
+	case "suffix":
+		return !m.fold && bytes.HasSuffix(t, m.text) || m.fold && foldsSuffix(t, m.text)
+	case "equals-ignore-case":
+		return bytes.EqualFold(t, m.text)
+	case "wildcard":
+		return wild(t, m.pieces)
 	}
+	return contains(m.block, t)
 }
 
-func same(a, b rune) bool {
-	if a == b {
-		return true
+// contains reports whether t is an address in block. An IPv4 address in the notation of IPv6, as ::ffff:10.0.0.1, counts
+// as both.
+func contains(block netip.Prefix, t []byte) bool {
+	if len(t) > len("0000:0000:0000:0000:0000:ffff:255.255.255.255") { // no address is longer
+		return false
 	}
-	for r := unicode.SimpleFold(a); r != a; r = unicode.SimpleFold(r) {
-		if r == b {
-			return true
-		}
-	}
-	return false
-}
-
-// wild matches the pieces between the stars of a wildcard: the first at the start, the last at the end, those between
-// where they are found first. That is linear in the length of t for each piece.
-func wild(pieces [][]byte) func([]byte) bool {
-	first, last := pieces[0], pieces[len(pieces)-1]
-	return func(t []byte) bool {
-		if len(pieces) == 1 {
-			return bytes.Equal(t, first)
-		}
-		if len(t) < len(first)+len(last) || !bytes.HasPrefix(t, first) || !bytes.HasSuffix(t, last) {
-			return false
-		}
-		t = t[len(first) : len(t)-len(last)]
-		for _, p := range pieces[1 : len(pieces)-1] {
-			i := bytes.Index(t, p)
-			if i < 0 {
-				return false
-			}
-			t = t[i+len(p):]
-		}
-		return true
-	}
-}
-
-func inBlock(block netip.Prefix) func([]byte) bool {
-	return func(t []byte) bool {
-		if len(t) > 45 { // no address is longer
-			return false
-		}
-		addr, err := netip.ParseAddr(string(t))
-		return err == nil && block.Contains(addr.Unmap())
-	}
+	addr, err := netip.ParseAddr(string(t))
+	return err == nil && (block.Contains(addr) || block.Contains(addr.Unmap()))
 }

@@ -1,20 +1,21 @@
 package filter
 
 import (
-	"strconv"
+	"slices"
 
 	"github.com/shardlane/shardlane/batch"
 )
 
 // Match reports whether r, a record of src, matches one of the patterns. A pattern that names data is not matched by a
-// payload that is not JSON (L57). r is not changed and not kept (L58).
+// payload that is not JSON (L57); an alternative of a top-level "$or" is a pattern here. r is not changed and not kept
+// (L58).
 func (s *Set) Match(src *batch.Source, r *batch.Record) bool {
 	if len(s.patterns) == 0 {
 		return true
 	}
 	var payload []byte // nil if it is not JSON
 	if s.payload && valid(r.Data) {
-		payload = r.Data[space(r.Data, 0):]
+		payload = repair(r.Data[space(r.Data, 0):])
 	}
 	for _, n := range s.patterns {
 		if n.record(src, r, payload) {
@@ -28,248 +29,131 @@ func (s *Set) Match(src *batch.Source, r *batch.Record) bool {
 func (n *node) record(src *batch.Source, r *batch.Record, payload []byte) bool {
 	for i := range n.fields {
 		f := &n.fields[i]
+		var matched bool
 		switch {
 		case f.name == "data":
-			if payload == nil || !f.node.value(payload, 0, outer{}) {
-				return false
-			}
+			matched = payload != nil && f.node.value(payload)
 		case f.node != nil:
-			if !f.node.in(nil, outer{}) { // metadata has no fields
-				return false
-			}
-		case !metadata(f.name):
-			if !f.leaf.absent {
-				return false
-			}
+			matched = f.node.in(nil, nil) // metadata has no fields
+		case metadata(f.name):
+			matched = f.leaf.metadata(f.name, src, r)
 		default:
-			if !f.leaf.match(meta(f.name, src, r)) {
-				return false
-			}
-		}
-	}
-	for _, or := range n.ors {
-		matched := false
-		for _, alternative := range or {
-			matched = matched || alternative.record(src, r, payload)
+			matched = f.leaf.absent
 		}
 		if !matched {
 			return false
 		}
 	}
-	return true
-}
-
-// metadata reports whether records have a top-level key of this name besides data (C16).
-func metadata(name string) bool {
-	switch name {
-	case "partitionKey", "sequenceNumber", "kinesisSchemaVersion", "approximateArrivalTimestamp", "eventSource",
-		"eventVersion", "eventID", "eventName", "invokeIdentityArn", "awsRegion", "eventSourceARN":
-		return true
+	for _, alternative := range n.or {
+		if alternative.record(src, r, payload) {
+			return true
+		}
 	}
-	return false
+	return n.or == nil
 }
 
-func meta(name string, src *batch.Source, r *batch.Record) scalar {
-	text := ""
-	switch name {
-	case "partitionKey":
-		text = r.PartitionKey
-	case "sequenceNumber":
-		text = r.SequenceNumber
-	case "kinesisSchemaVersion", "eventVersion":
-		text = "1.0"
-	case "approximateArrivalTimestamp":
-		return scalar{kind: '0', num: parse(strconv.AppendFloat(nil, float64(r.Arrival.UnixMilli())/1000, 'f', -1, 64))}
-	case "eventSource":
-		text = "aws:kinesis"
-	case "eventID":
-		text = src.Shard + ":" + r.SequenceNumber
-	case "eventName":
-		text = "aws:kinesis:record"
-	case "invokeIdentityArn":
-		text = src.IdentityARN
-	case "awsRegion":
-		text = src.Region
-	case "eventSourceARN":
-		text = src.StreamARN
-	}
-	return scalar{kind: '"', text: []byte(text)}
-}
-
-// A part is an object, or what an object has under dotted keys: with depth 1 its keys are looked at as far as they begin
-// with the name of the field above and a dot, and so on.
-type part struct {
-	object []byte
-	depth  int
-}
-
-// An outer is the outermost array that a field is under, and the depth of the array in the path of the field.
+// An outer is the outermost array that a field is under, the parts beside the array, and their depth. It remembers which
+// leaves it has: each leaf is looked for once, however many elements ask.
 type outer struct {
 	array []byte
+	parts []part
 	depth int
+	known [bits]uint64
+	found [bits]uint64
 }
 
-// value matches a value that may hold the fields of n; depth is the length of the path to it.
-func (n *node) value(v []byte, depth int, o outer) bool {
-	switch v[0] {
-	case '{':
-		return n.in([]part{{v, 0}}, o)
-	case '[':
-		return n.elements(v, depth, o)
+// has reports whether an element of o has the leaf f (C17).
+func (o *outer) has(f *field) bool {
+	i, bit := f.leaf.bit/64, uint64(1)<<(f.leaf.bit%64)
+	if o.known[i]&bit == 0 {
+		o.known[i] |= bit
+		if f.way.holds(o.array, o.depth) || f.way.under(o.parts, o.depth) {
+			o.found[i] |= bit
+		}
 	}
-	return n.in(nil, o)
+	return o.found[i]&bit != 0
 }
 
-// elements matches the elements of an array, of which one has to match by itself (C17).
-func (n *node) elements(array []byte, depth int, o outer) bool {
-	if o.array == nil {
-		o = outer{array, depth}
+// value matches the payload. One that is neither an object nor an array has no fields (C17).
+func (n *node) value(payload []byte) bool {
+	switch payload[0] {
+	case '{':
+		return n.in([]part{{payload, 0}}, nil)
+	case '[':
+		return n.elements(payload, nil, 0, nil)
+	}
+	return n.in(nil, nil)
+}
+
+// elements matches the elements of an array, of which one has to match by itself (C17), and the parts beside it.
+func (n *node) elements(array []byte, beside []part, depth int, o *outer) bool {
+	var own outer
+	if o == nil {
+		own = outer{array: array, parts: slices.Clone(beside), depth: depth} // cloned, or all parts went to the heap
+		o = &own
 	}
 	objects := false
-	for w := over(array); ; {
-		v, ok := w.element()
+	for w := (flat{b: array}); ; {
+		e, ok := w.next()
 		if !ok {
-			return !objects && n.in(nil, o)
+			break
 		}
-		if v[0] == '{' || v[0] == '[' {
+		if e[0] == '{' {
 			objects = true
-			if n.value(v, depth, o) {
+			if n.in([]part{{e, 0}}, o) {
 				return true
 			}
 		}
 	}
+	return !objects && n.in(nil, o) || len(beside) > 0 && n.in(beside, o)
 }
 
-// in matches an object, given by its parts; without parts all fields are absent.
-func (n *node) in(parts []part, o outer) bool {
+// in matches an object, given by its parts; without parts all fields are absent. o is nil outside of arrays.
+func (n *node) in(parts []part, o *outer) bool {
 	for i := range n.fields {
 		if !n.fields[i].in(parts, o) {
 			return false
 		}
 	}
-	for _, or := range n.ors {
-		matched := false
-		for _, alternative := range or {
-			matched = matched || alternative.in(parts, o)
-		}
-		if !matched {
-			return false
+	for _, alternative := range n.or {
+		if alternative.in(parts, o) {
+			return true
 		}
 	}
-	return true
+	return n.or == nil
 }
 
-func (f *field) in(parts []part, o outer) bool {
-	var v []byte
+// in matches the field in an object. An array is searched; what the object has of the field under dotted keys is a part
+// of the value if that is an object, and else stands beside it (L56).
+func (f *field) in(parts []part, o *outer) bool {
 	var room [2]part
-	below := room[:0]
-	for _, p := range parts {
-		key, dotted := f.keys[p.depth], false
-		for w := over(p.object); ; {
-			k, val, ok := w.member()
-			if !ok {
-				break
-			}
-			var buf [64]byte
-			switch k = unquote(buf[:0], k); {
-			case string(k) == key:
-				v = val
-			case len(k) > len(key) && k[len(key)] == '.' && string(k[:len(key)]) == key:
-				dotted = true
-			}
-		}
-		if dotted {
-			below = append(below, part{p.object, p.depth + 1})
-		}
-	}
+	v, below := f.way.find(parts, len(f.way.starts), room[:0])
 	switch {
 	case f.leaf != nil:
 		return f.present(v, o)
 	case v != nil && v[0] == '{':
 		return f.node.in(append(below, part{v, 0}), o)
-	case v != nil && v[0] == '[' && len(below) == 0:
-		return f.node.elements(v, len(f.path), o)
 	case v != nil && v[0] == '[':
-		return f.node.elements(v, len(f.path), o) || f.node.in(below, o)
+		return f.node.elements(v, below, len(f.way.starts), o)
 	}
 	return f.node.in(below, o)
 }
 
-// present matches the value of a leaf, nil if there is none.
-func (f *field) present(v []byte, o outer) bool {
-	matched, found := false, false
-	if v != nil {
-		matched, found = f.leaf.scalars(v)
-	}
-	switch {
-	case matched:
-		return true
-	case found || !f.leaf.absent:
-		return false
-	}
-	return o.array == nil || !has(o.array, f.path[o.depth:])
-}
-
-// scalars matches a scalar, or those in an array.
-func (l *leaf) scalars(v []byte) (matched, found bool) {
-	s := scalar{kind: v[0]}
-	switch v[0] {
-	case '{':
-		return false, false
-	case '[':
-		for w := over(v); !matched; {
-			e, ok := w.element()
-			if !ok {
-				break
-			}
-			m, f := l.scalars(e)
-			matched, found = m, found || f
+// present matches the value of a leaf, nil if there is none: a scalar, or one of those in an array (L56). An object and an
+// array without scalars are absent.
+func (f *field) present(v []byte, o *outer) bool {
+	found := false
+	for w := (flat{b: v}); ; {
+		e, ok := w.next()
+		if !ok {
+			break
 		}
-		return matched, found
-	case '"':
-		s.text = unquote(nil, v[1:len(v)-1])
-	case 't', 'f', 'n':
-	default:
-		s.kind, s.num = '0', parse(v)
-	}
-	return l.match(s), true
-}
-
-// has reports whether v has a leaf at path, anywhere in its arrays.
-func has(v []byte, path []string) bool {
-	switch v[0] {
-	case '[':
-		for w := over(v); ; {
-			e, ok := w.element()
-			if !ok {
-				return false
-			}
-			if has(e, path) {
+		if e[0] != '{' {
+			found = true
+			if f.leaf.value(e) {
 				return true
 			}
 		}
-	case '{':
-		for w := over(v); ; {
-			k, val, ok := w.member()
-			if !ok {
-				return false
-			}
-			key := unquote(nil, k)
-			for i := range path {
-				if i > 0 {
-					if len(key) == 0 || key[0] != '.' {
-						break
-					}
-					key = key[1:]
-				}
-				if len(key) < len(path[i]) || string(key[:len(path[i])]) != path[i] {
-					break
-				}
-				if key = key[len(path[i]):]; len(key) == 0 && has(val, path[i+1:]) {
-					return true
-				}
-			}
-		}
 	}
-	return len(path) == 0
+	return !found && f.leaf.absent && (o == nil || !o.has(f))
 }

@@ -1,12 +1,6 @@
 package filter
 
-import (
-	"bytes"
-	"strconv"
-	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
-)
+import "strings"
 
 // maxDepth is how deep JSON may be nested; encoding/json has the same limit.
 const maxDepth = 10_000
@@ -17,6 +11,7 @@ func valid(b []byte) bool {
 	return ok && space(b, i) == len(b)
 }
 
+// space returns where the white space that begins at i ends.
 func space(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\t' || b[i] == '\n' || b[i] == '\r') {
 		i++
@@ -46,10 +41,12 @@ func value(b []byte, i, depth int) (end int, ok bool) {
 	return i, false
 }
 
+// literal returns the end of word, which may begin at i.
 func literal(b []byte, i int, word string) (int, bool) {
 	return i + len(word), len(b)-i >= len(word) && string(b[i:i+len(word)]) == word
 }
 
+// container returns the end of the object or array that begins at i, below depth others. The depth bounds the stack.
 func container(b []byte, i, depth int) (int, bool) {
 	if depth >= maxDepth {
 		return i, false
@@ -89,6 +86,7 @@ func container(b []byte, i, depth int) (int, bool) {
 	}
 }
 
+// text returns the end of the string that begins at i. Bytes that are not UTF-8 are taken, as encoding/json takes them.
 func text(b []byte, i int) (int, bool) {
 	for i++; i < len(b); i++ {
 		switch c := b[i]; {
@@ -121,6 +119,7 @@ func text(b []byte, i int) (int, bool) {
 
 func hex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
+// digits returns where the digits that begin at i end.
 func digits(b []byte, i int) int {
 	for i < len(b) && b[i] >= '0' && b[i] <= '9' {
 		i++
@@ -128,6 +127,7 @@ func digits(b []byte, i int) int {
 	return i
 }
 
+// number returns the end of the number that begins at i: no leading zeros, a digit on each side of a point.
 func number(b []byte, i int) (int, bool) {
 	if b[i] == '-' {
 		i++
@@ -152,122 +152,4 @@ func number(b []byte, i int) (int, bool) {
 		}
 	}
 	return i, true
-}
-
-// skip returns the end of the value that begins at i, in JSON that is valid.
-func skip(b []byte, i int) int {
-	switch b[i] {
-	case '"':
-		return skipText(b, i)
-	case '{', '[':
-		for depth := 0; ; {
-			switch b[i] {
-			case '"':
-				i = skipText(b, i)
-				continue
-			case '{', '[':
-				depth++
-			case '}', ']':
-				depth--
-			}
-			if i++; depth == 0 {
-				return i
-			}
-		}
-	}
-	for i < len(b) && b[i] != ',' && b[i] != '}' && b[i] != ']' && b[i] > ' ' {
-		i++
-	}
-	return i
-}
-
-func skipText(b []byte, i int) int {
-	for i++; b[i] != '"'; i++ {
-		if b[i] == '\\' {
-			i++
-		}
-	}
-	return i + 1
-}
-
-// A walk goes over the members of an object, or over the elements of an array, that is valid.
-type walk struct {
-	b []byte
-	i int
-}
-
-func over(container []byte) walk { return walk{container, 1} }
-
-// member returns the next key, without its quotes, and its value.
-func (w *walk) member() (key, val []byte, ok bool) {
-	w.i = space(w.b, w.i)
-	if w.b[w.i] == '}' {
-		return nil, nil, false
-	}
-	end := skipText(w.b, w.i)
-	key = w.b[w.i+1 : end-1]
-	w.i = space(w.b, end) + 1 // the colon
-	val, _ = w.element()
-	return key, val, true
-}
-
-// element returns the next value.
-func (w *walk) element() (val []byte, ok bool) {
-	w.i = space(w.b, w.i)
-	if w.b[w.i] == ']' {
-		return nil, false
-	}
-	end := skip(w.b, w.i)
-	val = w.b[w.i:end]
-	if w.i = space(w.b, end); w.b[w.i] == ',' {
-		w.i++
-	}
-	return val, true
-}
-
-// unquote appends what the inside of a JSON string stands for to dst; if it stands for itself it is returned as it is.
-func unquote(dst, s []byte) []byte {
-	if bytes.IndexByte(s, '\\') < 0 {
-		return s
-	}
-	for i := 0; i < len(s); i++ {
-		if s[i] != '\\' {
-			dst = append(dst, s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r := unit(s[i+1:])
-			i += 4
-			if utf16.IsSurrogate(r) {
-				low := rune(-1)
-				if len(s)-i > 6 && s[i+1] == '\\' && s[i+2] == 'u' {
-					low = unit(s[i+3:])
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					i += 6
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = append(dst, s[i])
-		}
-	}
-	return dst
-}
-
-func unit(s []byte) rune {
-	n, _ := strconv.ParseUint(string(s[:4]), 16, 32)
-	return rune(n)
 }

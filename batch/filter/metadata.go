@@ -1,0 +1,49 @@
+package filter
+
+import (
+	"strconv"
+
+	"github.com/shardlane/shardlane/batch"
+)
+
+// metadata reports whether records have a top-level key of this name besides data (C16).
+func metadata(name string) bool {
+	switch name {
+	case "partitionKey", "sequenceNumber", "kinesisSchemaVersion", "approximateArrivalTimestamp", "eventSource",
+		"eventVersion", "eventID", "eventName", "invokeIdentityArn", "awsRegion", "eventSourceARN":
+		return true
+	}
+	return false
+}
+
+// metadata matches the value of the key called name: strings, but for the time of arrival (C16, L60).
+func (l *leaf) metadata(name string, src *batch.Source, r *batch.Record) bool {
+	var room [256]byte
+	text := room[:0]
+	switch name {
+	case "partitionKey":
+		text = append(text, r.PartitionKey...)
+	case "sequenceNumber":
+		text = append(text, r.SequenceNumber...)
+	case "kinesisSchemaVersion", "eventVersion":
+		text = append(text, "1.0"...)
+	case "approximateArrivalTimestamp":
+		seconds := float64(r.Arrival.UnixMilli()) / 1000
+		return l.match(&scalar{kind: '0', num: parse(strconv.AppendFloat(text, seconds, 'f', -1, 64))})
+	case "eventSource":
+		text = append(text, "aws:kinesis"...)
+	case "eventID":
+		text = append(text, src.Shard...)
+		text = append(text, ':')
+		text = append(text, r.SequenceNumber...)
+	case "eventName":
+		text = append(text, "aws:kinesis:record"...)
+	case "invokeIdentityArn":
+		text = append(text, src.IdentityARN...)
+	case "awsRegion":
+		text = append(text, src.Region...)
+	case "eventSourceARN":
+		text = append(text, src.StreamARN...)
+	}
+	return l.match(&scalar{kind: '"', text: text})
+}
