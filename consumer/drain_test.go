@@ -179,6 +179,7 @@ func TestStopInBackoffIsImmediate(t *testing.T) {
 		r := start(t, srv, func(context.Context, events.KinesisEvent) error { calls++; return errors.New("down") })
 		srv.Put("orders", "alice", []byte("1"))
 		time.Sleep(10*time.Minute + 30*time.Second) // by now the backoff is a minute
+		synctest.Wait()
 		before := calls
 		took, err := r.stop()
 		if err != nil || took > time.Second {

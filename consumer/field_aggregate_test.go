@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -201,6 +202,7 @@ func TestField_F50(t *testing.T) {
 		}
 		life := startField(f, h, consumer.WithDeaggregation(true))
 		time.Sleep(15 * time.Second)
+		synctest.Wait()
 		if want := []string{"u00 /0", "u02 /2", "u03 /3", "u04 /4"}; !slices.Equal(ids, want) {
 			t.Errorf("handled %q, want %q", ids, want)
 		}

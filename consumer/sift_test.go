@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/shardlane/shardlane/batch/kpl"
@@ -152,6 +153,7 @@ func TestFilterUnknownKey(t *testing.T) {
 	inField(t, 1, func(f *field) {
 		life := f.start(consumer.WithFilter(`{"partitionkey":["a"]}`))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if f.notices["PatternKeyUnknown"] != 1 {
 			t.Errorf("%d notices", f.notices["PatternKeyUnknown"])
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -253,6 +254,7 @@ func TestWindowFinalFails(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.put(shardID(0), "b", 1)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		finals := 0
 		for _, ev := range w.all {
 			if ev.IsFinalInvokeForWindow {
