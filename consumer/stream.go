@@ -193,15 +193,8 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	// A claim is not cut off by a stop: its result would be unknown.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	l, err := s.table.Claim(call, id)
 	op := "claim " + id
-	waits, err := s.waits(call, id)
-	if waits {
-		return nil
-	}
-	var l *lease.Lease
-	if err == nil {
-		l, err = s.table.Claim(call, id)
-	}
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
 		s.mended(op)
 		return s.refresh(call, id)
@@ -233,33 +226,6 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	}
 	s.w.sched.Wake(sh.entry)
 	return nil
-}
-
-// waits looks at the rows of the parents of a shard that has not begun, as they are now, and tells whether it has to wait
-// for one of them. A list of rows is a hint: it may have the child and not yet the parent, which looks expired then.
-func (s *stream) waits(ctx context.Context, id string) (bool, error) {
-	s.mu.Lock()
-	r := s.rows[id]
-	s.mu.Unlock()
-	if _, _, _, begun := r.Ck.Sequence(); begun || r.Root {
-		return false, nil
-	}
-	for _, p := range r.Parents {
-		row, ok, err := s.table.Row(ctx, p)
-		if err != nil {
-			return false, err
-		}
-		if ok && !row.Ended() {
-			s.mu.Lock()
-			if s.shards[p] == nil {
-				s.rows[p] = row
-			}
-			s.mu.Unlock()
-			s.look()
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // completed is told by a shard, once, that nothing of it is left to read or to run.
