@@ -6,6 +6,8 @@ type createStreamInput struct {
 	StreamName        *string
 	ShardCount        *int
 	StreamModeDetails *struct{ StreamMode string }
+
+	RecordDistributionStrategy *Distribution
 }
 
 func (in *createStreamInput) reference() *streamRef { return &streamRef{StreamName: in.StreamName} }
@@ -13,7 +15,8 @@ func (in *createStreamInput) reference() *streamRef { return &streamRef{StreamNa
 // apiCreateStream makes a stream that is CREATING, without shards, and ACTIVE after the transition time. It refuses a
 // name that exists, also while DELETING (ResourceInUseException), a sixth stream that is CREATING and more shards than
 // the account may have (LimitExceededException), and a shard count that is missing or does not fit the mode
-// (InvalidArgumentException). A stream ON_DEMAND has 4 shards, which stay as they are.
+// (InvalidArgumentException). A stream ON_DEMAND has 4 shards, which stay as they are, and may have the strategy AUTO,
+// which others are refused (InvalidArgumentException).
 func (s *Server) apiCreateStream(c *call, in *createStreamInput) (any, error) {
 	onDemand := in.StreamModeDetails != nil && in.StreamModeDetails.StreamMode == "ON_DEMAND"
 	var v validation
@@ -22,6 +25,11 @@ func (s *Server) apiCreateStream(c *call, in *createStreamInput) (any, error) {
 		v.name("streamName", *in.StreamName)
 	}
 	v.within("shardCount", in.ShardCount, 1, 100_000)
+	distribution := UserPartitionKey
+	if in.RecordDistributionStrategy != nil {
+		distribution = *in.RecordDistributionStrategy
+		distribution.validate(&v)
+	}
 	if err := v.err(); err != nil {
 		return nil, err
 	}
@@ -31,6 +39,8 @@ func (s *Server) apiCreateStream(c *call, in *createStreamInput) (any, error) {
 		return nil, invalid("ShardCount must be provided for a stream in PROVISIONED mode.")
 	case onDemand && in.ShardCount != nil:
 		return nil, invalid("ShardCount must not be provided for a stream in ON_DEMAND mode.")
+	case !onDemand && distribution == Auto:
+		return nil, autoProvisioned()
 	case !onDemand:
 		shards = *in.ShardCount
 	}
@@ -44,7 +54,7 @@ func (s *Server) apiCreateStream(c *call, in *createStreamInput) (any, error) {
 		return nil, err
 	}
 	st := s.newStream(*in.StreamName, 0, c.Time)
-	st.onDemand = onDemand
+	st.onDemand, st.distribution = onDemand, distribution
 	s.streams[st.name] = st
 	s.during(st, creating, c.Time, func(at time.Time) { st.populate(shards, at) })
 	return nil, nil

@@ -155,9 +155,13 @@ func (p page) encode() []byte {
 		b = appendTimestamp(b, r.Arrival)
 		b = append(b, `,"Data":"`...)
 		b = base64.StdEncoding.AppendEncode(b, r.Data)
-		b = append(b, `","PartitionKey":`...)
-		b = appendString(b, r.PartitionKey)
-		b = append(b, `,"SequenceNumber":"`...)
+		if r.PartitionKey != "" {
+			b = append(b, `","PartitionKey":`...)
+			b = appendString(b, r.PartitionKey)
+			b = append(b, `,"SequenceNumber":"`...)
+		} else {
+			b = append(b, `","SequenceNumber":"`...)
+		}
 		b = append(b, r.SequenceNumber...)
 		b = append(b, `"}`...)
 	}

@@ -27,7 +27,8 @@ type putBody struct {
 
 // apiPutRecord stores a record in the open shard of its hash key: the MD5 of the partition key, or ExplicitHashKey. The
 // partition key has 1 to 256 characters; data and key together have at most 1 MiB, or what SetMaxRecordSize says
-// (ValidationException). With write limits on, a record above them is refused
+// (ValidationException). Under AUTO the service chooses the shard, there need not be a key, and SequenceNumberForOrdering
+// is refused (InvalidArgumentException). With write limits on, a record above them is refused
 // (ProvisionedThroughputExceededException).
 func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	var v validation
@@ -42,18 +43,18 @@ func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := in.entry.hash()
+	if st.distribution == Auto && in.SequenceNumberForOrdering != nil {
+		return nil, invalid("SequenceNumberForOrdering cannot be provided for stream %s with RecordDistributionStrategy AUTO.", st.name)
+	}
+	h, err := st.accept(&in.entry, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := in.entry.fits(st); err != nil {
-		return nil, err
-	}
-	sh := st.route(h)
+	sh := s.place(st, h)
 	if !s.admitWrite(sh, in.entry.size(), c.Time) {
 		return nil, refuse("ProvisionedThroughputExceededException", "Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account)
 	}
-	seq := st.put(sh, *in.PartitionKey, in.Data, c.Time)
+	seq := st.put(sh, deref(in.PartitionKey), in.Data, c.Time)
 	c.Shard, c.records, c.bytes, c.first, c.last = sh.id, 1, in.entry.size(), seq, seq
 	return putBody{SequenceNumber: seq, ShardId: sh.id}, nil
 }
@@ -64,7 +65,6 @@ func (e *entry) size() int { return len(e.Data) + len(deref(e.PartitionKey)) }
 func (e *entry) validate(v *validation, at string) {
 	v.check(e.Data != nil, at+"data", "null", "not be null")
 	v.check(len(e.Data) <= 10<<20, at+"data", "java.nio.HeapByteBuffer[pos=0 lim="+strconv.Itoa(len(e.Data))+"]", "have length less than or equal to 10485760")
-	v.required(at+"partitionKey", e.PartitionKey)
 	if e.PartitionKey != nil {
 		n := utf8.RuneCountInString(*e.PartitionKey)
 		v.check(n >= 1, at+"partitionKey", *e.PartitionKey, "have length greater than or equal to 1")
@@ -74,6 +74,21 @@ func (e *entry) validate(v *validation, at string) {
 	if e.ExplicitHashKey != nil {
 		v.check(isNumber(*e.ExplicitHashKey, 39), at+"explicitHashKey", *e.ExplicitHashKey, `satisfy regular expression pattern: 0|([1-9]\d{0,38})`)
 	}
+}
+
+// accept checks a record against what its stream asks of it, and returns its hash key: under AUTO none.
+func (st *streamState) accept(e *entry, at string) (h hash, err error) {
+	if st.distribution != Auto {
+		var v validation
+		v.required(at+"partitionKey", e.PartitionKey)
+		if err := v.err(); err != nil {
+			return h, err
+		}
+		if h, err = e.hash(); err != nil {
+			return h, err
+		}
+	}
+	return h, e.fits(st)
 }
 
 func (e *entry) hash() (hash, error) {

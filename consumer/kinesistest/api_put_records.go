@@ -36,10 +36,7 @@ func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 	}
 	hashes := make([]hash, len(in.Records))
 	for i := range in.Records {
-		if hashes[i], err = in.Records[i].hash(); err != nil {
-			return nil, err
-		}
-		if err := in.Records[i].fits(st); err != nil {
+		if hashes[i], err = st.accept(&in.Records[i], fmt.Sprintf("records.%d.member.", i+1)); err != nil {
 			return nil, err
 		}
 	}
@@ -49,7 +46,7 @@ func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 		EncryptionType    string
 	}{Records: make([]putBody, len(in.Records)), EncryptionType: "NONE"}
 	for i := range in.Records {
-		e, sh := &in.Records[i], st.route(hashes[i])
+		e, sh := &in.Records[i], s.place(st, hashes[i])
 		switch {
 		case c.faults.failPuts > 0 && (i+1)%c.faults.failPuts == 0:
 			out.Records[i] = putBody{ErrorCode: c.faults.failPutsBy, ErrorMessage: "kinesistest: error on request"}
@@ -59,7 +56,7 @@ func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 				ErrorMessage: fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account),
 			}
 		default:
-			seq := st.put(sh, *e.PartitionKey, e.Data, c.Time)
+			seq := st.put(sh, deref(e.PartitionKey), e.Data, c.Time)
 			out.Records[i] = putBody{SequenceNumber: seq, ShardId: sh.id}
 			c.records, c.bytes, c.last = c.records+1, c.bytes+e.size(), seq
 			if c.first == "" {

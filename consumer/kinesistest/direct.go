@@ -30,20 +30,26 @@ func (s *Server) try(name string, f func(st *streamState, at time.Time) error) e
 // CreateStream creates an active stream with so many shards of equal ranges of hash keys, at once. It panics when the
 // stream exists or the name or the number is one that the service refuses, see [NewServer].
 func (s *Server) CreateStream(stream string, shards int) {
+	s.createStream("CreateStream", stream, shards, func(*streamState) {})
+}
+
+func (s *Server) createStream(method, stream string, shards int, as func(*streamState)) {
 	var v validation
 	v.name("streamName", stream)
 	v.within("shardCount", &shards, 1, 100_000)
 	if err := v.err(); err != nil {
-		panic(fmt.Sprintf("kinesistest: CreateStream: %v", err))
+		panic(fmt.Sprintf("kinesistest: %s: %v", method, err))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := s.now()
 	s.settle(at)
 	if s.streams[stream] != nil {
-		panic(fmt.Sprintf("kinesistest: CreateStream: stream %s exists", stream))
+		panic(fmt.Sprintf("kinesistest: %s: stream %s exists", method, stream))
 	}
-	s.streams[stream] = s.newStream(stream, shards, at)
+	st := s.newStream(stream, shards, at)
+	as(st)
+	s.streams[stream] = st
 }
 
 // DeleteStream deletes a stream with all it holds, at once. Iterators of it are good for no stream of the same name
@@ -56,16 +62,24 @@ func (s *Server) DeleteStream(stream string) {
 }
 
 // Put puts a record, at once, and returns its shard and its sequence number. The MD5 of key chooses the shard. data is
-// copied; nil is a record without data. It panics when the stream does not exist or the service would refuse the record:
-// for a key of 0 or more than 256 characters, or for its size, see [Server.SetMaxRecordSize]. Write limits do not apply.
+// copied; nil is a record without data. An empty key is a record without one, which streams with [Auto] take; there no
+// key chooses. It panics when the stream does not exist or the service would refuse the record: for a key that is missing
+// or has more than 256 characters, or for its size, see [Server.SetMaxRecordSize]. Write limits do not apply.
 func (s *Server) Put(stream, key string, data []byte) (shard, seq string) {
-	return s.putEntry("Put", stream, entry{PartitionKey: &key, Data: data})
+	return s.putEntry("Put", stream, entry{PartitionKey: keyOf(key), Data: data})
 }
 
 // PutHash is [Server.Put] with an explicit hash key, a decimal number below 2^128 without leading zeros, which decides
-// the shard instead of key. It panics also for a hash key that is none.
+// the shard instead of key, but not under [Auto]. It panics also for a hash key that is none.
 func (s *Server) PutHash(stream, key, hashKey string, data []byte) (shard, seq string) {
-	return s.putEntry("PutHash", stream, entry{PartitionKey: &key, Data: data, ExplicitHashKey: &hashKey})
+	return s.putEntry("PutHash", stream, entry{PartitionKey: keyOf(key), Data: data, ExplicitHashKey: &hashKey})
+}
+
+func keyOf(key string) *string {
+	if key == "" {
+		return nil
+	}
+	return &key
 }
 
 func (s *Server) putEntry(method, name string, e entry) (shard, seq string) {
@@ -76,15 +90,12 @@ func (s *Server) putEntry(method, name string, e entry) (shard, seq string) {
 		if err := v.err(); err != nil {
 			return err
 		}
-		h, err := e.hash()
+		h, err := st.accept(&e, "")
 		if err != nil {
 			return err
 		}
-		if err := e.fits(st); err != nil {
-			return err
-		}
-		sh := st.route(h)
-		shard, seq = sh.id, st.put(sh, *e.PartitionKey, e.Data, at)
+		sh := s.place(st, h)
+		shard, seq = sh.id, st.put(sh, deref(e.PartitionKey), e.Data, at)
 		return nil
 	})
 	return shard, seq
@@ -256,10 +267,11 @@ func (s *Server) SetShardLimit(n int) {
 	s.settings.shardLimit = n
 }
 
-// SetSeed gives the server a source of random numbers, for faults that have a [Fault.Rate]. The same seed and the same
-// order of calls give the same faults. Defaults to none: nothing is random.
+// SetSeed gives the server a source of random numbers, for faults that have a [Fault.Rate] and for the places of records
+// under [Auto]. The same seed and the same order of calls give the same faults and places. Defaults to none: nothing is
+// random.
 func (s *Server) SetSeed(seed uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rand = rand.New(rand.NewPCG(seed, seed))
+	s.rand, s.seed = rand.New(rand.NewPCG(seed, seed)), seed
 }

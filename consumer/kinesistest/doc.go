@@ -22,14 +22,16 @@
 // # What is kept of the service's rules
 //
 // Operations: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord,
-// PutRecords, GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateShardCount, and the two that change the
-// retention. Streams are named by name or ARN everywhere. A refused call gets the service's error code.
+// PutRecords, GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateShardCount, the two that change the
+// retention, and UpdateStreamRecordDistributionStrategy. Streams are named by name or ARN everywhere. A refused call gets the service's error code.
 //
 //   - Streams are CREATING, UPDATING or DELETING for 500 ms ([Server.SetTransition]), at most five CREATING at once. An
 //     ACTIVE or UPDATING one is read and written, an ACTIVE one resharded. An account has at most 20,000 open shards
 //     ([Server.SetShardLimit]).
 //   - Records: 1 MiB of data and key ([Server.SetMaxRecordSize]), a key of 1 to 256 characters; PutRecords takes 500
 //     records and 10 MiB, and fails records one by one. The MD5 of the key, or an explicit hash key, chooses the shard.
+//   - A stream on demand may leave the choice of the shard to the service ([Auto]), from its creation or from any time on
+//     ([Server.SetDistribution]). Records need no key then, and none is read from one that had none.
 //   - Sequence numbers grow within a shard and from parent to child. One of another shard is refused.
 //   - Iterators have five types, live for 5 minutes and may be used again. A time in the future is refused.
 //   - Pages have at most 10,000 records and 10 MiB, and tell MillisBehindLatest. The last page of a closed shard has no

@@ -85,6 +85,8 @@ func operations() map[string]operation {
 		"PutRecords":                    define((*Server).apiPutRecords),
 		"SplitShard":                    define((*Server).apiSplitShard),
 		"UpdateShardCount":              define((*Server).apiUpdateShardCount),
+
+		"UpdateStreamRecordDistributionStrategy": define((*Server).apiUpdateDistribution),
 	}
 }
 

@@ -44,6 +44,7 @@ type Server struct {
 	controls []*Injected
 	settings settings
 	rand     *rand.Rand // nil unless seeded
+	seed     uint64
 }
 
 // settings are what the Set methods change.

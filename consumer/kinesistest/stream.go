@@ -11,18 +11,20 @@ import (
 
 // streamState is one stream of a name, from its creation to its deletion. It changes under the server's lock only.
 type streamState struct {
-	name      string
-	birth     int // distinguishes streams of one name
-	created   time.Time
-	retention time.Duration
-	maxRecord int // bytes of data, and of data and key
-	onDemand  bool
-	shards    []*shard // in order of creation, so of id; expired ones too
-	open      []*shard // in order of hash keys
-	n         uint64   // counter of sequence numbers
-	horizon   time.Time
-	oldest    time.Time   // when the horizon passes it, something is to be trimmed; zero: nothing is there
-	scalings  []time.Time // UpdateShardCount
+	name         string
+	birth        int // distinguishes streams of one name
+	created      time.Time
+	retention    time.Duration
+	maxRecord    int // bytes of data, and of data and key
+	onDemand     bool
+	distribution Distribution
+	placed       uint64   // records that the service placed
+	shards       []*shard // in order of creation, so of id; expired ones too
+	open         []*shard // in order of hash keys
+	n            uint64   // counter of sequence numbers
+	horizon      time.Time
+	oldest       time.Time   // when the horizon passes it, something is to be trimmed; zero: nothing is there
+	scalings     []time.Time // UpdateShardCount
 
 	// status is CREATING, UPDATING or DELETING until changeAt, when change is made; then it is ACTIVE, or the stream
 	// is gone. settle does so at the next look.
@@ -53,8 +55,8 @@ type shard struct {
 
 // A Record is one record as it is stored.
 type Record struct {
-	SequenceNumber string // 56 decimal digits, so that numbers compare as strings
-	PartitionKey   string
+	SequenceNumber string    // 56 decimal digits, so that numbers compare as strings
+	PartitionKey   string    // "" of a record without one, see [Auto]
 	Data           []byte    // not to be changed
 	Arrival        time.Time // by the service's clock, in UTC and whole milliseconds
 }
@@ -71,7 +73,7 @@ func (s *Server) newStream(name string, shards int, at time.Time) *streamState {
 	s.births++
 	st := &streamState{
 		name: name, birth: s.births, created: at, retention: 24 * time.Hour, maxRecord: 1 << 20,
-		horizon: at, status: active,
+		horizon: at, status: active, distribution: UserPartitionKey,
 	}
 	if shards > 0 {
 		st.populate(shards, at)
