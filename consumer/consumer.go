@@ -40,6 +40,7 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -49,11 +50,11 @@ type Consumer struct {
 	stream  string
 	handler batch.Handler
 	cfg     *config
+	out     *tell.Outlet
 
-	busy      atomic.Bool
-	observing atomic.Bool            // while the panic of an observer is told
-	running   atomic.Pointer[stream] // nil while it does not run
-	last      atomic.Pointer[Status] // of the last run
+	busy    atomic.Bool
+	running atomic.Pointer[stream] // nil while it does not run
+	last    atomic.Pointer[Status] // of the last run
 }
 
 // New returns a Consumer of a stream, given by name or ARN. It checks everything and reports all that is wrong, joined,
@@ -94,7 +95,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
 	}
-	return &Consumer{client: c, stream: stream, handler: handler, cfg: cfg}, nil
+	return &Consumer{client: c, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
 }
 
 // Run is [New] and [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the ending
@@ -175,17 +176,18 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 
 // warn tells of settings that forget, or that have no effect.
 func (c *Consumer) warn() {
+	t := c.out.Teller("")
 	for _, key := range c.cfg.filter.Unknown() {
-		c.event(metrics.PatternKeyUnknown, "", nil, fmt.Sprintf("a filter pattern names %q, which no record has: it is an absent field", key))
+		t.Event(metrics.PatternKeyUnknown, nil, fmt.Sprintf("a filter pattern names %q, which no record has: it is an absent field", key))
 	}
 	if m := c.cfg.mapping; m != nil {
 		for _, w := range m.warnings {
-			c.event(metrics.MappingIgnored, "", nil, w)
+			t.Event(metrics.MappingIgnored, nil, w)
 		}
 		if kind := c.handler.Kind(); m.reports && kind == batch.Whole {
-			c.event(metrics.MappingIgnored, "", nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
+			t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
 		} else if !m.reports && kind == batch.Partial {
-			c.event(metrics.MappingIgnored, "", nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
+			t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
 		}
 	}
 	if c.cfg.defaultMemory && c.cfg.end.kind == noPosition {
@@ -193,7 +195,7 @@ func (c *Consumer) warn() {
 		if c.cfg.start.kind == latest {
 			detail = "progress is kept in memory: a restart skips what came while nothing ran; WithCheckpointer keeps it"
 		}
-		c.event(metrics.VolatileStore, "", nil, detail)
+		t.Event(metrics.VolatileStore, nil, detail)
 	}
 }
 

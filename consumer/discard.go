@@ -32,8 +32,8 @@ func (sh *shard) discard(d *batch.Discard[record]) bool {
 		detail += ", from " + aws.ToString(d.Records[0].SequenceNumber)
 	}
 	if sh.s.c.cfg.destination == nil {
-		sh.record(metrics.DroppedEventCount, float64(n))
-		sh.event(metrics.RecordsDiscarded, e, detail)
+		sh.tell.Record(metrics.DroppedEventCount, float64(n))
+		sh.tell.Event(metrics.RecordsDiscarded, e, detail)
 		return true
 	}
 	err := sh.deliver(sh.failure(d))
@@ -41,14 +41,14 @@ func (sh *shard) discard(d *batch.Discard[record]) bool {
 		return false
 	}
 	if err == nil {
-		sh.record(metrics.OnFailureDestinationDeliveredEventCount, float64(n))
-		sh.event(metrics.RecordsDiscarded, e, detail)
+		sh.tell.Record(metrics.OnFailureDestinationDeliveredEventCount, float64(n))
+		sh.tell.Event(metrics.RecordsDiscarded, e, detail)
 		return true
 	}
-	sh.record(metrics.DestinationDeliveryFailures, 1)
-	sh.record(metrics.DroppedEventCount, float64(n))
-	sh.event(metrics.RecordsDiscarded, e, detail)
-	sh.event(metrics.DestinationFailed, &Error{
+	sh.tell.Record(metrics.DestinationDeliveryFailures, 1)
+	sh.tell.Record(metrics.DroppedEventCount, float64(n))
+	sh.tell.Event(metrics.RecordsDiscarded, e, detail)
+	sh.tell.Event(metrics.DestinationFailed, &Error{
 		Stream: sh.s.c.stream, Shard: sh.id, Op: "deliver", Err: err,
 		Hint: "the destination did not take the document, and nothing tries again; the records are in the stream until their retention ends",
 	}, detail)

@@ -24,7 +24,7 @@ func TestExampleService(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "checkpoints")
 	life := func(invoked string) {
 		t.Helper()
-		want := regexp.MustCompile(`(?m)^InvokedEventCount +orders +\S+ +` + invoked + ` `)
+		want := regexp.MustCompile(`(?m)^InvokedEventCount +billing +orders +\S+ +\S+ +` + invoked + ` `)
 		web, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

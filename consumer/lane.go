@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -107,8 +108,8 @@ func (sh *shard) settle(l *laneState, step batch.Step[record]) bool {
 		return false
 	}
 	if n := len(step.Lost); n > 0 {
-		sh.record(metrics.RetentionLostEventCount, float64(n))
-		sh.event(metrics.RetentionLost, nil, fmt.Sprintf("%d records from %s on left the stream while they waited", n, aws.ToString(step.Lost[0].SequenceNumber)))
+		sh.tell.Record(metrics.RetentionLostEventCount, float64(n))
+		sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%d records from %s on left the stream while they waited", n, aws.ToString(step.Lost[0].SequenceNumber)))
 	}
 	if len(step.Resolved) > 0 && sh.s.c.cfg.tumbling > 0 {
 		sh.pinned()
@@ -170,7 +171,7 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 	if cfg.timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, cfg.timeout)
 		late := time.AfterFunc(min(cfg.timeout, math.MaxInt64-unwindTime)+unwindTime, func() {
-			sh.event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, cfg.timeout, s.RequestID))
+			sh.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, cfg.timeout, s.RequestID))
 		})
 		defer late.Stop()
 	}
@@ -187,8 +188,8 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 	}
 	sh.working(1)
 	if n > 0 {
-		sh.record(metrics.IteratorAge, float64(age.Milliseconds()))
-		sh.record(metrics.InvokedEventCount, float64(n))
+		sh.tell.Record(metrics.IteratorAge, float64(age.Milliseconds()))
+		sh.tell.Record(metrics.InvokedEventCount, float64(n))
 	}
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
 	res, done := guard(st.w.left, 0, exited, func() batch.Result {
@@ -208,9 +209,7 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 	case sh.lost.Load():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
 	case res.Outcome == batch.Succeeded:
-		sh.mu.Lock()
-		sh.mend(handlerOp(lane))
-		sh.mu.Unlock()
+		sh.tell.Mend(handlerOp(lane))
 		return res
 	}
 	l.interrupted = sh.handlers.Err() != nil
@@ -219,26 +218,23 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 
 // failedAttempt tells of an attempt that did not succeed, and returns its result: at a stop it is aborted (C15).
 func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[record], res batch.Result) batch.Result {
-	sh.record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
-	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: handlerOp(lane), Err: res.Err}
-	p := &l.slices.Policy
-	switch {
-	case p.Attempts == 0 && p.MaxAge == 0:
-		e.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait (L33)"
-	default:
-		e.Hint = "the batch is tried again until it succeeds or reaches a limit, and is given up then (L28)"
+	sh.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
+	f := tell.Failure{
+		Op: handlerOp(lane), Err: res.Err,
+		Hint:   "the batch is tried again until it succeeds or reaches a limit, and is given up then",
+		Detail: fmt.Sprintf("attempt %d of %d records, request %s", s.Attempts+1, len(s.Records), s.RequestID),
 	}
-	sh.fail(e)
-	detail := fmt.Sprintf("attempt %d of %d records, request %s", s.Attempts+1, len(s.Records), s.RequestID)
+	if p := &l.slices.Policy; p.Attempts == 0 && p.MaxAge == 0 {
+		f.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait"
+	}
 	if len(s.Records) > 0 {
-		detail += ", from " + aws.ToString(s.Records[0].SequenceNumber)
+		f.Detail += ", from " + aws.ToString(s.Records[0].SequenceNumber)
 	}
-	var panicked *batch.PanicError
-	if errors.As(res.Err, &panicked) {
-		sh.event(metrics.HandlerPanicked, e, fmt.Sprintf("%s\n%s", detail, panicked.Stack))
-	} else {
-		sh.event(metrics.HandlerFailed, e, detail)
+	m := metrics.HandlerFailed
+	if panicked := new(batch.PanicError); errors.As(res.Err, &panicked) {
+		m, f.Detail = metrics.HandlerPanicked, fmt.Sprintf("%s\n%s", f.Detail, panicked.Stack)
 	}
+	_ = sh.tell.Fail(m, f)
 	if sh.stopped() {
 		return batch.Result{Outcome: batch.Aborted, Err: res.Err}
 	}
@@ -285,7 +281,7 @@ func (sh *shard) working(n int) {
 	sh.busy += n
 	busy := sh.busy
 	sh.mu.Unlock()
-	sh.record(metrics.LanesBusy, float64(busy))
+	sh.tell.Record(metrics.LanesBusy, float64(busy))
 }
 
 // sleep waits for d. It returns false, at once, if ctx or stop ends first; stop may be nil.

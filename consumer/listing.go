@@ -38,7 +38,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 		hint, err := classified(err)
 		return nil, s.failed("DescribeStreamSummary", err, hint)
 	}
-	s.mended("DescribeStreamSummary")
+	s.tell.Mend("DescribeStreamSummary")
 	d := out.StreamDescriptionSummary
 	s.mu.Lock()
 	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour
@@ -63,7 +63,7 @@ func (s *stream) identify(ctx context.Context) error {
 		s.fatal = e
 		s.mu.Unlock()
 		if first {
-			s.c.event(metrics.StreamRecreated, "", e, "")
+			s.tell.Event(metrics.StreamRecreated, e, "")
 			s.look()
 		}
 		return e
@@ -92,7 +92,7 @@ func (s *stream) verify(ctx context.Context, sh *shard) bool {
 	if newest < sh.id {
 		return true // it is newer than the list: not gone, but not listed yet
 	}
-	sh.event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
+	sh.tell.Event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
 	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: time.Now(), Skew: time.Duration(s.skew.Load())})
 	return false
 }
@@ -128,7 +128,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 			shards = append(shards, l)
 		}
 		if aws.ToString(out.NextToken) == "" {
-			s.mended("ListShards")
+			s.tell.Mend("ListShards")
 			return shards, now, nil
 		}
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // a token excludes the name

@@ -14,6 +14,7 @@ import (
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -34,9 +35,9 @@ func (s *stream) open(ctx context.Context) error {
 	if s.mapping = s.c.cfg.mappingUUID; s.mapping == "" {
 		s.mapping = nameUUID(s.c.cfg.group + "\n" + arn)
 	}
-	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.c}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.tell}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
-		s.c.event(metrics.RowRestored, shard, nil, "the row of a shard that is being worked was gone and was put back")
+		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
 	}
 	meta, known, err := s.table.Meta(ctx)
 	if err != nil {
@@ -59,7 +60,7 @@ func (s *stream) open(ctx context.Context) error {
 			return err
 		}
 	}
-	s.mended("checkpoint store")
+	s.tell.Mend("checkpoint store")
 	return nil
 }
 
@@ -145,10 +146,16 @@ func (s *stream) audit(ctx context.Context) error {
 	if err != nil {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
-	s.mended("checkpoint store")
+	s.tell.Mend("checkpoint store")
 	s.holes(shardmap.Holes(s.known(rows, listed)))
+	s.take(rows, listed)
+	return nil
+}
+
+// take keeps what an audit has found, where what is known is not younger.
+func (s *stream) take(rows map[string]lease.Row, listed []shardmap.Shard) {
+	var free []string // given up by who took them
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.listed, s.newest = listed, ""
 	for _, l := range listed {
 		s.newest = max(s.newest, l.ID)
@@ -162,11 +169,12 @@ func (s *stream) audit(ctx context.Context) error {
 			s.rows[id] = r
 		}
 		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" && r.Epoch >= s.rows[id].Epoch {
-			delete(s.states, id) // given up by who took it
-			delete(s.troubles, "lease "+id)
+			delete(s.states, id)
+			free = append(free, "lease "+id)
 		}
 	}
-	return nil
+	s.mu.Unlock()
+	s.tell.Mend(free...)
 }
 
 // known is what the lineage needs to know of rows, those that cannot be read included: their shards are no holes.
@@ -184,7 +192,7 @@ func (s *stream) known(rows map[string]lease.Row, listed []shardmap.Shard) map[s
 func (s *stream) holes(found []shardmap.Range) {
 	if len(found) > 0 && !s.holed {
 		err := fmt.Errorf("no shard that is known covers the hash keys %s to %s", found[0].Start, found[0].End)
-		s.c.event(metrics.HashRangeHole, "", err, "it is looked for at every listing")
+		s.tell.Event(metrics.HashRangeHole, err, "it is looked for at every listing")
 	}
 	s.holed = len(found) > 0
 }
@@ -251,21 +259,19 @@ func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
 	for _, e := range unreadable {
 		op := "row " + e.Key
 		now[e.Key] = true
-		if s.trouble(&Error{Stream: s.c.stream, Shard: e.Shard, Op: op, Err: e, Hint: "see the error; the other shards go on"}) {
-			m := metrics.RowUnreadable
-			if errors.Is(e, lease.ErrRowVersion) {
-				m = metrics.RowVersion
-			}
-			s.c.event(m, e.Shard, e, "")
+		m := metrics.RowUnreadable
+		if errors.Is(e, lease.ErrRowVersion) {
+			m = metrics.RowVersion
+		}
+		_ = s.tell.For(e.Shard).Fail(m, tell.Failure{Op: op, Err: e, Hint: "see the error; the other shards go on"})
+	}
+	for key := range was {
+		if !now[key] {
+			s.tell.Mend("row " + key)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for key := range was {
-		if !now[key] {
-			delete(s.troubles, "row "+key)
-		}
-	}
 	s.unreadable = now
 	return rows, nil
 }
@@ -287,7 +293,7 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 // waits for it.
 type limitedStore struct {
 	checkpoint.Store
-	c *Consumer
+	tell *tell.Teller
 }
 
 func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
@@ -305,6 +311,6 @@ func (s limitedStore) Get(ctx context.Context, key string) (checkpoint.Entry, er
 func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	s.c.record(metrics.StoreWrites, "", 1)
+	s.tell.Record(metrics.StoreWrites, 1)
 	return s.Store.Swap(ctx, e)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 	"github.com/shardlane/shardlane/partition"
 )
@@ -30,6 +30,7 @@ type shard struct {
 	s     *stream
 	id    string
 	lease *lease.Lease
+	tell  *tell.Teller
 	lanes *partition.Lanes[record]
 	lane  []laneState // an element belongs to its lane's goroutine
 	mark  partition.Watermark
@@ -66,7 +67,6 @@ type shard struct {
 	lastRead  time.Time
 	busy      int
 	overdue   int // handlers left behind
-	troubles  troubles
 
 	put map[string]lease.Row // of children, at the end; belongs to conclude
 }
@@ -139,7 +139,7 @@ func cost(recs []types.Record) int64 {
 func newShard(s *stream, id string, l *lease.Lease) *shard {
 	cfg := s.c.cfg
 	sh := &shard{
-		s: s, id: id, lease: l, halted: make(chan struct{}), stored: l.Row().Ck, troubles: troubles{}, put: map[string]lease.Row{},
+		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), stored: l.Row().Ck, put: map[string]lease.Row{},
 		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
 	}
 	sh.from = sh.stored
@@ -174,9 +174,9 @@ func (sh *shard) Room() bool {
 	charged := sh.charged
 	sh.mu.Unlock()
 	if limited {
-		sh.event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", span))
+		sh.tell.Event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", span))
 	}
-	if full || !sh.s.w.ahead.admit(sh, charged) {
+	if full || !sh.s.w.ahead.Admit(sh, charged) {
 		sh.flushAll() // C3: a full read-ahead makes every waiting batch ready
 		return false
 	}
@@ -194,14 +194,14 @@ func (sh *shard) Page(p reader.Page) bool {
 	}
 	sh.s.skew.Store(int64(p.Skew))
 	pg, skip := sh.sift(p.Records)
-	sh.record(metrics.PolledEventCount, float64(pg.n))
+	sh.tell.Record(metrics.PolledEventCount, float64(pg.n))
+	sh.tell.Mend("GetRecords", "GetShardIterator")
 	sh.mu.Lock()
 	if sh.stopped() { // nothing is charged behind drained
 		sh.mu.Unlock()
 		return false
 	}
 	sh.behind, sh.lastRead = p.Behind, time.Now()
-	sh.mend("GetRecords", "GetShardIterator")
 	if pg.n > 0 {
 		pg.first = sh.mark.Begin(pg.n)
 		sh.pages = append(sh.pages, pg)
@@ -210,7 +210,7 @@ func (sh *shard) Page(p reader.Page) bool {
 		}
 		sh.held += int(pg.n)
 		sh.charged += pg.cost
-		sh.s.w.ahead.charge(pg.cost)
+		sh.s.w.ahead.Charge(pg.cost)
 	}
 	sh.mu.Unlock()
 	items, out := pg.records(skip)
@@ -254,13 +254,13 @@ func (sh *shard) Failed(op string, err error) {
 	var expired *types.ExpiredIteratorException
 	switch {
 	case errors.As(err, &expired):
-		sh.event(metrics.IteratorExpired, err, "a new one is taken behind the last record read")
+		sh.tell.Event(metrics.IteratorExpired, err, "a new one is taken behind the last record read")
 		return
 	case reader.Throttled(err):
 		m = metrics.ReadThrottled
 	}
 	hint, err := classified(err)
-	sh.trouble(m, &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err, Hint: hint})
+	_ = sh.tell.Fail(m, tell.Failure{Op: op, Err: err, Hint: hint})
 }
 
 // Children implements reader.Sink: a service that does not name the children of a shard that has ended lists them.
@@ -273,7 +273,7 @@ func (sh *shard) Missing(ctx context.Context, err error) bool { return sh.s.veri
 
 // Trimmed implements reader.Sink.
 func (sh *shard) Trimmed(from checkpoint.Position, err error) {
-	sh.event(metrics.RetentionLost, err, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
+	sh.tell.Event(metrics.RetentionLost, err, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
 }
 
 // Lagging implements reader.Sink.
@@ -281,7 +281,7 @@ func (sh *shard) Lagging(behind time.Duration) {
 	r := sh.s.retention()
 	late := r > 0 && behind > r
 	if late && !sh.late {
-		sh.event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), r))
+		sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), r))
 	}
 	sh.late = late
 }
@@ -321,7 +321,7 @@ func (sh *shard) resolve(scratch *[]int64, recs []record) {
 	wake := sh.full || freed > 0 && sh.charged == 0 // without a page it may read, whatever others hold
 	sh.mu.Unlock()
 	if freed > 0 {
-		for other := range sh.s.w.ahead.charge(-freed) {
+		for other := range sh.s.w.ahead.Charge(-freed) {
 			sh.s.w.sched.Wake(other.entry)
 		}
 	}
@@ -431,42 +431,38 @@ func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool)
 // store makes one write and draws the conclusions. The error it returns is an *Error.
 func (sh *shard) store(op string, write func() error) error {
 	err := write()
-	if err == nil {
-		sh.mu.Lock()
-		sh.mend("checkpoint", "release", "end")
-		sh.mu.Unlock()
-		return nil
-	}
-	e := &Error{
-		Stream: sh.s.c.stream, Shard: sh.id, Op: op, Err: err,
+	f := tell.Failure{
+		Op: op, Err: err,
 		Hint: "the store did not take the write; records handled since the last checkpoint come again after a restart",
 	}
 	switch {
+	case err == nil:
+		sh.tell.Mend("checkpoint", "release", "end")
+		return nil
 	case errors.Is(err, lease.ErrReleased): // it ended meanwhile
+		return sh.s.c.out.Wrap(sh.id, f)
 	case errors.Is(err, lease.ErrLost):
-		e.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
-		e.Hint = "another process works for this group; run one process per group"
-		sh.fail(e)
-		sh.lose(metrics.LeaseLost, e)
+		f.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
+		f.Hint = "another process works for this group; run one process per group"
+		return sh.lose(metrics.LeaseLost, f)
 	case errors.Is(err, lease.ErrRollback):
-		e.Hint = "the store lost acknowledged writes, for example in a failover; records come again from its older state"
-		sh.fail(e)
-		sh.lose(metrics.StoreRollback, e)
-	default:
-		sh.trouble(metrics.CheckpointFailed, e)
+		f.Hint = "the store lost acknowledged writes, for example in a failover; records come again from its older state"
+		return sh.lose(metrics.StoreRollback, f)
 	}
-	return e
+	return sh.tell.Fail(metrics.CheckpointFailed, f)
 }
 
-// lose ends the shard here: another owner has it.
-func (sh *shard) lose(m *metrics.Metric, e *Error) {
+// lose ends the shard here: another owner has it. It returns the error that says so.
+func (sh *shard) lose(m *metrics.Metric, f tell.Failure) error {
+	e := sh.tell.Hold(f)
 	if sh.lost.Swap(true) {
-		return
+		return e
 	}
 	sh.halt()
 	sh.cut()
-	sh.event(m, e, "")
-	sh.s.lost(sh, e)
+	sh.tell.Event(m, e, "")
+	sh.s.lost(sh, f)
+	return e
 }
 
 // halt lets nothing more begin: no read, no batch, no attempt.
@@ -488,7 +484,7 @@ func (sh *shard) drained() error {
 	sh.charged, sh.pages, sh.unstored, sh.behind = 0, nil, time.Time{}, 0 // nothing of it waits here any more
 	sh.mu.Unlock()
 	sh.gauge()
-	for other := range sh.s.w.ahead.charge(-rest) {
+	for other := range sh.s.w.ahead.Charge(-rest) {
 		sh.s.w.sched.Wake(other.entry)
 	}
 	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "drain"}
@@ -496,11 +492,11 @@ func (sh *shard) drained() error {
 	case overdue > 0:
 		e.Err = ErrHandlerRunning
 		e.Hint = "the handler must return when its context is done; the shard is not released"
-		sh.event(metrics.HandlerRunning, e, "")
+		sh.tell.Event(metrics.HandlerRunning, e, "")
 	case sh.s.w.handlers.Err() != nil && sh.interrupted():
 		e.Err = ErrDrainTimeout
 		e.Hint = "handlers, or deliveries to the destination, took longer than WithDrainTimeout; their records come again at the next start"
-		sh.event(metrics.DrainTimedOut, e, "")
+		sh.tell.Event(metrics.DrainTimedOut, e, "")
 	default:
 		return nil
 	}
@@ -517,30 +513,20 @@ func (sh *shard) interrupted() bool {
 	return false
 }
 
-func (sh *shard) event(m *metrics.Metric, err error, detail string) {
-	sh.s.c.event(m, sh.id, err, detail)
-}
-func (sh *shard) record(m *metrics.Metric, v float64) { sh.s.c.record(m, sh.id, v) }
-
-// trouble notes what fails and tells of it, at the level of a warning the first time.
-func (sh *shard) trouble(m *metrics.Metric, e *Error) {
-	level := slog.LevelDebug
-	if sh.fail(e) {
-		level = slog.LevelWarn
+// enter waits until a lane of the shard may make an attempt: for the handler, if its calls must not overlap (P1), and for
+// the worker's limit. It returns false if the shard stops first.
+func (sh *shard) enter() bool {
+	if !sh.s.serial.Enter(sh, sh.halted) {
+		return false
 	}
-	sh.s.c.eventAt(level, m, sh.id, e, "")
-}
-
-// fail notes a trouble and reports whether it is new.
-func (sh *shard) fail(e *Error) bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.troubles.fail(e, time.Now())
-}
-
-// mend notes that steps work. The caller holds mu.
-func (sh *shard) mend(ops ...string) {
-	for _, op := range ops {
-		delete(sh.troubles, op)
+	if !sh.s.w.limit.Enter(sh, sh.halted) {
+		sh.s.serial.Leave(sh)
+		return false
 	}
+	return true
+}
+
+func (sh *shard) leave() {
+	sh.s.w.limit.Leave(sh)
+	sh.s.serial.Leave(sh)
 }

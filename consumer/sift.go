@@ -32,7 +32,7 @@ func (sh *shard) sift(recs []types.Record) (pg *page, skip []bool) {
 				out++
 			}
 		}
-		sh.record(metrics.FilteredOutEventCount, float64(out))
+		sh.tell.Record(metrics.FilteredOutEventCount, float64(out))
 	}
 	pg.n, pg.left, pg.cost = int64(len(pg.recs)), len(pg.recs), cost(pg.recs)
 	if pg.n > 0 {
@@ -103,8 +103,8 @@ func (sh *shard) split(pg *page) (skip []bool) {
 	}
 	if outside > 0 {
 		skip = append(skip, make([]bool, len(pg.recs)-len(skip))...)
-		sh.record(metrics.OutOfRangeEventCount, float64(outside))
-		sh.event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records of aggregates are left out: their hash keys are those of other shards", outside))
+		sh.tell.Record(metrics.OutOfRangeEventCount, float64(outside))
+		sh.tell.Event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records of aggregates are left out: their hash keys are those of other shards", outside))
 	}
 	return skip
 }
@@ -117,7 +117,7 @@ func (sh *shard) warnOfAggregates(recs []types.Record) {
 	for i := range recs {
 		if kpl.IsAggregate(recs[i].Data) {
 			sh.raw = true
-			sh.event(metrics.AggregatesRaw, nil, "the shard has KPL aggregates, which are handed over as they are; WithDeaggregation(true) splits them, and WithDeaggregation(false) says that this is meant")
+			sh.tell.Event(metrics.AggregatesRaw, nil, "the shard has KPL aggregates, which are handed over as they are; WithDeaggregation(true) splits them, and WithDeaggregation(false) says that this is meant")
 			return
 		}
 	}

@@ -1,16 +1,14 @@
 package consumer
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -38,6 +36,7 @@ type Status struct {
 // ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages are
 // by the clock of this machine (C9), except for HeadAge.
 type ShardStatus struct {
+	Group      string // of the consumer
 	Stream     string // name or ARN as given
 	Shard      string
 	State      State
@@ -55,9 +54,6 @@ type ShardStatus struct {
 	Err error // the trouble it is in, an *Error; nil if none
 }
 
-// troubleAge is how long something must keep failing before Status.Err tells: a throttle is no reason to restart a task.
-const troubleAge = 10 * time.Second
-
 // Err is the health check: nil while all goes well. It joins what concerns the consumer, such as a stream that is gone or
 // a store that does not answer, and the trouble of each shard, both once they have lasted for 10 s; trouble that waiting
 // does not mend, such as denied access, is told at once. A handler that keeps failing counts as trouble of its shard.
@@ -72,6 +68,7 @@ func (s Status) Behind() time.Duration { return s.behind }
 // and one counter, all by the same name; package metrics has the list of names ([metrics.Events]).
 type Notice struct {
 	Name   string // of the event, for example "LeaseTakenOver"
+	Group  string // of the consumer
 	Stream string // name or ARN as given
 	Shard  string // empty if the event concerns the stream
 	Time   time.Time
@@ -79,115 +76,37 @@ type Notice struct {
 	Detail string // one sentence; may be empty
 }
 
-// A troubles set holds what fails at the moment, by step. A step that works again is taken out.
-type troubles map[string]trouble
-
-type trouble struct {
-	err   *Error
-	since time.Time
-}
-
-// fail adds a trouble, and reports whether it is a new one.
-func (t troubles) fail(e *Error, now time.Time) bool {
-	old, known := t[e.Op]
-	if !known {
-		old.since = now
+// outlet is where a consumer of a stream tells of events.
+func (c *config) outlet(stream string) *tell.Outlet {
+	o := &tell.Outlet{
+		Group: c.group, Stream: stream, Worker: c.worker, Logger: c.logger, Recorder: c.recorder, Final: permanent,
+		Wrap: func(shard string, f tell.Failure) error {
+			return &Error{Stream: stream, Shard: shard, Op: f.Op, Err: f.Err, Hint: f.Hint}
+		},
+		Text: func(err error) (text, hint string) {
+			if e := new(Error); errors.As(err, &e) {
+				return err.Error(), e.Hint
+			}
+			return err.Error(), ""
+		},
 	}
-	t[e.Op] = trouble{e, old.since}
-	return !known
-}
-
-// lasting joins what Status.Err tells of.
-func (t troubles) lasting(now time.Time) error {
-	var errs []error
-	for _, op := range t.ops() {
-		if x := t[op]; permanent(x.err) || now.Sub(x.since) >= troubleAge {
-			errs = append(errs, x.err)
+	if c.notify != nil {
+		o.Notify = func(n tell.Notice) {
+			c.notify(Notice{Name: n.Event.Name, Group: c.group, Stream: stream, Shard: n.Shard, Time: n.Time, Err: n.Err, Detail: n.Detail})
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// latest is the trouble that began last.
-func (t troubles) latest() error {
-	var last trouble
-	for _, op := range t.ops() {
-		if x := t[op]; last.err == nil || x.since.After(last.since) {
-			last = x
-		}
-	}
-	if last.err == nil {
-		return nil
-	}
-	return last.err
-}
-
-func (t troubles) ops() []string {
-	ops := make([]string, 0, len(t))
-	for op := range t {
-		ops = append(ops, op)
-	}
-	slices.Sort(ops)
-	return ops
-}
-
-// event logs, counts and tells of one event. Observers that panic are contained.
-func (c *Consumer) event(m *metrics.Metric, shard string, err error, detail string) {
-	level := slog.LevelInfo
-	if err != nil {
-		level = slog.LevelWarn
-	}
-	c.eventAt(level, m, shard, err, detail)
-}
-
-func (c *Consumer) eventAt(level slog.Level, m *metrics.Metric, shard string, err error, detail string) {
-	n := Notice{Name: m.Name, Stream: c.stream, Shard: shard, Time: time.Now(), Err: err, Detail: detail}
-	attrs := []slog.Attr{slog.String("stream", n.Stream), slog.String("group", c.cfg.group)}
-	if shard != "" {
-		attrs = append(attrs, slog.String("shard", shard))
-	}
-	if detail != "" {
-		attrs = append(attrs, slog.String("detail", detail))
-	}
-	if err != nil {
-		attrs = append(attrs, slog.Any("err", err))
-	}
-	if e := new(Error); errors.As(err, &e) && e.Hint != "" {
-		attrs = append(attrs, slog.String("hint", e.Hint))
-	}
-	c.observe("logger", func() { c.cfg.logger.LogAttrs(context.Background(), level, n.Name, attrs...) })
-	c.record(m, shard, 1)
-	if c.cfg.notify != nil {
-		c.observe("notify function", func() { c.cfg.notify(n) })
-	}
-}
-
-func (c *Consumer) record(m *metrics.Metric, shard string, v float64) {
-	c.observe("recorder", func() { c.cfg.recorder.Record(m, metrics.Labels{Stream: c.stream, Shard: shard}, v) })
-}
-
-// observe calls one of the user's observers. A panic in it never reaches records and shards: it is told to the others.
-func (c *Consumer) observe(who string, f func()) {
-	defer func() {
-		p := recover()
-		if p == nil || !c.observing.CompareAndSwap(false, true) {
-			return // the second of two panics, in the telling of the first
-		}
-		defer c.observing.Store(false)
-		c.event(metrics.ObserverPanicked, "", fmt.Errorf("consumer: the %s panicked: %v", who, p), "")
-	}()
-	f()
+	return o
 }
 
 // status is what the stream's shards are doing now.
 func (s *stream) status(now time.Time) Status {
 	s.mu.Lock()
-	all := Status{Worker: s.c.cfg.worker, err: s.troubles.lasting(now)}
+	all := Status{Worker: s.c.cfg.worker, err: s.tell.Lasting(now)}
 	if s.fatal != nil {
 		all.err = errors.Join(s.fatal, all.err)
 	}
 	for id, r := range s.rows {
-		st := ShardStatus{Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: r.Ck}
+		st := ShardStatus{Group: s.c.cfg.group, Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: r.Ck}
 		if known := s.states[id]; known != "" {
 			st.State = known
 		}
@@ -229,8 +148,8 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, l
 	st.HeadAge, st.ReadAge = sh.behind, now.Sub(sh.lastRead)
 	st.QueueAge, st.CheckpointAge = sh.ages(now)
 	st.LanesBusy, st.ReadAhead = sh.busy, sh.charged
-	st.Err = sh.troubles.latest()
-	return max(st.QueueAge, st.HeadAge), sh.troubles.lasting(now)
+	st.Err = sh.tell.Latest()
+	return max(st.QueueAge, st.HeadAge), sh.tell.Lasting(now)
 }
 
 // ages returns how old the oldest record without an outcome is, and the oldest that the stored checkpoint does not
@@ -249,9 +168,9 @@ func (sh *shard) ages(now time.Time) (queue, unstored time.Duration) {
 func (sh *shard) gauge() {
 	var st ShardStatus
 	_, _ = sh.status(&st, time.Now())
-	sh.record(metrics.HeadAge, st.HeadAge.Seconds())
-	sh.record(metrics.ReadAge, st.ReadAge.Seconds())
-	sh.record(metrics.QueueAge, st.QueueAge.Seconds())
-	sh.record(metrics.CheckpointAge, st.CheckpointAge.Seconds())
-	sh.record(metrics.ReadAheadBytes, float64(st.ReadAhead))
+	sh.tell.Record(metrics.HeadAge, st.HeadAge.Seconds())
+	sh.tell.Record(metrics.ReadAge, st.ReadAge.Seconds())
+	sh.tell.Record(metrics.QueueAge, st.QueueAge.Seconds())
+	sh.tell.Record(metrics.CheckpointAge, st.CheckpointAge.Seconds())
+	sh.tell.Record(metrics.ReadAheadBytes, float64(st.ReadAhead))
 }

@@ -14,8 +14,10 @@ import (
 
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -25,6 +27,7 @@ import (
 type stream struct {
 	c    *Consumer
 	w    *worker
+	tell *tell.Teller
 	kick chan struct{}
 
 	// Set by open, before any shard runs.
@@ -36,8 +39,8 @@ type stream struct {
 	from    checkpoint.Position // where reading of the stream began
 	table   *lease.Table
 
-	serial *limiter     // of a handler whose calls must not overlap; nil: they may
-	skew   atomic.Int64 // what the service's clock is ahead of this machine's, in nanoseconds
+	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may
+	skew   atomic.Int64         // what the service's clock is ahead of this machine's, in nanoseconds
 
 	mu         sync.Mutex
 	keep       time.Duration // retention
@@ -54,7 +57,6 @@ type stream struct {
 	stopped    bool
 	fatal      error
 	overdue    error // of lost shards whose handlers still ran when Run ended
-	troubles   troubles
 }
 
 const (
@@ -63,13 +65,13 @@ const (
 )
 
 func newStream(w *worker, c *Consumer) *stream {
-	var serial *limiter
+	var serial *bound.Slots[*shard]
 	if c.handler.Serial() {
-		serial = newLimiter(1)
+		serial = bound.NewSlots[*shard](1)
 	}
 	return &stream{
-		c: c, w: w, serial: serial, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
-		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{}, troubles: troubles{},
+		c: c, w: w, tell: c.out.Teller(""), serial: serial, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
+		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
 	}
 }
 
@@ -196,22 +198,19 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	l, err := s.table.Claim(call, id)
 	op := "claim " + id
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
-		s.mended(op)
+		s.tell.Mend(op)
 		return s.refresh(call, id)
 	}
 	if err != nil {
-		if s.trouble(&Error{Stream: s.c.stream, Shard: id, Op: op, Err: err, Hint: "the shard waits until the store takes the claim"}) {
-			s.c.event(metrics.StoreFailed, id, err, "claim")
-		}
-		return err
+		return s.tell.For(id).Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "the shard waits until the store takes the claim"})
 	}
-	s.mended(op)
+	s.tell.Mend(op)
 	if took := l.Took(); took != "" {
-		s.c.event(metrics.LeaseTakenOver, id, nil, "from "+took+", which had not released it")
+		s.tell.For(id).Event(metrics.LeaseTakenOver, nil, "from "+took+", which had not released it")
 	}
 	r := l.Row()
 	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
-		s.c.event(metrics.RetentionLost, id, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
+		s.tell.For(id).Event(metrics.RetentionLost, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
 	}
 	sh := newShard(s, id, l)
 	s.mu.Lock()
@@ -308,7 +307,7 @@ func (s *stream) conclude(sh *shard) bool {
 	}
 	s.mu.Unlock()
 	if sh.closed {
-		s.c.event(metrics.ShardEnded, sh.id, nil, "children "+strings.Join(children, ", "))
+		s.tell.For(sh.id).Event(metrics.ShardEnded, nil, "children "+strings.Join(children, ", "))
 	}
 	s.look()
 	return true
@@ -331,11 +330,11 @@ func (s *stream) idle() bool {
 }
 
 // lost is told by a shard that somebody else owns it. It stays a trouble until that one gives it up.
-func (s *stream) lost(sh *shard, e *Error) {
+func (s *stream) lost(sh *shard, f tell.Failure) {
 	s.mu.Lock()
 	s.states[sh.id] = Lost
-	s.troubles["lease "+sh.id] = trouble{e, time.Now()}
 	s.mu.Unlock()
+	_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
 	s.w.spawn(func() {
 		err := sh.drained()
 		s.mu.Lock()
@@ -396,27 +395,15 @@ func (s *stream) failure() error {
 	return s.fatal
 }
 
-// failed notes a trouble of the stream, tells of it once, and returns it. What a stop cuts off is none.
+// failed tells of a step of the stream that failed, and returns its error. What a stop cuts off is no failure.
 func (s *stream) failed(op string, err error, hint string) error {
-	e := &Error{Stream: s.c.stream, Op: op, Err: err, Hint: hint}
-	if s.w.work.Err() == nil && s.trouble(e) {
-		m := metrics.ReadFailed
-		if op == "checkpoint store" {
-			m = metrics.StoreFailed
-		}
-		s.c.event(m, "", e, "")
+	f := tell.Failure{Op: op, Err: err, Hint: hint}
+	if s.w.work.Err() != nil {
+		return s.c.out.Wrap("", f)
 	}
-	return e
-}
-
-func (s *stream) trouble(e *Error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.troubles.fail(e, time.Now())
-}
-
-func (s *stream) mended(op string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.troubles, op)
+	m := metrics.ReadFailed
+	if op == "checkpoint store" {
+		m = metrics.StoreFailed
+	}
+	return s.tell.Fail(m, f)
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 )
 
@@ -20,8 +21,8 @@ type worker struct {
 	drain    time.Duration
 	rnd      *random
 	sched    reader.Scheduler
-	ahead    *budget
-	limit    *limiter
+	ahead    *bound.Memory[*shard]
+	limit    *bound.Slots[*shard]
 	work     context.Context // of all that ends with a stop
 	handlers context.Context // of all handlers; ends with the drain timeout
 	cut      context.CancelFunc
@@ -38,7 +39,7 @@ const (
 )
 
 func newWorker(ctx context.Context, cfg *config) *worker {
-	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: newBudget(), limit: newLimiter(cfg.concurrency), left: make(chan struct{})}
+	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: bound.NewMemory[*shard](), limit: bound.NewSlots[*shard](cfg.concurrency), left: make(chan struct{})}
 	w.owner = cfg.worker + "/" + w.rnd.incarnation()
 	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
 	return w

@@ -13,6 +13,8 @@
 // library only.
 package metrics
 
+import "log/slog"
+
 // Kind says how the values of a metric combine.
 type Kind uint8
 
@@ -48,6 +50,9 @@ type Metric struct {
 	Unit string // of one value: "records", "calls", "events", "lanes", "bytes", "ms" or "s"
 	Help string // one sentence
 	Kind Kind
+	// Level is that of an event's log record: WARN or above for every loss,
+	// possible loss, gap, take-over and degraded mode. Only events have one.
+	Level slog.Level
 }
 
 // String returns the name.
@@ -55,6 +60,8 @@ func (m *Metric) String() string { return m.Name }
 
 // Labels say what a value is about.
 type Labels struct {
+	Group  string // the consumer group; empty if it has no name
 	Stream string // the stream, by name or ARN as the consumer was given it
 	Shard  string // the shard id; empty for what concerns the stream as a whole
+	Worker string // the worker's id, by default the host's name
 }

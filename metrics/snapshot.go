@@ -143,7 +143,8 @@ type Sample struct {
 	Distribution *Distribution // a copy, for a Histogram; else nil
 }
 
-// All returns everything that was recorded, sorted by metric, stream and shard.
+// All returns everything that was recorded, sorted by metric, group, stream,
+// shard and worker.
 // The samples are taken when the loop starts, each consistent in itself; values
 // recorded meanwhile may be in one and not in another.
 func (s *Snapshot) All() iter.Seq[Sample] {
@@ -169,8 +170,10 @@ func (s *Snapshot) samples(m *Metric) []Sample {
 	slices.SortFunc(all, func(a, b Sample) int {
 		return cmp.Or(
 			cmp.Compare(a.Metric.Name, b.Metric.Name),
+			cmp.Compare(a.Labels.Group, b.Labels.Group),
 			cmp.Compare(a.Labels.Stream, b.Labels.Stream),
 			cmp.Compare(a.Labels.Shard, b.Labels.Shard),
+			cmp.Compare(a.Labels.Worker, b.Labels.Worker),
 		)
 	})
 	return all
@@ -189,8 +192,8 @@ func (r *series) sample(m *Metric, l Labels) Sample {
 }
 
 // WriteTo writes everything that was recorded as text, a line per metric and
-// labels in the order of All: name, stream, shard ("-" for none), value and
-// unit; for a Histogram its number of observations, mean, median, 99th
+// labels in the order of All: name, group, stream, shard, worker ("-" for none),
+// value and unit; for a Histogram its number of observations, mean, median, 99th
 // percentile and maximum. The form is for people and may change.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	var text bytes.Buffer
@@ -201,8 +204,9 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 			value = fmt.Sprintf("n %d mean %s p50 %s p99 %s max %s", d.Count, number(d.Mean()),
 				number(d.Quantile(0.5)), number(d.Quantile(0.99)), number(d.Max))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s %s\n", one.Metric.Name,
-			cmp.Or(one.Labels.Stream, "-"), cmp.Or(one.Labels.Shard, "-"), value, one.Metric.Unit)
+		l := one.Labels
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s %s\n", one.Metric.Name,
+			cmp.Or(l.Group, "-"), cmp.Or(l.Stream, "-"), cmp.Or(l.Shard, "-"), cmp.Or(l.Worker, "-"), value, one.Metric.Unit)
 	}
 	if err := table.Flush(); err != nil {
 		return 0, err

@@ -79,13 +79,13 @@ func TestSnapshot(t *testing.T) {
 
 	var text bytes.Buffer
 	n, err := s.WriteTo(&text)
-	const want = `HeadAge           orders  shardId-000000000001  -1 s
-HeadAge           orders  shardId-000000000002  -3 s
-IteratorAge       orders  shardId-000000000001  n 3 mean 4 p50 5 p99 8 max 8 ms
-IteratorAge       orders  shardId-000000000002  n 1 mean 1000 p50 1000 p99 1000 max 1000 ms
-PolledEventCount  orders  shardId-000000000001  120 records
-PolledEventCount  orders  shardId-000000000002  7 records
-VolatileStore     orders  -                     1 events
+	const want = `HeadAge           -  orders  shardId-000000000001  -  -1 s
+HeadAge           -  orders  shardId-000000000002  -  -3 s
+IteratorAge       -  orders  shardId-000000000001  -  n 3 mean 4 p50 5 p99 8 max 8 ms
+IteratorAge       -  orders  shardId-000000000002  -  n 1 mean 1000 p50 1000 p99 1000 max 1000 ms
+PolledEventCount  -  orders  shardId-000000000001  -  120 records
+PolledEventCount  -  orders  shardId-000000000002  -  7 records
+VolatileStore     -  orders  -                     -  1 events
 `
 	if diff := cmp.Diff(want, text.String()); diff != "" || n != int64(len(want)) || err != nil {
 		t.Errorf("%d, %v\n%s", n, err, diff)

@@ -1,0 +1,150 @@
+// Package tell says what happens to a consumer: each event is one log record, one counter and one notice by the same name,
+// and what keeps failing is remembered until it works again.
+//
+// An [Outlet] is where a consumer's events go, a [Teller] speaks for its stream or for one of its shards.
+package tell
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// An Outlet is the logger, recorder and notice function of one consumer. Its fields are set before its first use and never
+// changed.
+type Outlet struct {
+	Group, Stream, Worker string
+
+	Logger   *slog.Logger
+	Recorder metrics.Recorder
+	Notify   func(Notice) // nil: nobody wants notices
+
+	// Wrap makes the error of a failed step, with its hint.
+	Wrap func(shard string, f Failure) error
+	// Text takes an error apart for a log record; hint is empty if it has none.
+	Text func(err error) (text, hint string)
+	// Final is true for errors that waiting does not mend.
+	Final func(err error) bool
+
+	observing atomic.Bool // while the panic of an observer is told
+
+	mu   sync.Mutex
+	loud map[*metrics.Metric]*burst
+}
+
+// A Notice is one event.
+type Notice struct {
+	Event  *metrics.Metric
+	Shard  string // empty if the event concerns the stream
+	Time   time.Time
+	Err    error // nil if nothing failed
+	Detail string
+}
+
+// A Failure is one failed try of a step.
+type Failure struct {
+	Op, Hint string
+	Err      error
+	Detail   string // for log and notice, not for the error
+}
+
+// event logs, counts and tells of one event. What is logged at a lower level than the event's own is there for those who
+// ask for it; counter and notice are the same.
+func (o *Outlet) event(level slog.Level, m *metrics.Metric, shard string, err error, detail string, more ...slog.Attr) {
+	n := Notice{Event: m, Shard: shard, Time: time.Now(), Err: err, Detail: detail}
+	o.observe("logger", func() { o.log(level, n, more) })
+	o.record(m, shard, 1)
+	if o.Notify != nil {
+		o.observe("notify function", func() { o.Notify(n) })
+	}
+}
+
+func (o *Outlet) log(level slog.Level, n Notice, more []slog.Attr) {
+	if !o.Logger.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("stream", o.Stream), slog.String("group", o.Group)}
+	if n.Shard != "" {
+		attrs = append(attrs, slog.String("shard", n.Shard))
+	}
+	if n.Detail != "" {
+		attrs = append(attrs, slog.String("detail", n.Detail))
+	}
+	if n.Err != nil {
+		text, hint := o.Text(n.Err)
+		attrs = append(attrs, slog.String("err", text))
+		if hint != "" {
+			attrs = append(attrs, slog.String("hint", hint))
+		}
+	}
+	o.Logger.LogAttrs(context.Background(), level, n.Event.Name, append(attrs, more...)...)
+}
+
+// levelOf is the level of an event: its own, and at least a warning where something failed.
+func levelOf(m *metrics.Metric, err error) slog.Level {
+	if err != nil {
+		return max(m.Level, slog.LevelWarn)
+	}
+	return m.Level
+}
+
+func (o *Outlet) record(m *metrics.Metric, shard string, v float64) {
+	o.observe("recorder", func() {
+		o.Recorder.Record(m, metrics.Labels{Group: o.Group, Stream: o.Stream, Shard: shard, Worker: o.Worker}, v)
+	})
+}
+
+// observe calls one of the user's observers. A panic in it never reaches records and shards: it is told to the others.
+func (o *Outlet) observe(who string, f func()) {
+	defer func() {
+		p := recover()
+		if p == nil || !o.observing.CompareAndSwap(false, true) {
+			return // the second of two panics, in the telling of the first
+		}
+		defer o.observing.Store(false)
+		o.event(slog.LevelWarn, metrics.ObserverPanicked, "", fmt.Errorf("consumer: the %s panicked: %v", who, p), "")
+	}()
+	f()
+}
+
+// A burst bounds how many failures of one name are logged as warnings: so many a minute, the others are counted. A hundred
+// failing lanes write ten lines and not thousands.
+type burst struct {
+	began  time.Time
+	lines  int
+	silent int // not logged since the last line
+}
+
+const (
+	burstLines = 10
+	burstTime  = time.Minute
+)
+
+// aloud tells whether a failure may be logged as a warning, and how many were not since the last one that was.
+func (o *Outlet) aloud(m *metrics.Metric, now time.Time) (silent int, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.loud[m]
+	if b == nil {
+		if o.loud == nil {
+			o.loud = map[*metrics.Metric]*burst{}
+		}
+		b = &burst{began: now}
+		o.loud[m] = b
+	}
+	if now.Sub(b.began) >= burstTime {
+		b.began, b.lines = now, 0
+	}
+	if b.lines == burstLines {
+		b.silent++
+		return 0, false
+	}
+	b.lines++
+	silent, b.silent = b.silent, 0
+	return silent, true
+}
