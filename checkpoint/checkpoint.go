@@ -51,7 +51,7 @@ type Store interface {
 	Delete(ctx context.Context, e Entry) error
 }
 
-// Errors of stores, to be tested with errors.Is.
+// Errors of stores and positions, to be tested with errors.Is.
 var (
 	// ErrConflict says that the row is not at the revision that Swap or Delete named. Nothing was changed.
 	ErrConflict = errors.New("checkpoint: entry changed since it was read")
@@ -62,6 +62,10 @@ var (
 
 	// ErrLocked says that a File is open elsewhere, in this process or another one.
 	ErrLocked = errors.New("checkpoint: file is locked")
+
+	// ErrSequence says that a record's sequence number is no number: empty, other characters than decimal digits, or
+	// more than 999 of them. There is no Position for such a record.
+	ErrSequence = errors.New("checkpoint: bad sequence number")
 
 	// ErrCorrupt says that a File holds something that this package did not write. The error is a *CorruptError.
 	ErrCorrupt = errors.New("checkpoint: file is corrupt")

@@ -136,10 +136,10 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 		if _, err := checkpoint.ParsePosition(string(pos)); err != nil {
 			return fmt.Errorf("lease: checkpoint %s: %w", l.shard, err)
 		}
-		if pos < l.high || pos == checkpoint.End {
+		if pos.Less(l.high) || pos == checkpoint.End {
 			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(pos), string(l.high))
 		}
-		if pos > l.high {
+		if l.high.Less(pos) {
 			l.high, l.arrival = pos, arrival
 		}
 	}
