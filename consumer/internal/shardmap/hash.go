@@ -14,14 +14,8 @@ type Range struct{ Start, End string }
 // run and shards that wait for their parents. Where there is a hole, records are put that nobody will read. A range that
 // cannot be read covers nothing. The holes are ordered and do not touch each other.
 func Holes(known map[string]State) []Range {
-	var covered []Shard
-	for _, s := range known {
-		if !s.Ended {
-			covered = append(covered, s.Shard)
-		}
-	}
 	var holes []Range
-	for _, g := range gaps(covered) {
+	for _, g := range gaps(unended(known)) {
 		holes = append(holes, Range{g.from.String(), g.to.String()})
 	}
 	return holes
@@ -50,6 +44,53 @@ func gaps(shards []Shard) []span {
 		}
 	}
 	return append(found, span{next, maxHashKey()})
+}
+
+// A cover is the ranges of some shards, ordered by their beginning.
+type cover []covering
+
+type covering struct {
+	span
+	id    string
+	reach hashKey // the greatest end up to here
+}
+
+// newCover returns the cover of shards. One whose range cannot be read covers nothing.
+func newCover(shards []Shard) cover {
+	c := make(cover, 0, len(shards))
+	for _, s := range shards {
+		if r, ok := parseRange(s); ok {
+			c = append(c, covering{span: r, id: s.ID})
+		}
+	}
+	slices.SortFunc(c, func(a, b covering) int { return a.from.compare(b.from) })
+	for i := range c {
+		c[i].reach = c[i].to
+		if i > 0 && c[i].reach.compare(c[i-1].reach) < 0 {
+			c[i].reach = c[i-1].reach
+		}
+	}
+	return c
+}
+
+// older reports whether a shard of the cover is older than s and overlaps it. Shards are numbered as they come to be.
+func (c cover) older(s Shard) bool {
+	r, ok := parseRange(s)
+	if !ok {
+		return false
+	}
+	n, _ := slices.BinarySearchFunc(c, r.to, func(e covering, to hashKey) int {
+		if e.from.compare(to) <= 0 {
+			return -1
+		}
+		return 1
+	})
+	for i := n - 1; i >= 0 && c[i].reach.compare(r.from) >= 0; i-- {
+		if c[i].id < s.ID && c[i].overlaps(r) {
+			return true
+		}
+	}
+	return false
 }
 
 // span is a range of hash keys, both ends inclusive.

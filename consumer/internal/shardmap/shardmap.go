@@ -39,8 +39,9 @@ type Root struct {
 }
 
 // Roots returns the rows to put when a stream is first seen: one for each shard of asOf, the shards as of the start
-// position, that is not known. A shard is a root if none of its parents is in asOf or known. Parents come before
-// their children, otherwise the order is that of the IDs, so that a start which was cut off goes on where it was.
+// position, that is not known. A shard is a root if none of its parents is in asOf or known, unless an older shard that
+// is, and is not ended, overlaps it: what was between the two has expired. Parents come before their children, otherwise
+// the order is that of the IDs, so that a start which was cut off goes on where it was.
 func Roots(asOf []Shard, known map[string]State) []Root {
 	l := newLineage(asOf, known)
 	return l.rows(func(s Shard) bool { return true })
@@ -52,8 +53,8 @@ func Roots(asOf []Shard, known map[string]State) []Root {
 //   - a parent of a known shard that waits for it, or of a missing one,
 //   - or covers a part of a hole in the hash space (see Holes), where a row was deleted or never put.
 //
-// Roots among them are shards with no parent that is known or missing. The order is that of Roots. Putting a part of the
-// rows, in this order, leaves the others missing at the next look.
+// Which of them are roots and in which order they come is as Roots says. Putting a part of the rows, in this order, leaves
+// the others missing at the next look.
 func Missing(listed []Shard, known map[string]State) []Root {
 	l := newLineage(listed, known)
 	missing := make(map[string]bool)
@@ -87,12 +88,7 @@ func Missing(listed []Shard, known map[string]State) []Root {
 		}
 	}
 	grow()
-	covered := make([]Shard, 0, len(known)+len(missing))
-	for _, s := range known {
-		if !s.Ended {
-			covered = append(covered, s.Shard)
-		}
-	}
+	covered := unended(known)
 	for id := range missing {
 		covered = append(covered, l.listed[id])
 	}
@@ -110,14 +106,15 @@ func Missing(listed []Shard, known map[string]State) []Root {
 // Startable returns the IDs of the known shards that may be read now, sorted: those that are not ended and are a root,
 // have progress, or have only parents that are out of the way. A parent is out of the way when it is ended, when it is
 // settled, or when it has expired: it is neither known nor listed. A parent that is listed and has no row is waited for;
-// Missing tells to put its row.
+// Missing tells to put its row. One that has no row and is not waited for says nothing of its own parents: then the shard
+// waits for every older one that is known, not ended, and overlaps it.
 //
 // Listed is the whole stream, asked for after the rows were read. An empty list proves no expiry.
 func Startable(listed []Shard, known map[string]State) []string {
 	l := newLineage(listed, known)
 	var ids []string
 	for id, s := range known {
-		if !s.Ended && (!s.waits() || !slices.ContainsFunc(s.Parents, l.blocks)) {
+		if !s.Ended && (!s.waits() || !slices.ContainsFunc(s.Parents, l.blocks) && !l.overtakes(s.Shard)) {
 			ids = append(ids, id)
 		}
 	}
@@ -131,6 +128,7 @@ type lineage struct {
 	rowsByID map[string]State
 	children map[string][]string
 	settled  map[string]bool
+	open     cover // of what is known and not ended; made when it is first asked for
 }
 
 func newLineage(listed []Shard, known map[string]State) *lineage {
@@ -190,6 +188,28 @@ func (l *lineage) blocks(id string) bool {
 	return !l.settled[id] && (listed || len(l.listed) == 0)
 }
 
+// overtakes reports whether a shard would start before an ancestor, as a parent that knows of it has no row.
+func (l *lineage) overtakes(s Shard) bool {
+	if !slices.ContainsFunc(s.Parents, func(p string) bool { return !l.known(p) }) {
+		return false
+	}
+	if l.open == nil {
+		l.open = newCover(unended(l.rowsByID))
+	}
+	return l.open.older(s)
+}
+
+// unended returns the known shards that are not ended.
+func unended(known map[string]State) []Shard {
+	shards := make([]Shard, 0, len(known))
+	for _, s := range known {
+		if !s.Ended {
+			shards = append(shards, s.Shard)
+		}
+	}
+	return shards
+}
+
 // rows returns the rows of the listed shards that are chosen and not known, parents first.
 func (l *lineage) rows(chosen func(Shard) bool) []Root {
 	var rows []Root
@@ -212,11 +232,15 @@ func (l *lineage) rows(chosen func(Shard) bool) []Root {
 		visit(id)
 	}
 	put := make(map[string]bool, len(rows))
+	open := unended(l.rowsByID)
 	for _, r := range rows {
 		put[r.ID] = true
+		open = append(open, r.Shard)
 	}
+	before := newCover(open)
 	for i, r := range rows {
-		rows[i].Root = !slices.ContainsFunc(r.Parents, func(p string) bool { return put[p] || l.known(p) })
+		child := slices.ContainsFunc(r.Parents, func(p string) bool { return put[p] || l.known(p) })
+		rows[i].Root = !child && (len(r.Parents) == 0 || !before.older(r.Shard))
 	}
 	return rows
 }

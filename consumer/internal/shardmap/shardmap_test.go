@@ -103,20 +103,21 @@ func TestMissing(t *testing.T) {
 		known  map[string]string
 		want   []string
 	}{
-		"nothing":                    {history(), map[string]string{"3a": "r", "3d": "r", "4bc": "r"}, nil},
-		"descendants (F1, F26)":      {history(), map[string]string{"1ad": "rs"}, []string{"2ab", "2cd", "3a", "3b", "3c", "3d", "4bc"}},
-		"not the ancestors":          {history(), map[string]string{"2ab": "r", "2cd": "r"}, []string{"3a", "3b", "3c", "3d", "4bc"}},
-		"other parent (F15)":         {history(), map[string]string{"2ab": "r", "3a": "", "3b": "", "3d": "r", "4bc": ""}, []string{"3c*"}},
-		"other parent of a new one":  {history(), map[string]string{"3a": "r", "3b": "r", "3d": "r"}, []string{"3c*", "4bc"}},
-		"parent deleted (F49)":       {history(), map[string]string{"2cd": "r", "3a": "", "3b": "", "3c": "", "3d": "", "4bc": ""}, []string{"2ab*"}},
-		"finished and deleted":       {history(), map[string]string{"2cd": "r", "3a": "s", "3b": "", "3c": "", "3d": "", "4bc": ""}, nil},
-		"finished, all but the last": {history(), map[string]string{"4bc": "s", "3a": "s", "3d": "s"}, nil},
-		"a hole":                     {history(), map[string]string{"3a": "rs", "4bc": "rs"}, []string{"3d*"}},
-		"a hole, its shard split":    {history(), map[string]string{"2ab": "r", "3a": "", "3b": ""}, []string{"2cd*", "3c", "3d", "4bc"}},
-		"ended does not cover":       {without(history(), "1ad", "2ab", "2cd"), map[string]string{"1ad": "e"}, []string{"3a*", "3b*", "3c*", "3d*", "4bc"}},
-		"expired":                    {only(history(), "3a", "3d", "4bc"), map[string]string{"3b": "s", "3a": "rs", "3d": "rs"}, []string{"4bc"}},
-		"no rows":                    {only(history(), "3a", "3d", "4bc"), nil, []string{"3a*", "3d*", "4bc*"}},
-		"nothing listed":             {nil, map[string]string{"1ad": "r"}, nil},
+		"nothing":                     {history(), map[string]string{"3a": "r", "3d": "r", "4bc": "r"}, nil},
+		"descendants (F1, F26)":       {history(), map[string]string{"1ad": "rs"}, []string{"2ab", "2cd", "3a", "3b", "3c", "3d", "4bc"}},
+		"not the ancestors":           {history(), map[string]string{"2ab": "r", "2cd": "r"}, []string{"3a", "3b", "3c", "3d", "4bc"}},
+		"other parent (F15)":          {history(), map[string]string{"2ab": "r", "3a": "", "3b": "", "3d": "r", "4bc": ""}, []string{"3c*"}},
+		"other parent of a new one":   {history(), map[string]string{"3a": "r", "3b": "r", "3d": "r"}, []string{"3c*", "4bc"}},
+		"parent deleted (F49)":        {history(), map[string]string{"2cd": "r", "3a": "", "3b": "", "3c": "", "3d": "", "4bc": ""}, []string{"2ab*"}},
+		"finished and deleted":        {history(), map[string]string{"2cd": "r", "3a": "s", "3b": "", "3c": "", "3d": "", "4bc": ""}, nil},
+		"finished, all but the last":  {history(), map[string]string{"4bc": "s", "3a": "s", "3d": "s"}, nil},
+		"a hole":                      {history(), map[string]string{"3a": "rs", "4bc": "rs"}, []string{"3d*"}},
+		"a hole, its shard split":     {history(), map[string]string{"2ab": "r", "3a": "", "3b": ""}, []string{"2cd*", "3c", "3d", "4bc"}},
+		"ended does not cover":        {without(history(), "1ad", "2ab", "2cd"), map[string]string{"1ad": "e"}, []string{"3a*", "3b*", "3c*", "3d*", "4bc"}},
+		"expired, its parent goes on": {only(history(), "3a", "3b", "3c", "3d", "4bc"), map[string]string{"1ad": "rs", "4bc": ""}, []string{"3b", "3c"}},
+		"expired":                     {only(history(), "3a", "3d", "4bc"), map[string]string{"3b": "s", "3a": "rs", "3d": "rs"}, []string{"4bc"}},
+		"no rows":                     {only(history(), "3a", "3d", "4bc"), nil, []string{"3a*", "3d*", "4bc*"}},
+		"nothing listed":              {nil, map[string]string{"1ad": "r"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(c.want, brief(Missing(c.listed, known(c.known)))); diff != "" {
@@ -147,6 +148,11 @@ func TestStartable(t *testing.T) {
 		"an empty list proves nothing": {nil, map[string]string{"4bc": "", "3a": "r"}, []string{"3a"}},
 		"older than a root":            {history(), map[string]string{"3b": "r", "3a": ""}, []string{"3a", "3b"}},
 		"finished and deleted":         {history(), map[string]string{"4bc": "s", "3d": ""}, []string{"3d", "4bc"}},
+		"expired, its parent goes on":  {only(history(), "3a", "3c", "3d", "4bc"), map[string]string{"2ab": "rs", "3c": "e", "4bc": ""}, []string{"2ab"}},
+		"expired, its parent waits":    {only(history(), "3a", "3c", "3d", "4bc"), map[string]string{"1ad": "r", "2ab": "", "3c": "e", "4bc": ""}, []string{"1ad"}},
+		"expired, its parent ended":    {only(history(), "3a", "3c", "3d", "4bc"), map[string]string{"2ab": "e", "3c": "e", "4bc": ""}, []string{"4bc"}},
+		"expired, others go on":        {only(history(), "3a", "3c", "3d", "4bc"), map[string]string{"3a": "s", "3c": "e", "3d": "s", "4bc": ""}, []string{"3a", "3d", "4bc"}},
+		"settled, its parent goes on":  {only(history(), "3a", "3b"), map[string]string{"1ad": "r", "3a": "s", "3b": ""}, []string{"1ad", "3a"}},
 		"own progress":                 {history(), map[string]string{"3b": "s", "4bc": "s"}, []string{"3b", "4bc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
