@@ -63,7 +63,7 @@ func (s *Server) apiDescribeStream(_ *call, in *describeStreamInput) (any, error
 			d.HasMoreShards = true
 			break
 		}
-		d.Shards = append(d.Shards, sh.body())
+		d.Shards = append(d.Shards, sh.body(s.settings.prefix))
 	}
 	return struct{ StreamDescription description }{d}, nil
 }

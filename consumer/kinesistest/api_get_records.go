@@ -21,8 +21,8 @@ type childBody struct {
 
 // page is the answer of GetRecords.
 type page struct {
-	records  []Record
-	next     string // "" at the end of a shard
+	records  []Record // as they are told
+	next     string   // "" at the end of a shard
 	children []childBody
 	lag      time.Duration
 }
@@ -77,6 +77,7 @@ func (s *Server) apiGetRecords(c *call, in *getRecordsInput) (any, error) {
 		limit = *in.Limit
 	}
 	p := s.page(c, sh, it, limit, budget)
+	p.records = told(p.records, s.settings.prefix)
 	if c.records = len(p.records); c.records > 0 {
 		c.first, c.last = p.records[0].SequenceNumber, p.records[c.records-1].SequenceNumber
 	}

@@ -2,6 +2,7 @@ package kinesistest
 
 import (
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,7 @@ func (s *Server) apiGetShardIterator(c *call, in *getShardIteratorInput) (any, e
 		v.check(false, "shardIteratorType", kind, "satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, AT_SEQUENCE_NUMBER, TRIM_HORIZON]")
 	}
 	if in.StartingSequenceNumber != nil {
-		v.check(isNumber(*in.StartingSequenceNumber, 129), "startingSequenceNumber", *in.StartingSequenceNumber, `satisfy regular expression pattern: 0|([1-9]\d{0,128})`)
+		v.sequence("startingSequenceNumber", *in.StartingSequenceNumber, s.settings.prefix)
 	}
 	if err := v.err(); err != nil {
 		return nil, err
@@ -66,14 +67,22 @@ func (s *Server) apiGetShardIterator(c *call, in *getShardIteratorInput) (any, e
 			index++
 		}
 	default:
-		seq := *in.StartingSequenceNumber
-		if q, ok := parseSequence(seq); !ok || q.shard != sh.number || q.created != sh.createdSec {
-			return nil, invalid("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it did not come from this stream.", seq, sh.id, st.name, account)
+		seq, ours := strings.CutPrefix(*in.StartingSequenceNumber, s.settings.prefix)
+		if q, ok := parseSequence(seq); !ours || !ok || q.shard != sh.number || q.created != sh.createdSec {
+			return nil, invalid("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it did not come from this stream.", *in.StartingSequenceNumber, sh.id, st.name, account)
 		}
 		// Sequence numbers have one length here, so that they compare as strings.
 		index = sort.Search(len(sh.records), func(i int) bool {
 			return sh.records[i].SequenceNumber > seq || kind == "AT_SEQUENCE_NUMBER" && sh.records[i].SequenceNumber == seq
 		})
+	}
+	if !sh.closed.IsZero() && index == len(sh.records) {
+		switch {
+		case c.faults.refuseEnd && kind == "AFTER_SEQUENCE_NUMBER":
+			return nil, invalid("StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid because it is the max possible value of the shard.", *in.StartingSequenceNumber, sh.id, st.name, account)
+		case c.faults.noIterator:
+			return struct{}{}, nil
+		}
 	}
 	it := iterator{Stream: st.name, Birth: st.birth, Shard: sh.id, Index: index, Issued: c.Time.UnixMilli()}
 	return struct{ ShardIterator string }{it.String()}, nil

@@ -89,7 +89,7 @@ func (s *Server) apiListShards(c *call, in *listShardsInput) (any, error) {
 			out.NextToken = next.String()
 			break
 		}
-		body := sh.body()
+		body := sh.body(s.settings.prefix)
 		if c.faults.orphans {
 			body.ParentShardId, body.AdjacentParentShardId = "", ""
 		}

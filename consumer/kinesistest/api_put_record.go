@@ -34,7 +34,7 @@ func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	var v validation
 	in.entry.validate(&v, "")
 	if n := in.SequenceNumberForOrdering; n != nil {
-		v.check(isNumber(*n, 129), "sequenceNumberForOrdering", *n, `satisfy regular expression pattern: 0|([1-9]\d{0,128})`)
+		v.sequence("sequenceNumberForOrdering", *n, s.settings.prefix)
 	}
 	if err := v.err(); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (s *Server) apiPutRecord(c *call, in *putRecordInput) (any, error) {
 	if !s.admitWrite(sh, in.entry.size(), c.Time) {
 		return nil, refuse("ProvisionedThroughputExceededException", "Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account)
 	}
-	seq := st.put(sh, deref(in.PartitionKey), in.Data, c.Time)
+	seq := s.settings.prefix + st.put(sh, deref(in.PartitionKey), in.Data, c.Time)
 	c.Shard, c.records, c.bytes, c.first, c.last = sh.id, 1, in.entry.size(), seq, seq
 	return putBody{SequenceNumber: seq, ShardId: sh.id}, nil
 }

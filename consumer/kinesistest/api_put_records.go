@@ -56,7 +56,7 @@ func (s *Server) apiPutRecords(c *call, in *putRecordsInput) (any, error) {
 				ErrorMessage: fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.", sh.id, st.name, account),
 			}
 		default:
-			seq := st.put(sh, deref(e.PartitionKey), e.Data, c.Time)
+			seq := s.settings.prefix + st.put(sh, deref(e.PartitionKey), e.Data, c.Time)
 			out.Records[i] = putBody{SequenceNumber: seq, ShardId: sh.id}
 			c.records, c.bytes, c.last = c.records+1, c.bytes+e.size(), seq
 			if c.first == "" {

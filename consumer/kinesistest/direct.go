@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -95,7 +96,7 @@ func (s *Server) putEntry(method, name string, e entry) (shard, seq string) {
 			return err
 		}
 		sh := s.place(st, h)
-		shard, seq = sh.id, st.put(sh, deref(e.PartitionKey), e.Data, at)
+		shard, seq = sh.id, s.settings.prefix+st.put(sh, deref(e.PartitionKey), e.Data, at)
 		return nil
 	})
 	return shard, seq
@@ -185,7 +186,7 @@ func (s *Server) Trim(stream, shard, before string) {
 			return noShard(st, shard)
 		}
 		n := len(sh.records)
-		if before != "" {
+		if before = strings.TrimPrefix(before, s.settings.prefix); before != "" {
 			n = sort.Search(n, func(i int) bool { return sh.records[i].SequenceNumber >= before })
 		}
 		sh.trimmed = max(sh.trimmed, n)

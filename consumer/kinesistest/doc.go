@@ -33,6 +33,7 @@
 //   - A stream on demand may leave the choice of the shard to the service ([Auto]), from its creation or from any time on
 //     ([Server.SetDistribution]). Records need no key then, and none is read from one that had none.
 //   - Sequence numbers grow within a shard and from parent to child. One of another shard is refused.
+//     [Server.SetSequencePrefix] gives them leading zeros, or makes words of them.
 //   - Iterators have five types, live for 5 minutes and may be used again. A time in the future is refused.
 //   - Pages have at most 10,000 records and 10 MiB, and tell MillisBehindLatest. The last page of a closed shard has no
 //     iterator, and names the children ([Server.SetShardEnd]).
@@ -46,7 +47,9 @@
 // [Server.Fail] puts a [Fault] on an operation: one that refuses calls ([Throttle], [Error], [ExpireIterators], [Drop],
 // [Hang]), that loses the answer of a call which took effect ([ErrorAfter], [DropAfter], [Truncate]), that makes it late
 // ([Delay], [Drip]), or that answers what the service answers now and then ([EmptyPages], [RepeatPages], [HideChildren],
-// [HideParents], [ShortPages], [ListLate], [WrongLag], [FailRecords]). [Server.Control] decides call by call.
+// [HideParents], [ShortPages], [ListLate], [WrongLag], [FailRecords]), or what few answer that speak its protocol: without
+// a field that is optional ([Omit]), without an iterator at a shard's end ([NoIterators]), or with a refusal there
+// ([RefuseEnds]). [Server.Control] decides call by call.
 //
 // # What is left out
 //

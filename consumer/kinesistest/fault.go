@@ -49,6 +49,9 @@ type effects struct {
 	page       int // shards of a page
 	late       time.Duration
 	drip       time.Duration
+	omit       []string // fields of the answer
+	noIterator bool
+	refuseEnd  bool
 }
 
 func fault(n int, ends bool, does func(*call, *effects)) *Fault {
@@ -139,6 +142,26 @@ func WrongLag(d time.Duration, n int) *Fault {
 // have to be found by ListShards.
 func HideChildren(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.childless = true }).of("GetRecords")
+}
+
+// NoIterators makes n GetShardIterator calls answer with success and without an iterator where a closed shard has nothing
+// more to read from the position that is asked for. A reader that asks again until it gets one asks for ever.
+func NoIterators(n int) *Fault {
+	return fault(n, false, func(_ *call, e *effects) { e.noIterator = true }).of("GetShardIterator")
+}
+
+// RefuseEnds makes n GetShardIterator calls that ask AFTER_SEQUENCE_NUMBER get InvalidArgumentException where a closed
+// shard has nothing after the number, as after its last record. A reader that takes it for a bad number and starts again
+// reads the shard twice.
+func RefuseEnds(n int) *Fault {
+	return fault(n, false, func(_ *call, e *effects) { e.refuseEnd = true }).of("GetShardIterator")
+}
+
+// Omit makes n calls leave a field out of their answers, wherever it stands in them: one that the API has as optional.
+// With "ApproximateArrivalTimestamp" on GetRecords, nobody knows when the records of a page arrived. Several of them leave
+// out several fields. Refusals are not concerned.
+func Omit(field string, n int) *Fault {
+	return fault(n, false, func(_ *call, e *effects) { e.omit = append(e.omit, field) })
 }
 
 // HideParents makes n ListShards calls leave out which shards are the parents of which (ParentShardId and

@@ -1,6 +1,7 @@
 package kinesistest
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -30,7 +31,7 @@ func (s *Server) Shards(stream string) []ShardInfo {
 			info := ShardInfo{
 				ID: sh.id, Parents: slices.Clone(sh.parents), HashStart: sh.start.String(), HashEnd: sh.end.String(),
 				Created: sh.created, Closed: !sh.closed.IsZero(), ClosedAt: sh.closed, Expired: sh.expired,
-				Records: sh.records[:len(sh.records):len(sh.records)], Trimmed: sh.trimmed,
+				Records: told(sh.records, s.settings.prefix), Trimmed: sh.trimmed,
 			}
 			for _, ch := range sh.children {
 				info.Children = append(info.Children, ch.id)
@@ -46,20 +47,20 @@ func (s *Server) Shards(stream string) []ShardInfo {
 // not exist.
 func (s *Server) Records(stream string) []Record {
 	var all []Record
-	for _, sh := range s.Shards(stream) {
-		all = append(all, sh.Records...)
-	}
-	order := func(r Record) uint64 {
-		q, _ := parseSequence(r.SequenceNumber)
-		return q.n
-	}
-	slices.SortFunc(all, func(a, b Record) int {
-		if order(a) < order(b) {
-			return -1
+	var prefix string
+	s.act("Records", stream, func(st *streamState, _ time.Time) error {
+		for _, sh := range st.shards {
+			all = append(all, sh.records...)
 		}
-		return 1
+		prefix = s.settings.prefix
+		return nil
 	})
-	return all
+	slices.SortFunc(all, func(a, b Record) int {
+		p, _ := parseSequence(a.SequenceNumber)
+		q, _ := parseSequence(b.SequenceNumber)
+		return cmp.Compare(p.n, q.n)
+	})
+	return told(all, prefix)
 }
 
 // A Call is a call as the server carried it out. Calls that hang, name no operation or cannot be decoded are none.

@@ -239,7 +239,8 @@ type rangeBody struct{ StartingHashKey, EndingHashKey string }
 
 func (sh *shard) hashes() rangeBody { return rangeBody{sh.start.String(), sh.end.String()} }
 
-func (sh *shard) body() shardBody {
+// body tells a shard, with a prefix before its sequence numbers.
+func (sh *shard) body(prefix string) shardBody {
 	b := shardBody{ShardId: sh.id, HashKeyRange: sh.hashes()}
 	if len(sh.parents) > 0 {
 		b.ParentShardId = sh.parents[0]
@@ -247,7 +248,9 @@ func (sh *shard) body() shardBody {
 	if len(sh.parents) > 1 {
 		b.AdjacentParentShardId = sh.parents[1]
 	}
-	b.SequenceNumberRange.StartingSequenceNumber = sh.first
-	b.SequenceNumberRange.EndingSequenceNumber = sh.last
+	b.SequenceNumberRange.StartingSequenceNumber = prefix + sh.first
+	if sh.last != "" {
+		b.SequenceNumberRange.EndingSequenceNumber = prefix + sh.last
+	}
 	return b
 }

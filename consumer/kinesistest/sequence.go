@@ -1,7 +1,9 @@
 package kinesistest
 
 import (
+	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +53,39 @@ func parseSequence(s string) (q sequence, ok bool) {
 	low := take(4)
 	q.created = take(36)
 	return q, version == 2 && zero == 0 && bits.Uint64() == 2 && low == uint64(q.shard&15)
+}
+
+// SetSequencePrefix puts text before every sequence number that the server tells, to clients and here, and expects it in
+// every one that it is given: with "0000" they have leading zeros, with "record-" they are no numbers, as those of some
+// emulators. It is for a server that nobody has read yet: numbers without the prefix are refused from then on. It panics
+// on anything but letters, digits, '_', '.' and '-'. Defaults to none.
+func (s *Server) SetSequencePrefix(prefix string) {
+	var v validation
+	v.name("prefix", "0"+prefix)
+	if err := v.err(); err != nil {
+		panic(fmt.Sprintf("kinesistest: SetSequencePrefix: %v", err))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings.prefix = prefix
+}
+
+// told returns records with a prefix before their sequence numbers.
+func told(records []Record, prefix string) []Record {
+	records = records[:len(records):len(records)]
+	if prefix == "" {
+		return records
+	}
+	records = slices.Clone(records)
+	for i := range records {
+		records[i].SequenceNumber = prefix + records[i].SequenceNumber
+	}
+	return records
+}
+
+// sequence checks the form of a sequence number that was given.
+func (v *validation) sequence(field, seq, prefix string) {
+	v.check(prefix != "" || isNumber(seq, 129), field, seq, `satisfy regular expression pattern: 0|([1-9]\d{0,128})`)
 }
 
 // isNumber reports whether s is a decimal number of at most so many digits without leading zeros.

@@ -1,6 +1,7 @@
 package kinesistest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,9 +81,44 @@ func (s *Server) answer(ctx context.Context, c *call, target string) (body []byt
 	case nil:
 		return nil, nil
 	case func() []byte:
-		return out(), nil
+		body = out()
+	default:
+		if body, err = json.Marshal(out); err != nil {
+			return nil, err
+		}
 	}
-	return json.Marshal(out)
+	return omit(body, c.faults.omit)
+}
+
+// omit leaves fields out of an answer.
+func omit(body []byte, fields []string) ([]byte, error) {
+	if len(fields) == 0 {
+		return body, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var answer any
+	if err := d.Decode(&answer); err != nil {
+		return nil, err
+	}
+	var prune func(v any)
+	prune = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, f := range fields {
+				delete(v, f)
+			}
+			for _, inner := range v {
+				prune(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				prune(inner)
+			}
+		}
+	}
+	prune(answer)
+	return json.Marshal(answer)
 }
 
 func (s *Server) apply(c *call, op operation, in any) (any, error) {

@@ -57,6 +57,7 @@ type settings struct {
 	readLimits  bool
 	writeLimits bool
 	shardLimit  int
+	prefix      string // of sequence numbers
 }
 
 // NewServer returns a running server that holds one active stream with so many shards of equal ranges of hash keys,
