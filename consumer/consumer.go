@@ -87,9 +87,9 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	cfg := newConfig(opts)
 	if m := cfg.mapping; m != nil {
 		if stream == "" {
-			stream = m.stream
+			stream = m.Stream
 		}
-		cfg.reports = cfg.reports || m.reports && !cfg.given["WithReportBatchItemFailures"]
+		cfg.reports = cfg.reports || m.Reports && !cfg.given["WithReportBatchItemFailures"]
 	}
 	handler.Reports = cfg.reports
 	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
@@ -180,16 +180,7 @@ func (c *Consumer) warn() {
 	for _, key := range c.cfg.filter.Unknown() {
 		t.Event(metrics.PatternKeyUnknown, nil, fmt.Sprintf("a filter pattern names %q, which no record has: it is an absent field", key))
 	}
-	if m := c.cfg.mapping; m != nil {
-		for _, w := range m.warnings {
-			t.Event(metrics.MappingIgnored, nil, w)
-		}
-		if kind := c.handler.Kind(); m.reports && kind == batch.Whole {
-			t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
-		} else if !m.reports && kind == batch.Partial {
-			t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
-		}
-	}
+	c.warnOfMapping(t)
 	if c.cfg.defaultMemory && c.cfg.end.kind == noPosition {
 		detail := "progress is kept in memory: a restart begins at the starting position again; WithCheckpointer keeps it"
 		if c.cfg.start.kind == latest {

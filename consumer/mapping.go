@@ -1,255 +1,105 @@
 package consumer
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/mapping"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
 )
 
-// A mapping is what the JSON of an event source mapping says.
-type mapping struct {
-	stream      string   // the stream's ARN; empty if there is none
-	options     []Option // one for each thing that is set, so their order means nothing
-	needsStart  bool     // it does not say where to start
-	destination string   // the ARN under OnFailure; empty if there is none
-	reports     bool     // FunctionResponseTypes has ReportBatchItemFailures
-	warnings    []string // what has no meaning here, each with its field and the reason
+// WithEventSourceMapping sets what the JSON of an event source mapping says, as if its options stood in its place: what
+// get-event-source-mapping or create-event-source-mapping prints or takes, or the properties of a mapping in
+// CloudFormation or SAM. With "" for the stream, New takes it from there. The option reads r, once, when it is made.
+//
+// What get-event-source-mapping prints never says where to start: if its State is Disabled, reading starts a minute before
+// LastModified, else WithStartingPosition has to be given. A destination in it needs [WithOnFailure]. What has no meaning
+// here is told of (MappingIgnored), as is a handler whose type disagrees with FunctionResponseTypes; what cannot be honoured
+// is an error.
+func WithEventSourceMapping(r io.Reader) Option {
+	if r == nil {
+		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
+	}
+	s, err := mapping.Read(r)
+	opts := mapped(s)
+	return func(c *config) {
+		c.mapping, c.mappingErr = &s, err
+		opts(c)
+	}
 }
 
-const maxMapping = 1 << 20 // bytes
-
-// A complaint adds an error.
-type complaint func(format string, args ...any)
-
-// readMapping reads what AWS's tools print or take for a mapping, or the properties of CloudFormation or SAM. It does not
-// check ranges: the options that it makes are checked like all others. Its error joins all that is wrong.
-func readMapping(r io.Reader) (m mapping, _ error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxMapping+1))
-	if err != nil {
-		return m, err
+// mapped is what the settings of a mapping stand for. What is not given is not set, and what is given is, zero included
+// (L7).
+func mapped(s mapping.Settings) Option {
+	var opts []Option
+	switch s.Start.Position {
+	case "TRIM_HORIZON":
+		opts = append(opts, WithStartingPosition(TrimHorizon()))
+	case "LATEST":
+		opts = append(opts, WithStartingPosition(Latest()))
+	case "AT_TIMESTAMP":
+		opts = append(opts, WithStartingPosition(At(s.Start.At)))
 	}
-	if len(text) > maxMapping {
-		return m, fmt.Errorf("more than %d bytes: want the JSON of one event source mapping", maxMapping)
+	if s.Function != "" {
+		opts = append(opts, WithFunctionARN(s.Function))
 	}
-	f, err := parse(text)
-	if err != nil {
-		return m, err
+	if s.UUID != "" {
+		opts = append(opts, WithMappingUUID(s.UUID))
 	}
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if f = settingsIn(f, bad); f != nil {
-		m.source(f, bad)
-		m.position(f, bad) // before what it looks at is taken out
-		m.function(f)
-		m.settings(f, bad)
-		m.filters(f, bad)
-		m.failures(f, bad)
-		m.ignore(f, bad)
-		refuse(f, bad)
-		f.rest("", bad)
+	if s.Patterns != nil {
+		opts = append(opts, WithFilter(s.Patterns...))
 	}
-	return m, errors.Join(errs...)
+	return Options(append(opts,
+		given(s.BatchSize, WithBatchSize),
+		given(s.BatchingWindow, WithBatchingWindow),
+		given(s.ParallelizationFactor, WithParallelizationFactor),
+		given(s.RetryAttempts, WithMaxRetryAttempts),
+		given(s.RecordAge, WithMaxRecordAge),
+		given(s.Bisect, WithBisectOnError),
+		given(s.TumblingWindow, WithTumblingWindow))...)
 }
 
-// settingsIn finds the object with the settings: all of f, the only mapping of Kinesis in a list, or the properties of a
-// resource. It is nil if there is none.
-func settingsIn(f *fields, bad complaint) *fields {
-	switch {
-	case f.has("EventSourceMappings"):
-		raw, _ := f.take("EventSourceMappings")
-		for _, key := range []string{"NextMarker", "NextToken"} {
-			if _, ok := f.take(key); ok {
-				bad("%s: the list goes on: give one mapping", key)
-			}
-		}
-		f.rest("", bad)
-		return listed(raw, bad)
-	case f.has("Properties"):
-		kind, _ := f.take("Type")
-		if s, err := textOf(kind); err != nil || s != "AWS::Lambda::EventSourceMapping" && s != "Kinesis" {
-			bad(`properties of the type %s: want "AWS::Lambda::EventSourceMapping", or "Kinesis" for an event of SAM`, short(kind))
-		}
-		raw, _ := f.take("Properties")
-		for _, key := range []string{
-			"Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "UpdatePolicy", "UpdateReplacePolicy",
-		} {
-			f.take(key) // what CloudFormation does with the resource
-		}
-		f.rest("", bad)
-		properties, err := objectOf(raw)
-		if err != nil {
-			bad("Properties: %w", err)
-		}
-		return properties
-	}
-	return f
-}
-
-// listed finds the one mapping of Kinesis in a list of mappings.
-func listed(raw json.RawMessage, bad complaint) (found *fields) {
-	list, err := listOf(raw)
-	if err != nil {
-		bad("EventSourceMappings: %w", err)
+// given is the option that a setting stands for; nil if it is not given.
+func given[T int | bool | time.Duration](v *T, option func(T) Option) Option {
+	if v == nil {
 		return nil
 	}
-	n := 0
-	for i, raw := range list {
-		one, err := objectOf(raw)
-		if err != nil {
-			bad("EventSourceMappings[%d]: %w", i, err)
-			continue
-		}
-		if arn, err := textOf(one.values["EventSourceArn"]); err == nil && serviceOf(arn) == "kinesis" {
-			found = one
-			n++
-		}
-	}
-	if n != 1 {
-		bad("EventSourceMappings: %d mappings of Kinesis streams among %d: give one of them", n, len(list))
-		return nil
-	}
-	return found
+	return option(*v)
 }
 
-// source reads the stream.
-func (m *mapping) source(f *fields, bad complaint) {
-	given := ""
-	for _, key := range []string{"EventSourceArn", "Stream"} {
-		s, ok := value(f, key, textOf, bad)
-		if !ok {
-			continue
-		}
-		switch service := serviceOf(s); {
-		case given != "":
-			bad("%s: %q: there is %s, too: give one of them", key, s, given)
-		case service == "":
-			bad("%s: %q: want the ARN of a Kinesis stream", key, s)
-		case service != "kinesis":
-			bad("%s: %q is a source of service %s: want the ARN of a Kinesis stream", key, s, service)
-		case strings.Contains(s, "/consumer/"):
-			bad("%s: %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", key, s)
-		case !validStream(s):
-			bad("%s: %q: want the ARN of a Kinesis stream, as arn:aws:kinesis:us-east-1:123456789012:stream/orders", key, s)
-		default:
-			m.stream = s
-		}
-		given = key
+// validateMapping checks what an event source mapping asks for.
+func (c *config) validateMapping(bad func(format string, args ...any)) {
+	if c.mappingErr != nil {
+		bad("WithEventSourceMapping: %w", c.mappingErr)
 	}
-}
-
-// serviceOf is the service of an ARN; empty if s is none.
-func serviceOf(s string) string {
-	if part := strings.SplitN(s, ":", 6); len(part) == 6 && part[0] == "arn" && part[1] != "" {
-		return part[2]
-	}
-	return ""
-}
-
-// function reads what names the function and the mapping (C12). A name that is no ARN says nothing here.
-func (m *mapping) function(f *fields) {
-	for _, key := range []string{"FunctionName", "FunctionArn"} {
-		raw, _ := f.take(key)
-		if s, err := textOf(raw); err == nil && serviceOf(s) == "lambda" {
-			m.options = append(m.options, WithFunctionARN(s))
-		}
-	}
-	raw, _ := f.take("UUID")
-	if s, err := textOf(raw); err == nil && s != "" {
-		m.options = append(m.options, WithMappingUUID(s))
-	}
-}
-
-// settings reads what stands for one option each. What is not given is not set, and what is given is, zero included (L7).
-func (m *mapping) settings(f *fields, bad complaint) {
-	set(m, f, "BatchSize", intOf, WithBatchSize, bad)
-	set(m, f, "MaximumBatchingWindowInSeconds", secondsOf, WithBatchingWindow, bad)
-	set(m, f, "ParallelizationFactor", intOf, WithParallelizationFactor, bad)
-	set(m, f, "MaximumRetryAttempts", intOf, WithMaxRetryAttempts, bad)
-	set(m, f, "MaximumRecordAgeInSeconds", ageOf, WithMaxRecordAge, bad)
-	set(m, f, "BisectBatchOnFunctionError", boolOf, WithBisectOnError, bad)
-	set(m, f, "TumblingWindowInSeconds", secondsOf, WithTumblingWindow, bad)
-	if types, ok := value(f, "FunctionResponseTypes", listOf, bad); ok {
-		for _, raw := range types {
-			if s, err := textOf(raw); err != nil || s != "ReportBatchItemFailures" || len(types) > 1 {
-				bad(`FunctionResponseTypes: %s: want "ReportBatchItemFailures" once, or nothing`, short(raw))
-			}
-		}
-		m.reports = len(types) > 0
-	}
-}
-
-// set adds the option that a field stands for.
-func set[T any](m *mapping, f *fields, key string, of func(json.RawMessage) (T, error), option func(T) Option, bad complaint) {
-	if v, ok := value(f, key, of, bad); ok {
-		m.options = append(m.options, option(v))
-	}
-}
-
-// filters reads the patterns. A list without any is no filter (L10).
-func (m *mapping) filters(f *fields, bad complaint) {
-	if raw, ok := f.take("FilterCriteriaError"); ok {
-		bad("FilterCriteriaError: %s: AWS could not read the patterns: give a mapping with FilterCriteria", short(raw))
-	}
-	criteria, ok := value(f, "FilterCriteria", objectOf, bad)
-	if !ok {
+	m := c.mapping
+	if m == nil {
 		return
 	}
-	list, _ := value(criteria, "Filters", listOf, within("FilterCriteria", bad))
-	criteria.rest("FilterCriteria.", bad)
-	var patterns []string
-	for i, raw := range list {
-		path := fmt.Sprintf("FilterCriteria.Filters[%d]", i)
-		one, err := objectOf(raw)
-		if err != nil {
-			bad("%s: %w", path, err)
-			continue
-		}
-		switch pattern, ok := value(one, "Pattern", textOf, within(path, bad)); {
-		case ok:
-			patterns = append(patterns, pattern)
-		case one.lacks("Pattern"):
-			bad("%s: want a Pattern", path)
-		}
-		one.rest(path+".", bad)
+	if m.NeedsStart && !c.given["WithStartingPosition"] {
+		bad("WithEventSourceMapping: where the mapping began long ago says nothing about now: give WithStartingPosition, or the JSON of the disabled mapping")
 	}
-	m.options = append(m.options, WithFilter(patterns...))
-}
-
-// ignore takes out what has no meaning here, and warns of what one might count on.
-func (m *mapping) ignore(f *fields, bad complaint) {
-	if raw, ok := f.take("Enabled"); ok && !function(raw) {
-		switch on, err := boolOf(raw); {
-		case err != nil:
-			bad("Enabled: %w", err)
-		case !on:
-			m.warnings = append(m.warnings, "Enabled: false has no meaning here: Run starts a consumer, and the end of its context stops it")
-		}
-	}
-	for _, field := range []struct{ key, reason string }{
-		{"KMSKeyArn", "filter patterns are not encrypted"},
-		{"KmsKeyArn", "filter patterns are not encrypted"},
-		{"MetricsConfig", "all metrics are made, and WithMetrics says where they go"},
-		{"Tags", "a consumer has none"},
-	} {
-		if raw, ok := f.take(field.key); ok && !empty(raw) {
-			m.warnings = append(m.warnings, field.key+" has no meaning here: "+field.reason)
-		}
-	}
-	for _, key := range []string{"EventSourceMappingArn", "LastModified", "LastProcessingResult", "State", "StateTransitionReason"} {
-		f.take(key) // how the mapping fared in Lambda
+	if m.Destination != "" && c.destination == nil {
+		bad("WithEventSourceMapping: DestinationConfig names %s: give %s", m.Destination, mapping.DestinationLine(m.Destination))
 	}
 }
 
-// refuse tells of settings of other sources.
-func refuse(f *fields, bad complaint) {
-	for _, key := range []string{
-		"AmazonManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig", "LoggingConfig", "ProvisionedPollerConfig", "Queues",
-		"ScalingConfig", "SelfManagedEventSource", "SelfManagedKafkaEventSourceConfig", "SourceAccessConfigurations", "Topics",
-	} {
-		if raw, ok := f.take(key); ok && !empty(raw) {
-			bad("%s: this is no setting of a Kinesis stream (%s): leave it out", key, short(raw))
-		}
+// warnOfMapping tells of what has no effect.
+func (c *Consumer) warnOfMapping(t *tell.Teller) {
+	m := c.cfg.mapping
+	if m == nil {
+		return
+	}
+	for _, w := range m.Warnings {
+		t.Event(metrics.MappingIgnored, nil, w)
+	}
+	switch kind := c.handler.Kind(); {
+	case m.Reports && kind == batch.Whole:
+		t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
+	case !m.Reports && kind == batch.Partial:
+		t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
 	}
 }

@@ -1,63 +1,83 @@
-package consumer
+package consumer_test
 
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
 	"github.com/shardlane/shardlane/metrics"
 )
 
-const (
-	streamARN = `arn:aws:kinesis:us-east-1:123456789012:stream/orders`
-	source    = `"EventSourceArn":"` + streamARN + `"`
-)
+const mappedStream = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 
 // configured is what New makes of a mapping's JSON and further options.
-func configured(text string, opts ...Option) (*Consumer, error) {
+func configured(text string, opts ...consumer.Option) (*consumer.Consumer, error) {
 	h := func(context.Context, events.KinesisEvent) (r events.KinesisEventResponse, err error) { return r, nil }
-	c := struct{ Client }{}
-	return New(c, "", h, append([]Option{WithEventSourceMapping(strings.NewReader(text))}, opts...)...)
+	c := struct{ consumer.Client }{}
+	return consumer.New(c, "", h, append([]consumer.Option{withMapping(text)}, opts...)...)
 }
 
-// Each row is a document of one of the tools, and what it sets.
+// Each row is a document of one of the tools, and the batches that the three records of the stream make with it, an hour
+// after they came. The handler takes single records only.
 func TestMapping(t *testing.T) {
 	for _, rule := range []string{"L7", "L13", "C12"} {
 		t.Attr("rule", rule)
 	}
-	full := `{` + source + `,"UUID":"14e0db71","State":"Disabled","LastModified":"2025-06-12T14:07:21.482+02:00","FunctionArn":"arn:aws:lambda:us-east-1:1:function:f",
-		"StartingPosition":"LATEST","BatchSize":200,"MaximumBatchingWindowInSeconds":1,"ParallelizationFactor":4,"BisectBatchOnFunctionError":true,
-		"MaximumRetryAttempts":0,"MaximumRecordAgeInSeconds":-1,"TumblingWindowInSeconds":0,"FunctionResponseTypes":["ReportBatchItemFailures"],
-		"FilterCriteria":{"Filters":[{"Pattern":"{\"partitionKey\":[\"a\"]}"}]},"LastProcessingResult":"OK","StateTransitionReason":"User action","DestinationConfig":{"OnFailure":{}}}`
-	cloud := `{"BatchSize":"200","BisectBatchOnFunctionError":"true","StartingPosition":"AT_TIMESTAMP","StartingPositionTimestamp":1700000000,"Enabled":true`
+	synctest.Test(t, testMapping)
+}
+
+func testMapping(t *testing.T) {
+	srv := kinesistest.NewServer("orders", 1)
+	defer srv.Close()
+	for _, key := range []string{"good", "bad", "bad"} {
+		srv.Put("orders", key, []byte(key))
+	}
+	time.Sleep(time.Hour)
+	printed := func(modified string) string {
+		return `{` + mappedSource + `,"UUID":"14e0db71","State":"Disabled","LastModified":"` + modified + `","StartingPosition":"LATEST","BatchSize":2,
+			"MaximumRetryAttempts":0,"MaximumRecordAgeInSeconds":-1,"TumblingWindowInSeconds":0,"LastProcessingResult":"OK"}`
+	}
+	cloud := `{"BatchSize":"2","MaximumRetryAttempts":0,"StartingPosition":"TRIM_HORIZON","Enabled":true,"FunctionName":{"Ref":"F"},` + mappedSource + `}`
 	for name, tt := range map[string]struct {
-		text  string
-		start Position
-		check func(*config) bool
+		text string
+		want []int
 	}{
-		"get-event-source-mapping": {full, At(time.Date(2025, 6, 12, 12, 6, 21, 482e6, time.UTC)), func(c *config) bool {
-			return c.batchSize == 200 && c.window == time.Second && c.factor == 4 && c.bisect && c.retries == 0 && c.maxAge == -1 &&
-				c.tumbling == 0 && len(c.patterns) == 1 && c.mapping.reports && c.functionARN == "arn:aws:lambda:us-east-1:1:function:f" && c.mappingUUID == "14e0db71"
-		}},
-		"one of a list":    {`{"EventSourceMappings":[` + full + `]}`, At(time.Date(2025, 6, 12, 12, 6, 21, 482e6, time.UTC)), func(c *config) bool { return c.batchSize == 200 }},
-		"time as a number": {`{` + source + `,"State":"Disabled","LastModified":1700000060.5}`, At(time.UnixMilli(1700000000500)), func(c *config) bool { return c.batchSize == 100 }},
-		"create input":     {`{` + source + `,"StartingPosition":"LATEST","MaximumRecordAgeInSeconds":60,"Tags":{}}`, Latest(), func(c *config) bool { return c.retries == -1 && c.maxAge == time.Minute }},
-		"CloudFormation":   {`{"Type":"AWS::Lambda::EventSourceMapping","Properties":` + cloud + `,` + source + `,"FunctionName":{"Ref":"F"}}}`, At(time.Unix(1700000000, 0)), func(c *config) bool { return c.batchSize == 200 && c.bisect }},
-		"properties":       {cloud + `,` + source + `}`, At(time.Unix(1700000000, 0)), func(c *config) bool { return c.functionARN == "shardlane" }},
-		"SAM":              {`{"Type":"Kinesis","Properties":{"Stream":"` + streamARN + `","StartingPosition":"TRIM_HORIZON","BatchSize":null}}`, TrimHorizon(), func(c *config) bool { return c.batchSize == 100 }},
+		"printed":            {printed("2000-01-01T01:00:59.5+01:00"), []int{2, 1}},
+		"printed too late":   {printed("2000-01-01T00:02:00Z"), nil},
+		"one of a list":      {`{"EventSourceMappings":[` + printed("2000-01-01T00:00:30Z") + `]}`, []int{2, 1}},
+		"from the start":     {`{` + mappedSource + `,"StartingPosition":"TRIM_HORIZON","MaximumRetryAttempts":0}`, []int{3}},
+		"from the tip":       {`{` + mappedSource + `,"StartingPosition":"LATEST","MaximumRetryAttempts":0}`, nil},
+		"from a time":        {`{` + mappedSource + `,"StartingPosition":"AT_TIMESTAMP","StartingPositionTimestamp":946684800,"MaximumRetryAttempts":1}`, []int{3, 3}},
+		"too old":            {`{` + mappedSource + `,"StartingPosition":"TRIM_HORIZON","MaximumRecordAgeInSeconds":60}`, nil},
+		"bisected":           {`{` + mappedSource + `,"StartingPosition":"TRIM_HORIZON","MaximumRetryAttempts":0,"BisectBatchOnFunctionError":true}`, []int{3, 1, 2, 1, 1}},
+		"properties":         {cloud, []int{2, 1}},
+		"CloudFormation":     {`{"Type":"AWS::Lambda::EventSourceMapping","Properties":` + cloud + `}`, []int{2, 1}},
+		"SAM":                {`{"Type":"Kinesis","Properties":{"Stream":"` + mappedStream + `","StartingPosition":"TRIM_HORIZON","BatchSize":null,"MaximumRetryAttempts":0}}`, []int{3}},
+		"filtered":           {`{` + mappedSource + `,"StartingPosition":"TRIM_HORIZON","MaximumRetryAttempts":0,"FilterCriteria":{"Filters":[{"Pattern":"{\"partitionKey\":[\"good\"]}"}]}}`, []int{1}},
+		"filtered by nobody": {`{` + mappedSource + `,"StartingPosition":"TRIM_HORIZON","MaximumRetryAttempts":0,"FilterCriteria":{"Filters":[]}}`, []int{3}},
 	} {
-		c, err := configured(tt.text)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
+		var sizes []int
+		handle := func(_ context.Context, ev events.KinesisEvent) error {
+			sizes = append(sizes, len(ev.Records))
+			if len(ev.Records) > 1 {
+				return errors.New("too many")
+			}
+			return nil
 		}
-		if got := c.cfg.start; got.kind != tt.start.kind || !got.at.Equal(tt.start.at) || c.stream != streamARN || !tt.check(c.cfg) {
-			t.Errorf("%s: start %v of %s, want %v; %+v", name, got, c.stream, tt.start, c.cfg)
+		err := consumer.Run(t.Context(), srv.Client(), "", handle, withMapping(tt.text), consumer.WithEndingPosition(consumer.Latest()),
+			consumer.WithBackoff(time.Millisecond, 1, time.Millisecond), consumer.WithLogger(slog.New(slog.DiscardHandler)))
+		if err != nil || !slices.Equal(sizes, tt.want) {
+			t.Errorf("%s: %v, batches of %v, want %v", name, err, sizes, tt.want)
 		}
 	}
 }
@@ -67,7 +87,7 @@ func TestMappingErrors(t *testing.T) {
 	for _, rule := range []string{"L7", "L11", "L12"} {
 		t.Attr("rule", rule)
 	}
-	with := func(more string) string { return `{` + source + `,"StartingPosition":"LATEST",` + more + `}` }
+	with := func(more string) string { return `{` + mappedSource + `,"StartingPosition":"LATEST",` + more + `}` }
 	to := func(arn string) string {
 		return with(`"DestinationConfig":{"OnFailure":{"Destination":"` + arn + `"}}`)
 	}
@@ -85,27 +105,27 @@ func TestMappingErrors(t *testing.T) {
 		to("arn:aws:s3:::dead"):                       `consumer.WithOnFailure(s3dest.New(client, "dead"))`,
 		to("arn:aws:sqs:us-east-1:1:dead.fifo"):       "standard queue",
 		to("arn:aws:lambda:us-east-1:1:function:f"):   "standard queue",
-		`{` + source + `}`:                            "give WithStartingPosition",
-		`{` + source + `,"State":"Enabled","StartingPosition":"LATEST","LastModified":1700000000}`: "give WithStartingPosition",
-		`{` + source + `,"State":"Disabled"}`:                                                      "LastModified",
-		`{` + source + `,"StartingPosition":"AT_TIMESTAMP"}`:                                       "StartingPositionTimestamp",
-		`{` + source + `,"StartingPosition":"LATEST","StartingPositionTimestamp":1}`:               "StartingPositionTimestamp",
-		`{` + source + `,"StartingPosition":"EARLIEST"}`:                                           "want TRIM_HORIZON, LATEST or AT_TIMESTAMP",
-		`{"EventSourceArn":"arn:aws:sqs:us-east-1:1:q"}`:                                           "want the ARN of a Kinesis stream",
-		`{"EventSourceArn":"` + streamARN + `/consumer/c:1"}`:                                      "enhanced fan-out",
-		`{"EventSourceMappings":[]}`:                                                               "0 mappings",
-		`{"Type":"SQS","Properties":{}}`:                                                           "properties of the type",
-		`{"x":"` + strings.Repeat("y", maxMapping) + `"}`:                                          "more than 1048576 bytes",
+		`{` + mappedSource + `}`:                      "give WithStartingPosition",
+		`{` + mappedSource + `,"State":"Enabled","StartingPosition":"LATEST","LastModified":1700000000}`: "give WithStartingPosition",
+		`{` + mappedSource + `,"State":"Disabled"}`:                                                      "LastModified",
+		`{` + mappedSource + `,"StartingPosition":"AT_TIMESTAMP"}`:                                       "StartingPositionTimestamp",
+		`{` + mappedSource + `,"StartingPosition":"LATEST","StartingPositionTimestamp":1}`:               "StartingPositionTimestamp",
+		`{` + mappedSource + `,"StartingPosition":"EARLIEST"}`:                                           "want TRIM_HORIZON, LATEST or AT_TIMESTAMP",
+		`{"EventSourceArn":"arn:aws:sqs:us-east-1:1:q"}`:                                                 "want the ARN of a Kinesis stream",
+		`{"EventSourceArn":"` + mappedStream + `/consumer/c:1"}`:                                         "enhanced fan-out",
+		`{"EventSourceMappings":[]}`:                                                                     "0 mappings",
+		`{"Type":"SQS","Properties":{}}`:                                                                 "properties of the type",
+		`{"x":"` + strings.Repeat("y", 1<<20) + `"}`:                                                     "more than 1048576 bytes",
 	} {
-		if _, err := configured(text); !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), want) {
+		if _, err := configured(text); !errors.Is(err, consumer.ErrConfig) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.120s: %v, want %q", text, err, want)
 		}
 	}
-	if _, err := configured(`{`+source+`,"State":"Enabled","LastModified":1}`, WithStartingPosition(TrimHorizon())); err != nil {
+	if _, err := configured(`{`+mappedSource+`,"State":"Enabled","LastModified":1}`, consumer.WithStartingPosition(consumer.TrimHorizon())); err != nil {
 		t.Error(err)
 	}
 	deadLetter := batch.DestinationFunc(func(context.Context, *batch.Failure) error { return nil })
-	if _, err := configured(to("arn:aws:s3:::dead"), WithOnFailure(deadLetter)); err != nil {
+	if _, err := configured(to("arn:aws:s3:::dead"), consumer.WithOnFailure(deadLetter)); err != nil {
 		t.Error(err)
 	}
 }
@@ -113,17 +133,20 @@ func TestMappingErrors(t *testing.T) {
 // What has no effect here is told of when the consumer starts.
 func TestMappingWarnings(t *testing.T) {
 	t.Attr("rule", "L12")
+	srv := kinesistest.NewServer("orders", 1)
+	defer srv.Close()
+	partial := func(context.Context, events.KinesisEvent) (r events.KinesisEventResponse, err error) { return r, nil }
 	var told []string
-	c, err := configured(`{`+source+`,"StartingPosition":"LATEST","Enabled":false,"KMSKeyArn":"arn:aws:kms:k","Tags":{"a":"b"},"MetricsConfig":{"Metrics":["EventCount"]}}`,
-		WithEndingPosition(Latest()), WithNotify(func(n Notice) {
+	err := consumer.Run(t.Context(), srv.Client(), "", partial, consumer.WithEndingPosition(consumer.Latest()),
+		withMapping(`{`+mappedSource+`,"StartingPosition":"LATEST","Enabled":false,"KMSKeyArn":"arn:aws:kms:k","Tags":{"a":"b"},"MetricsConfig":{"Metrics":["EventCount"]}}`),
+		consumer.WithNotify(func(n consumer.Notice) {
 			if n.Name == metrics.MappingIgnored.Name {
 				told = append(told, n.Detail)
 			}
 		}))
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
 	}
-	c.warn()
 	for _, want := range []string{"Enabled", "KMSKeyArn", "Tags", "MetricsConfig", "FunctionResponseTypes"} {
 		if !strings.Contains(strings.Join(told, "\n"), want) {
 			t.Errorf("nothing is said of %s: %q", want, told)
@@ -135,14 +158,12 @@ func TestMappingWarnings(t *testing.T) {
 }
 
 func FuzzMapping(f *testing.F) {
-	f.Add(`{` + source + `,"StartingPosition":"LATEST","BatchSize":1}`)
+	f.Add(`{` + mappedSource + `,"StartingPosition":"LATEST","BatchSize":1}`)
 	f.Add(`{"EventSourceMappings":[{"FilterCriteria":{"Filters":[{"Pattern":"{}"}]}}]}`)
 	f.Add(`{"Type":"Kinesis","Properties":{"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:sqs:a:b:c"}}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := readMapping(strings.NewReader(text))
-		if err == nil && m.stream != "" && !validStream(m.stream) {
-			t.Errorf("%q has the stream %q", text, m.stream)
+		if c, err := configured(text); (c == nil) == (err == nil) || err != nil && !errors.Is(err, consumer.ErrConfig) {
+			t.Errorf("%q: %v", text, err)
 		}
-		_, _ = configured(text)
 	})
 }

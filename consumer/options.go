@@ -3,7 +3,6 @@ package consumer
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/batch/filter"
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/mapping"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -36,7 +36,7 @@ type config struct {
 	functionARN   string
 	version       string // executedVersion
 	mappingUUID   string
-	mapping       *mapping // of an event source mapping's JSON
+	mapping       *mapping.Settings // of an event source mapping's JSON
 	mappingErr    error
 	identityARN   string
 	retries       int // -1: no limit
@@ -292,27 +292,6 @@ func WithMappingUUID(id string) Option {
 // WithIdentityARN sets invokeIdentityArn of event records, in Lambda the execution role (L59). Defaults to none.
 func WithIdentityARN(arn string) Option { return func(c *config) { c.identityARN = arn } }
 
-// WithEventSourceMapping sets what the JSON of an event source mapping says, as if its options stood in its place: what
-// get-event-source-mapping or create-event-source-mapping prints or takes, or the properties of a mapping in
-// CloudFormation or SAM. With "" for the stream, New takes it from there. The option reads r, once, when it is made.
-//
-// What get-event-source-mapping prints never says where to start: if its State is Disabled, reading starts a minute before
-// LastModified, else WithStartingPosition has to be given. A destination in it needs [WithOnFailure]. What has no meaning
-// here is told of (MappingIgnored), as is a handler whose type disagrees with FunctionResponseTypes; what cannot be honoured
-// is an error.
-func WithEventSourceMapping(r io.Reader) Option {
-	if r == nil {
-		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
-	}
-	m, err := readMapping(r)
-	return func(c *config) {
-		c.mapping, c.mappingErr = &m, err
-		for _, o := range m.options {
-			o(c)
-		}
-	}
-}
-
 // WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation, and functionArn of on-failure
 // documents (C12). Defaults to the group.
 func WithFunctionARN(arn string) Option {
@@ -335,21 +314,6 @@ func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l; c.given["WithLogger"] = true }
 }
 
-// validStream is true for a stream's name and for its ARN.
-func validStream(s string) bool {
-	if rest, ok := strings.CutPrefix(s, "arn:"); ok {
-		part := strings.Split(rest, ":") // partition, service, region, account, resource
-		if len(part) != 5 || part[1] != "kinesis" || part[2] == "" || part[3] == "" {
-			return false
-		}
-		s, ok = strings.CutPrefix(part[4], "stream/")
-		if !ok {
-			return false
-		}
-	}
-	return len(s) > 0 && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
-}
-
 // validate returns all that is wrong, joined (L12).
 func (c *config) validate(client Client, stream string, h batch.Handler, now time.Time) error {
 	var errs []error
@@ -362,7 +326,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	switch {
 	case strings.Contains(stream, "/consumer/"):
 		bad("stream %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", stream)
-	case !validStream(stream):
+	case !mapping.ValidStream(stream):
 		bad("stream %q: want a name of 1 to 128 letters, digits, '_', '.' and '-', or a stream ARN", stream)
 	}
 	for _, o := range []struct{ option, id string }{{"WithGroup", c.group}, {"WithWorker", c.worker}} {
@@ -419,23 +383,6 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("WithLogger(nil): want a *slog.Logger")
 	}
 	return errors.Join(errs...)
-}
-
-// validateMapping checks what an event source mapping asks for.
-func (c *config) validateMapping(bad func(format string, args ...any)) {
-	if c.mappingErr != nil {
-		bad("WithEventSourceMapping: %w", c.mappingErr)
-	}
-	m := c.mapping
-	if m == nil {
-		return
-	}
-	if m.needsStart && !c.given["WithStartingPosition"] {
-		bad("WithEventSourceMapping: where the mapping began long ago says nothing about now: give WithStartingPosition, or the JSON of the disabled mapping")
-	}
-	if m.destination != "" && c.destination == nil {
-		bad("WithEventSourceMapping: DestinationConfig names %s: give %s", m.destination, destinationLine(m.destination))
-	}
 }
 
 // validateBatch checks what becomes of a batch.

@@ -1,4 +1,4 @@
-package consumer
+package mapping
 
 import (
 	"fmt"
@@ -11,26 +11,26 @@ import (
 const modifiedMargin = time.Minute
 
 // position reads where reading starts.
-func (m *mapping) position(f *fields, bad complaint) {
+func (s *Settings) position(f *fields, bad complaint) {
 	// What only an existing mapping has. Any of them will do: people shorten what tools print.
 	if slices.ContainsFunc([]string{
 		"UUID", "State", "LastModified", "FunctionArn", "EventSourceMappingArn", "LastProcessingResult", "StateTransitionReason",
 	}, f.has) {
-		m.resume(f, bad)
+		s.resume(f, bad)
 		return
 	}
-	m.begin(f, bad)
+	s.begin(f, bad)
 }
 
 // resume starts where Lambda stopped. Where the mapping began, long ago, is of no use: LATEST would skip what came since,
 // and TRIM_HORIZON repeat the retention. A disabled mapping was modified when it stopped; one that is Disabling has not
 // stopped yet.
-func (m *mapping) resume(f *fields, bad complaint) {
+func (s *Settings) resume(f *fields, bad complaint) {
 	began, _ := f.take("StartingPosition")
 	f.take("StartingPositionTimestamp")
 	state, _ := f.take("State")
-	if s, err := textOf(state); err != nil || s != "Disabled" {
-		m.needsStart = true
+	if word, err := textOf(state); err != nil || word != "Disabled" {
+		s.NeedsStart = true
 		return
 	}
 	modified, ok := value(f, "LastModified", timeOf, bad)
@@ -41,23 +41,23 @@ func (m *mapping) resume(f *fields, bad complaint) {
 		return
 	}
 	start := modified.Add(-modifiedMargin)
-	m.options = append(m.options, WithStartingPosition(At(start)))
+	s.Start = Start{"AT_TIMESTAMP", start}
 	was, err := textOf(began)
 	if err != nil {
 		was = "it"
 	}
-	m.warnings = append(m.warnings, fmt.Sprintf("StartingPosition: %s is where the mapping began: unless WithStartingPosition is given, reading "+
+	s.Warnings = append(s.Warnings, fmt.Sprintf("StartingPosition: %s is where the mapping began: unless WithStartingPosition is given, reading "+
 		"starts at %s, a minute before LastModified, and what Lambda had not handled by then is skipped",
 		was, start.UTC().Format(time.RFC3339)))
 }
 
 // begin starts where a new mapping would.
-func (m *mapping) begin(f *fields, bad complaint) {
+func (s *Settings) begin(f *fields, bad complaint) {
 	position, ok := value(f, "StartingPosition", textOf, bad)
 	raw, timed := f.take("StartingPositionTimestamp")
 	switch {
 	case !ok && !timed:
-		m.needsStart = f.lacks("StartingPosition")
+		s.NeedsStart = f.lacks("StartingPosition")
 	case !ok:
 		if f.lacks("StartingPosition") {
 			bad("StartingPositionTimestamp: %s without StartingPosition: want AT_TIMESTAMP there", short(raw))
@@ -70,14 +70,12 @@ func (m *mapping) begin(f *fields, bad complaint) {
 			bad("StartingPositionTimestamp: %w", err)
 			return
 		}
-		m.options = append(m.options, WithStartingPosition(At(t)))
+		s.Start = Start{position, t}
 	case position != "TRIM_HORIZON" && position != "LATEST":
 		bad("StartingPosition: %q: want TRIM_HORIZON, LATEST or AT_TIMESTAMP", position)
 	case timed:
 		bad("StartingPositionTimestamp: %s with StartingPosition %s: want it with AT_TIMESTAMP only", short(raw), position)
-	case position == "LATEST":
-		m.options = append(m.options, WithStartingPosition(Latest()))
 	default:
-		m.options = append(m.options, WithStartingPosition(TrimHorizon()))
+		s.Start.Position = position
 	}
 }

@@ -1,4 +1,4 @@
-package consumer
+package mapping
 
 import (
 	"bytes"
@@ -16,52 +16,54 @@ import (
 
 const mappedStream = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 
-// said is what a mapping sets, in words; what is as without it is left out.
-func said(m mapping) string {
-	c, without := newConfig(m.options), newConfig(nil)
+// said is what a mapping sets, in words; what it does not say is left out.
+func said(s Settings) string {
 	var words []string
-	for _, w := range []struct {
-		name           string
-		value, without any
-	}{
-		{"stream", m.stream, ""},
-		{"batch", c.batchSize, without.batchSize},
-		{"window", c.window, without.window},
-		{"factor", c.factor, without.factor},
-		{"retries", c.retries, without.retries},
-		{"age", c.maxAge, without.maxAge},
-		{"bisect", c.bisect, without.bisect},
-		{"tumbling", c.tumbling, without.tumbling},
-		{"patterns", strings.Join(c.patterns, "|"), ""},
-		{"reports", m.reports, false},
-		{"destination", m.destination, ""},
-		{"function", c.functionARN, without.functionARN},
-		{"uuid", c.mappingUUID, ""},
-		{"needs start", m.needsStart, false},
-	} {
-		if w.value != w.without {
-			words = append(words, fmt.Sprintf("%s %v", w.name, w.value))
+	add := func(name string, value any, said bool) {
+		if said {
+			words = append(words, fmt.Sprintf("%s %v", name, value))
 		}
 	}
-	if c.given["WithStartingPosition"] {
-		words = append(words, "from "+c.start.String())
+	add("stream", s.Stream, s.Stream != "")
+	one(add, "batch", s.BatchSize)
+	one(add, "window", s.BatchingWindow)
+	one(add, "factor", s.ParallelizationFactor)
+	one(add, "retries", s.RetryAttempts)
+	one(add, "age", s.RecordAge)
+	one(add, "bisect", s.Bisect)
+	one(add, "tumbling", s.TumblingWindow)
+	add("patterns", s.Patterns, s.Patterns != nil)
+	add("reports", s.Reports, s.Reports)
+	add("destination", s.Destination, s.Destination != "")
+	add("function", s.Function, s.Function != "")
+	add("uuid", s.UUID, s.UUID != "")
+	add("needs", "start", s.NeedsStart)
+	add("from", s.Start.Position, s.Start.Position != "")
+	if !s.Start.At.IsZero() {
+		words = append(words, s.Start.At.UTC().Format(time.RFC3339Nano))
 	}
 	return strings.Join(words, ", ")
 }
 
-func readText(text string) (mapping, error) { return readMapping(strings.NewReader(text)) }
+func one[T any](add func(string, any, bool), name string, v *T) {
+	if v != nil {
+		add(name, *v, true)
+	}
+}
+
+func readText(text string) (Settings, error) { return Read(strings.NewReader(text)) }
 
 func TestMappingSources(t *testing.T) {
 	t.Attr("rule", "L7")
 	t.Attr("rule", "C12")
-	migrate, err := os.ReadFile("testdata/mapping/migrate.json")
+	migrate, err := os.ReadFile("../../testdata/mapping/migrate.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := "stream " + mappedStream + ", batch 200, window 1s, factor 4, retries 2, bisect true, " +
-		`patterns {"data":{"type":["order"]}}, reports true, destination arn:aws:sqs:us-east-1:123456789012:billing-dead-letters, ` +
+	printed := "stream " + mappedStream + ", batch 200, window 1s, factor 4, retries 2, age -1ns, bisect true, tumbling 0s, " +
+		`patterns [{"data":{"type":["order"]}}], reports true, destination arn:aws:sqs:us-east-1:123456789012:billing-dead-letters, ` +
 		"function arn:aws:lambda:us-east-1:123456789012:function:billing, uuid 14e0db71-5d35-4eb5-b481-8945cf9d10c2, "
-	stopped := printed + "from AT_TIMESTAMP 2025-06-12T12:06:21.482Z" // a minute before LastModified
+	stopped := printed + "from AT_TIMESTAMP, 2025-06-12T12:06:21.482Z" // a minute before LastModified
 	created := `{"FunctionName": "billing", "EventSourceArn": "` + mappedStream + `", "Enabled": true, "BatchSize": 100, "MaximumRetryAttempts": 0,
 		"StartingPosition": "TRIM_HORIZON", "DestinationConfig": {"OnSuccess": {}, "OnFailure": {}}, "Queues": [], "Topics": null, "Tags": {}}`
 	quoted := `{"EventSourceArn": "` + mappedStream + `", "FunctionName": {"Ref": "Billing"}, "BatchSize": "500", "BisectBatchOnFunctionError": "true",
@@ -73,24 +75,24 @@ func TestMappingSources(t *testing.T) {
 	short := `{"State": "Disabled", "LastModified": 1541139109.412, "StartingPosition": "LATEST"}`
 	for _, tt := range []struct{ name, text, want string }{
 		{"printed, disabled", string(migrate), stopped},
-		{"printed, enabled", strings.Replace(string(migrate), "Disabled", "Enabled", 1), printed + "needs start true"},
-		{"printed and shortened", short, "from AT_TIMESTAMP 2018-11-02T06:10:49.412Z"},
+		{"printed, enabled", strings.Replace(string(migrate), "Disabled", "Enabled", 1), printed + "needs start"},
+		{"printed and shortened", short, "from AT_TIMESTAMP, 2018-11-02T06:10:49.412Z"},
 		{"a list", `{"EventSourceMappings": [{"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:q", "Queues": ["x"]}, ` + string(migrate) + `]}`, stopped},
-		{"create", created, "stream " + mappedStream + ", retries 0, from TRIM_HORIZON"},
-		{"CloudFormation", quoted, "stream " + mappedStream + ", batch 500, bisect true, from AT_TIMESTAMP 2018-11-02T06:11:49Z"},
+		{"create", created, "stream " + mappedStream + ", batch 100, retries 0, from TRIM_HORIZON"},
+		{"CloudFormation", quoted, "stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, from AT_TIMESTAMP, 2018-11-02T06:11:49Z"},
 		{
 			"a resource of CloudFormation", `{"Type": "AWS::Lambda::EventSourceMapping", "DependsOn": "Role", "Properties": ` + quoted + `}`,
-			"stream " + mappedStream + ", batch 500, bisect true, from AT_TIMESTAMP 2018-11-02T06:11:49Z",
+			"stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, from AT_TIMESTAMP, 2018-11-02T06:11:49Z",
 		},
 		{
-			"SAM", sam, "stream " + mappedStream + `, age 1h0m0s, tumbling 1m0s, patterns {"a":[1]}|{"b":[2]}, ` +
+			"SAM", sam, "stream " + mappedStream + `, age 1h0m0s, tumbling 1m0s, patterns [{"a":[1]} {"b":[2]}], ` +
 				"destination arn:aws:sns:us-east-1:123456789012:dead-letters, from LATEST",
 		},
 		{
 			"an event of SAM", `{"Type": "Kinesis", "Properties": ` + created[:1] + `"Stream": null, ` + created[1:] + `}`,
-			"stream " + mappedStream + ", retries 0, from TRIM_HORIZON",
+			"stream " + mappedStream + ", batch 100, retries 0, from TRIM_HORIZON",
 		},
-		{"nothing", "{}", "needs start true"},
+		{"nothing", "{}", "needs start"},
 	} {
 		m, err := readText(tt.text)
 		if got := said(m); err != nil || got != tt.want {
@@ -118,12 +120,12 @@ func TestMappingFields(t *testing.T) {
 		{`"ParallelizationFactor": 0`, "factor 0"},
 		{`"ParallelizationFactor": 10`, "factor 10"},
 		{`"MaximumRetryAttempts": 0`, "retries 0"},
-		{`"MaximumRetryAttempts": -1`, ""},
+		{`"MaximumRetryAttempts": -1`, "retries -1"},
 		{`"MaximumRecordAgeInSeconds": 0`, "age 0s"},
-		{`"MaximumRecordAgeInSeconds": -1`, ""},
+		{`"MaximumRecordAgeInSeconds": -1`, "age -1ns"},
 		{`"MaximumRecordAgeInSeconds": -2`, "age -2s"},
 		{`"BisectBatchOnFunctionError": true`, "bisect true"},
-		{`"BisectBatchOnFunctionError": "false"`, ""},
+		{`"BisectBatchOnFunctionError": "false"`, "bisect false"},
 		{`"BisectBatchOnFunctionError": 1`, "!BisectBatchOnFunctionError: 1: want true or false"},
 		{`"BisectBatchOnFunctionError": {"Ref": "B"}`, "!BisectBatchOnFunctionError: {\"Ref\":\"B\"}: only CloudFormation can resolve it"},
 		{`"TumblingWindowInSeconds": 60`, "tumbling 1m0s"},
@@ -136,9 +138,9 @@ func TestMappingFields(t *testing.T) {
 		},
 		{`"FunctionResponseTypes": "ReportBatchItemFailures"`, `!FunctionResponseTypes: "ReportBatchItemFailures": want a list`},
 		{`"FunctionResponseTypes": {"Fn::If": []}`, "!FunctionResponseTypes: {\"Fn::If\":[]}: only CloudFormation can resolve it"},
-		{`"FilterCriteria": {}`, ""},
-		{`"FilterCriteria": {"Filters": []}`, ""},
-		{`"FilterCriteria": {"Filters": [{"Pattern": "p"}]}`, "patterns p"},
+		{`"FilterCriteria": {}`, "patterns []"},
+		{`"FilterCriteria": {"Filters": []}`, "patterns []"},
+		{`"FilterCriteria": {"Filters": [{"Pattern": "p"}]}`, "patterns [p]"},
 		{`"FilterCriteria": {"Filters": [{}, {"Pattern": {}}, null]}`, "!FilterCriteria.Filters[0]: want a Pattern" +
 			"!FilterCriteria.Filters[1].Pattern: {}: want a string!FilterCriteria.Filters[2]: null: want a JSON object"},
 		{`"FilterCriteria": {"Filter": [], "Filters": {}}`, "!FilterCriteria.Filters: {}: want a list!FilterCriteria.Filter: unknown ([])"},
@@ -167,12 +169,12 @@ func TestMappingFields(t *testing.T) {
 		m, err := readText(`{"EventSourceArn": "` + mappedStream + `", "StartingPosition": "TRIM_HORIZON", ` + tt.field + `}`)
 		want := strings.Split(tt.want, "!")
 		check(t, tt.field, err, want[1:])
-		m.stream = ""
+		m.Stream = ""
 		if got := strings.TrimSuffix(strings.TrimSuffix(said(m), "from TRIM_HORIZON"), ", "); len(want) == 1 && got != tt.want {
 			t.Errorf("%s: sets %q, want %q", tt.field, got, tt.want)
 		}
-		if len(m.warnings) > 0 {
-			t.Errorf("%s: warns of %q", tt.field, m.warnings)
+		if len(m.Warnings) > 0 {
+			t.Errorf("%s: warns of %q", tt.field, m.Warnings)
 		}
 	}
 }
@@ -211,11 +213,11 @@ func TestMappingStreams(t *testing.T) {
 	} {
 		for _, key := range []string{"EventSourceArn", "Stream"} {
 			m, err := readText(`{"` + key + `": ` + arn + `}`)
-			if want == "" && (err != nil || `"`+m.stream+`"` != arn) {
-				t.Errorf("%s %s: stream %q, %v", key, arn, m.stream, err)
+			if want == "" && (err != nil || `"`+m.Stream+`"` != arn) {
+				t.Errorf("%s %s: stream %q, %v", key, arn, m.Stream, err)
 			}
-			if want != "" && (err == nil || m.stream != "" || !strings.HasPrefix(err.Error(), key+": ") || !strings.Contains(err.Error(), want)) {
-				t.Errorf("%s %s: stream %q, %v; want %q", key, arn, m.stream, err, want)
+			if want != "" && (err == nil || m.Stream != "" || !strings.HasPrefix(err.Error(), key+": ") || !strings.Contains(err.Error(), want)) {
+				t.Errorf("%s %s: stream %q, %v; want %q", key, arn, m.Stream, err, want)
 			}
 		}
 	}
@@ -225,9 +227,9 @@ func TestMappingPositions(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{`"StartingPosition": "TRIM_HORIZON"`, "from TRIM_HORIZON"},
 		{`"StartingPosition": "LATEST"`, "from LATEST"},
-		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1541139109`, "from AT_TIMESTAMP 2018-11-02T06:11:49Z"},
-		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1.541139109412E9`, "from AT_TIMESTAMP 2018-11-02T06:11:49.412Z"},
-		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "2025-06-12T14:07:21+02:00"`, "from AT_TIMESTAMP 2025-06-12T12:07:21Z"},
+		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1541139109`, "from AT_TIMESTAMP, 2018-11-02T06:11:49Z"},
+		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1.541139109412E9`, "from AT_TIMESTAMP, 2018-11-02T06:11:49.412Z"},
+		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "2025-06-12T14:07:21+02:00"`, "from AT_TIMESTAMP, 2025-06-12T12:07:21Z"},
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1541139109412`, "!StartingPositionTimestamp: 1541139109412: want a time"},
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "2025-06-12T14:07:21"`, "!StartingPositionTimestamp: \"2025-06-12T14:07:21\": want a time"},
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "NaN"`, "!StartingPositionTimestamp: \"NaN\": want a time"},
@@ -238,16 +240,16 @@ func TestMappingPositions(t *testing.T) {
 		{`"StartingPositionTimestamp": 1`, "!StartingPositionTimestamp: 1 without StartingPosition: want AT_TIMESTAMP"},
 		{`"StartingPosition": "latest"`, `!StartingPosition: "latest": want TRIM_HORIZON, LATEST or AT_TIMESTAMP`},
 		{`"StartingPosition": 5`, "!StartingPosition: 5: want a string"},
-		{``, "needs start true"},
+		{``, "needs start"},
 		// What exists does not begin again.
-		{`"State": "Enabled", "StartingPosition": "LATEST"`, "needs start true"},
-		{`"State": "Enabled", "StartingPosition": 5, "StartingPositionTimestamp": "never", "LastModified": "then"`, "needs start true"},
-		{`"State": "Disabling", "LastModified": 1541139109`, "needs start true"},
-		{`"LastModified": 1541139109, "StartingPosition": "TRIM_HORIZON"`, "needs start true"},
-		{`"LastProcessingResult": "OK", "StartingPosition": "TRIM_HORIZON"`, "needs start true"},
+		{`"State": "Enabled", "StartingPosition": "LATEST"`, "needs start"},
+		{`"State": "Enabled", "StartingPosition": 5, "StartingPositionTimestamp": "never", "LastModified": "then"`, "needs start"},
+		{`"State": "Disabling", "LastModified": 1541139109`, "needs start"},
+		{`"LastModified": 1541139109, "StartingPosition": "TRIM_HORIZON"`, "needs start"},
+		{`"LastProcessingResult": "OK", "StartingPosition": "TRIM_HORIZON"`, "needs start"},
 		{`"State": "Disabled", "StartingPosition": "LATEST"`, "!LastModified: want the time at which the mapping was disabled"},
-		{`"State": "Disabled", "LastModified": 1541139109`, "from AT_TIMESTAMP 2018-11-02T06:10:49Z"},
-		{`"State": "Disabled", "LastModified": "2025-06-12T14:07:21.482000+02:00"`, "from AT_TIMESTAMP 2025-06-12T12:06:21.482Z"},
+		{`"State": "Disabled", "LastModified": 1541139109`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
+		{`"State": "Disabled", "LastModified": "2025-06-12T14:07:21.482000+02:00"`, "from AT_TIMESTAMP, 2025-06-12T12:06:21.482Z"},
 		{`"State": "Disabled", "LastModified": "yesterday"`, `!LastModified: "yesterday": want a time`},
 	} {
 		m, err := readText("{" + tt.text + "}")
@@ -286,11 +288,11 @@ func TestMappingDestinations(t *testing.T) {
 		check(t, tt.config, err, want[1:])
 		switch {
 		case len(want) > 1 || tt.want == "":
-			if m.destination != "" {
-				t.Errorf("%s: destination %q, want none", tt.config, m.destination)
+			if m.Destination != "" {
+				t.Errorf("%s: destination %q, want none", tt.config, m.Destination)
 			}
-		case destinationLine(m.destination) != "consumer.WithOnFailure("+tt.want+")":
-			t.Errorf("%s: %s, want %s", tt.config, destinationLine(m.destination), tt.want)
+		case DestinationLine(m.Destination) != "consumer.WithOnFailure("+tt.want+")":
+			t.Errorf("%s: %s, want %s", tt.config, DestinationLine(m.Destination), tt.want)
 		}
 	}
 }
@@ -311,7 +313,7 @@ func TestMappingIgnored(t *testing.T) {
 		{`"State": "Enabled", "StateTransitionReason": "User action", "LastProcessingResult": "OK", "EventSourceMappingArn": "arn"`, ""},
 	} {
 		m, err := readText("{" + tt.fields + "}")
-		if got := strings.Join(m.warnings, "; "); err != nil || !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+		if got := strings.Join(m.Warnings, "; "); err != nil || !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
 			t.Errorf("%s: %v, warns of %q, want %q", tt.fields, err, got, tt.want)
 		}
 	}
@@ -327,7 +329,7 @@ func TestMappingDocuments(t *testing.T) {
 		{"[]", "[]: want a JSON object"},
 		{"null", "null: want a JSON object"},
 		{strings.Repeat("[", 20_000), "not JSON"},
-		{"{" + strings.Repeat(" ", maxMapping) + "}", "more than 1048576 bytes"},
+		{"{" + strings.Repeat(" ", maxSize) + "}", "more than 1048576 bytes"},
 		{"{\"BatchSize\": 1,\n\"BatchSize\": 1e999}", "BatchSize: given twice in one object, again at line 2"},
 		{`{"Tags": [{"Key": 1, "\u004bey": 1}]}`, "Key: given twice"},
 		{`{"EventSourceMappings": []}`, "EventSourceMappings: 0 mappings of Kinesis streams among 0"},
@@ -346,7 +348,7 @@ func TestMappingDocuments(t *testing.T) {
 		check(t, fmt.Sprintf("%.60s", tt.text), err, []string{tt.want})
 	}
 	broken := errors.New("broken pipe")
-	if _, err := readMapping(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+	if _, err := Read(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("a reader that fails: %v, want its error", err)
 	}
 }
@@ -354,7 +356,7 @@ func TestMappingDocuments(t *testing.T) {
 // What is read is what is written, whatever it is: it never panics, says all or nothing of the position, and gives lines
 // that are Go.
 func FuzzReadMapping(f *testing.F) {
-	migrate, err := os.ReadFile("testdata/mapping/migrate.json")
+	migrate, err := os.ReadFile("../../testdata/mapping/migrate.json")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -368,28 +370,28 @@ func FuzzReadMapping(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, err := readMapping(bytes.NewReader(text))
+		m, err := Read(bytes.NewReader(text))
 		if err != nil {
 			return
 		}
-		if given := newConfig(m.options).given["WithStartingPosition"]; given == m.needsStart {
-			t.Errorf("a position is given: %t, and needed: %t", given, m.needsStart)
+		if given := m.Start.Position != ""; given == m.NeedsStart {
+			t.Errorf("a position is given: %t, and needed: %t", given, m.NeedsStart)
 		}
-		if m.stream != "" && (!validStream(m.stream) || !strings.HasPrefix(m.stream, "arn:")) {
-			t.Errorf("stream %q", m.stream)
+		if m.Stream != "" && (!ValidStream(m.Stream) || !strings.HasPrefix(m.Stream, "arn:")) {
+			t.Errorf("stream %q", m.Stream)
 		}
-		if _, err := parser.ParseExpr(destinationLine(m.destination)); m.destination != "" && err != nil {
-			t.Errorf("the line for %q is no Go: %v", m.destination, err)
+		if _, err := parser.ParseExpr(DestinationLine(m.Destination)); m.Destination != "" && err != nil {
+			t.Errorf("the line for %q is no Go: %v", m.Destination, err)
 		}
 		var spread bytes.Buffer
 		if err := json.Indent(&spread, text, "\t", " "); err != nil {
 			t.Fatal(err)
 		}
-		if spread.Len() > maxMapping {
+		if spread.Len() > maxSize {
 			return
 		}
-		again, err := readMapping(&spread)
-		if err != nil || said(again) != said(m) || !slices.Equal(again.warnings, m.warnings) {
+		again, err := Read(&spread)
+		if err != nil || said(again) != said(m) || !slices.Equal(again.Warnings, m.Warnings) {
 			t.Errorf("with more spaces: %v\n%s\n%s", err, said(m), said(again))
 		}
 	})

@@ -1,4 +1,4 @@
-package consumer
+package mapping
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 )
 
 // failures reads where records go that are given up. Which client to use no JSON can say, so this only keeps the ARN.
-func (m *mapping) failures(f *fields, bad complaint) {
+func (s *Settings) failures(f *fields, bad complaint) {
 	config, ok := value(f, "DestinationConfig", objectOf, bad)
 	if !ok {
 		return
@@ -20,7 +20,7 @@ func (m *mapping) failures(f *fields, bad complaint) {
 		if err := checkDestination(arn); err != nil {
 			bad("OnFailure.Destination: %q: %w", arn, err)
 		} else {
-			m.destination = arn
+			s.Destination = arn
 		}
 	}
 	config.rest("", bad)
@@ -57,8 +57,8 @@ func checkDestination(arn string) error {
 	return nil
 }
 
-// destinationLine is the line to write for a destination that checkDestination has nothing against.
-func destinationLine(arn string) string {
+// DestinationLine is the line to write for a destination that a mapping names.
+func DestinationLine(arn string) string {
 	part := strings.Split(arn, ":")
 	switch service := serviceOf(arn); service {
 	case "sqs":
