@@ -54,6 +54,8 @@ func picture() []tree {
 		{"./metrics", []string{"std", "./metrics"}, nil},
 		{"./consumer", engine, nil},
 		{"./consumer/internal/bound", []string{"std"}, []string{"./consumer/internal/bound"}},
+		{"./consumer/internal/ledger", []string{"std", "./partition", "./checkpoint", "./consumer/internal/page"}, []string{"./consumer/internal/ledger", "./batch", aws, kinesis}},
+		{"./consumer/internal/page", []string{"std", "./batch", "./checkpoint", aws, kinesis, event}, []string{"./consumer/internal/page"}},
 		{"./consumer/internal/shardmap", []string{"std"}, nil},
 		{"./consumer/internal/tell", []string{"std", "./metrics"}, []string{"./consumer/internal/tell"}},
 		{"./consumer/internal/mapping", []string{"std"}, nil},

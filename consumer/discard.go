@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -18,7 +17,7 @@ const destinationTimeout = 30 * time.Second
 // discard gives a run of records up: it tells of them and delivers their document, before they are resolved (L35). It
 // returns false if a stop or the loss of the shard cut the delivery off: nothing is resolved then, and the records come
 // again.
-func (sh *shard) discard(d *batch.Discard[record]) bool {
+func (sh *shard) discard(d *batch.Discard[page.Item]) bool {
 	n := len(d.Records)
 	if sh.lost.Load() {
 		return false
@@ -29,7 +28,7 @@ func (sh *shard) discard(d *batch.Discard[record]) bool {
 	}
 	detail := fmt.Sprintf("%s: %d records after %d attempts, request %s", d.Condition, n, d.InvokeCount, d.RequestID)
 	if n > 0 {
-		detail += ", from " + aws.ToString(d.Records[0].SequenceNumber)
+		detail += ", from " + d.Records[0].Seq()
 	}
 	if sh.s.c.cfg.destination == nil {
 		sh.tell.Record(metrics.DroppedEventCount, float64(n))
@@ -59,12 +58,12 @@ func (sh *shard) discard(d *batch.Discard[record]) bool {
 var errExited = errors.New("consumer: the destination called runtime.Goexit")
 
 // failure is what a destination gets to know of d.
-func (sh *shard) failure(d *batch.Discard[record]) *batch.Failure {
+func (sh *shard) failure(d *batch.Discard[page.Item]) *batch.Failure {
 	st, cfg := sh.s, sh.s.c.cfg
 	src := st.source(sh.id)
 	called := d.Condition == batch.RetryAttemptsExhausted && d.Outcome != batch.Oversized
 	return &batch.Failure{
-		Records:   src.Event(len(d.Records), func(i int) batch.Record { return plain(d.Records[i]) }).Records,
+		Records:   page.Event(src, d.Records).Records,
 		Condition: d.Condition, InvokeCount: d.InvokeCount, Err: d.Err,
 		Responded: called, Unhandled: called && d.Outcome != batch.Rejected,
 		Time: st.now(), RequestID: d.RequestID, Shard: sh.id, StreamARN: src.StreamARN, Window: d.Call,

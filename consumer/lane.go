@@ -7,9 +7,8 @@ import (
 	"math"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -17,11 +16,10 @@ import (
 // A laneState is one lane of a shard: what waits for a batch, and the batch that is being attempted. Only the goroutine
 // that partition.Lanes runs for the lane touches it.
 type laneState struct {
-	batcher     batch.Batcher[record]
-	slices      batch.Lane[record]
+	batcher     batch.Batcher[page.Item]
+	slices      batch.Lane[page.Item]
 	size        func(batch.Record) int
 	timer       *time.Timer // wakes the lane at the end of the batching window
-	done        []int64     // scratch of resolve
 	interrupted bool        // a handler or a delivery ended by the end of its context
 }
 
@@ -33,7 +31,7 @@ func (l *laneState) stop() {
 
 // serve takes what has come for a lane and runs one batch, if one is ready, until all of it is resolved (L23). It is what
 // partition.Lanes calls; whatever is ready then, is run by the next call, together with what came meanwhile.
-func (sh *shard) serve(_ context.Context, lane int, in []record) error {
+func (sh *shard) serve(_ context.Context, lane int, in []page.Item) error {
 	l := &sh.lane[lane]
 	now := time.Now()
 	if l.batcher.Limits.Records == 0 {
@@ -99,7 +97,7 @@ func (sh *shard) run(lane int, l *laneState) bool {
 }
 
 // settle does what a step asks for. It returns false if the lane has ended.
-func (sh *shard) settle(l *laneState, step batch.Step[record]) bool {
+func (sh *shard) settle(l *laneState, step batch.Step[page.Item]) bool {
 	if step.Stop {
 		return false
 	}
@@ -109,14 +107,15 @@ func (sh *shard) settle(l *laneState, step batch.Step[record]) bool {
 	}
 	if n := len(step.Lost); n > 0 {
 		sh.tell.Record(metrics.RetentionLostEventCount, float64(n))
-		sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%d records from %s on left the stream while they waited", n, aws.ToString(step.Lost[0].SequenceNumber)))
+		sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%d records from %s on left the stream while they waited", n, step.Lost[0].Seq()))
 	}
 	if len(step.Resolved) > 0 && sh.s.c.cfg.tumbling > 0 {
-		sh.pinned()
+		sh.books.Pin()
 	}
-	sh.resolve(&l.done, step.Resolved)
+	sh.resolve(step.Resolved)
 	if step.Closed {
-		sh.unpin()
+		sh.books.Unpin()
+		sh.complete()
 	}
 	return true
 }
@@ -127,10 +126,10 @@ func (sh *shard) prepare(l *laneState) {
 	l.batcher.Limits = batch.Limits{Records: cfg.batchSize, Window: cfg.window}
 	if cfg.payload > 0 {
 		l.batcher.Limits.Bytes = cfg.payload - batch.EventOverhead
-		l.batcher.Size = func(r record) int { return l.size(plain(r)) }
+		l.batcher.Size = func(it page.Item) int { return l.size(it.Record()) }
 	}
 	l.slices.NewID = sh.s.w.rnd.uuid
-	l.slices.Arrival = func(r record) time.Time { return aws.ToTime(r.ApproximateArrivalTimestamp) }
+	l.slices.Arrival = page.Item.Arrival
 	l.slices.Policy = batch.Policy{Attempts: cfg.retries + 1, MaxAge: max(0, cfg.maxAge), Bisect: cfg.bisect}
 	if l.slices.Window = cfg.tumbling; cfg.tumbling > 0 {
 		l.batcher.Together = l.slices.SameWindow
@@ -157,15 +156,15 @@ func (sh *shard) wakeIn(lane int, l *laneState, wait time.Duration) {
 }
 
 // attempt calls the handler with a fresh event of a slice (L5).
-func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.Result {
+func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[page.Item]) batch.Result {
 	st, n, cfg := sh.s, len(s.Records), sh.s.c.cfg
-	if n == 1 && cfg.payload > 0 && l.size(plain(s.Records[0]))+batch.EventOverhead > cfg.payload {
+	if n == 1 && cfg.payload > 0 && l.size(s.Records[0].Record())+batch.EventOverhead > cfg.payload {
 		res := batch.Result{Outcome: batch.Oversized, Err: fmt.Errorf("the record's event exceeds the payload limit of %d bytes (L32)", cfg.payload)}
 		return sh.failedAttempt(lane, l, s, res)
 	}
 	var age time.Duration
 	if n > 0 {
-		age = max(0, st.now().Sub(aws.ToTime(s.Records[n-1].ApproximateArrivalTimestamp)))
+		age = max(0, st.now().Sub(s.Records[n-1].Arrival()))
 	}
 	ctx, cancel := sh.handlers, context.CancelFunc(func() {})
 	if cfg.timeout > 0 {
@@ -178,10 +177,10 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 	defer cancel()
 	ctx = batch.NewContext(ctx, batch.Invocation{
 		Stream: st.name, Shard: sh.id, Epoch: sh.lease.Epoch(), Attempt: s.Attempts + 1, IteratorAge: age,
-		RequestID: s.RequestID, FunctionARN: cfg.functionARN, Subs: subs(s.Records),
+		RequestID: s.RequestID, FunctionARN: cfg.functionARN, Subs: page.Subs(s.Records),
 	})
 	src := st.source(sh.id)
-	ev := src.Event(n, func(i int) batch.Record { return plain(s.Records[i]) })
+	ev := page.Event(src, s.Records)
 	window := l.slices.Call()
 	if window != nil {
 		window.Shard, window.StreamARN = sh.id, src.StreamARN
@@ -217,7 +216,7 @@ func (sh *shard) attempt(lane int, l *laneState, s *batch.Slice[record]) batch.R
 }
 
 // failedAttempt tells of an attempt that did not succeed, and returns its result: at a stop it is aborted (C15).
-func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[record], res batch.Result) batch.Result {
+func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[page.Item], res batch.Result) batch.Result {
 	sh.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
 	f := tell.Failure{
 		Op: handlerOp(lane), Err: res.Err,
@@ -228,7 +227,7 @@ func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[record], r
 		f.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait"
 	}
 	if len(s.Records) > 0 {
-		f.Detail += ", from " + aws.ToString(s.Records[0].SequenceNumber)
+		f.Detail += ", from " + s.Records[0].Seq()
 	}
 	m := metrics.HandlerFailed
 	if panicked := new(batch.PanicError); errors.As(res.Err, &panicked) {
@@ -242,30 +241,6 @@ func (sh *shard) failedAttempt(lane int, l *laneState, s *batch.Slice[record], r
 }
 
 func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }
-
-func plain(r record) batch.Record {
-	return batch.Record{
-		PartitionKey: aws.ToString(r.PartitionKey), SequenceNumber: aws.ToString(r.SequenceNumber), Data: r.Data,
-		Arrival: aws.ToTime(r.ApproximateArrivalTimestamp),
-	}
-}
-
-// subs are the places of records in their aggregates, nil if none comes from one (C21).
-func subs(recs []record) (subs []int64) {
-	for i := range recs {
-		sub := recs[i].sub()
-		if sub != batch.NoSub && subs == nil {
-			subs = make([]int64, len(recs))
-			for j := range i {
-				subs[j] = batch.NoSub
-			}
-		}
-		if subs != nil {
-			subs[i] = sub
-		}
-	}
-	return subs
-}
 
 func (sh *shard) stopped() bool {
 	select {

@@ -15,6 +15,8 @@ import (
 	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
+	"github.com/shardlane/shardlane/consumer/internal/ledger"
+	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
@@ -31,15 +33,13 @@ type shard struct {
 	id    string
 	lease *lease.Lease
 	tell  *tell.Teller
-	lanes *partition.Lanes[record]
+	lanes *partition.Lanes[page.Item]
 	lane  []laneState // an element belongs to its lane's goroutine
-	mark  partition.Watermark
+	books *ledger.Ledger
+	sieve *page.Sieve
 	late  bool // reading is behind the retention; belongs to the poller
 	raw   bool // it has told of aggregates that are not split; belongs to the poller
 	entry *reader.Entry
-
-	from   checkpoint.Position // where reading began
-	hashes kpl.HashRange       // of the shard
 
 	handlers context.Context // of its handlers
 	cut      context.CancelFunc
@@ -47,26 +47,18 @@ type shard struct {
 	halting  sync.Once
 	lost     atomic.Bool // somebody else owns it
 	flush    atomic.Bool // waiting batches are ready, whatever their window
+	full     atomic.Bool // reading waits for room
+	done     atomic.Bool // complete, and the stream knows
 
-	mu        sync.Mutex
-	pages     []*page // from the oldest with an unresolved record on
-	held      int     // records of pages that are charged
-	charged   int64
-	full      bool // reading waits for room
-	allRead   bool // nothing more will be read: closed, or the ending position was reached
-	closed    bool // the shard is at its end
-	tip       bool // it came to the ending position by an empty page
-	children  []types.ChildShard
-	completed bool   // allRead, and all of it resolved
-	safe      point  // up to here everything is resolved
-	pin       *point // the checkpoint goes no further, before an open tumbling window; nil: none is open
-	stored    checkpoint.Position
-	unstored  time.Time // arrival of the oldest record read that stored does not cover
-	spanned   bool      // at the cap of the span
-	behind    time.Duration
-	lastRead  time.Time
-	busy      int
-	overdue   int // handlers left behind
+	mu       sync.Mutex
+	closed   bool // it was read to its end
+	tip      bool // it came to the ending position by an empty page
+	children []types.ChildShard
+	spanned  bool // at the cap of the span
+	behind   time.Duration
+	lastRead time.Time
+	busy     int
+	overdue  int // handlers left behind
 
 	put map[string]lease.Row // of children, at the end; belongs to conclude
 }
@@ -74,78 +66,17 @@ type shard struct {
 // maxSpan caps the distance between the mark and the newest record, in records.
 const maxSpan = 1_000_000
 
-// A point is the last record of a prefix of the shard.
-type point struct {
-	seq     string
-	sub     int64 // the prefix ends with this user record of an aggregate; NoSub: with the whole record
-	arrival time.Time
-}
-
-// after is the place behind the point.
-func (p point) after() (checkpoint.Position, error) {
-	if p.sub == batch.NoSub {
-		return checkpoint.After(p.seq)
-	}
-	return checkpoint.AfterSub(p.seq, p.sub)
-}
-
-// A page is what one read brought. It is charged until its last record is resolved, and then keeps no record.
-type page struct {
-	first int64 // position of its first record
-	n     int64
-	recs  []types.Record // nil once all are resolved
-	subs  []int64        // their places in aggregates; nil if there is none
-	left  int            // records without an outcome
-	cost  int64
-	last  point
-}
-
-// point is the place of the i-th record.
-func (pg *page) point(i int64) point {
-	r := &pg.recs[i]
-	p := point{aws.ToString(r.SequenceNumber), batch.NoSub, aws.ToTime(r.ApproximateArrivalTimestamp)}
-	if pg.subs != nil && i+1 < int64(len(pg.recs)) && aws.ToString(pg.recs[i+1].SequenceNumber) == p.seq {
-		p.sub = pg.subs[i] // more of the aggregate follows
-	}
-	return p
-}
-
-// A record is one record on its way through a lane.
-type record struct {
-	*types.Record
-	pos  int64
-	page *page
-}
-
-func (r record) sub() int64 {
-	if r.page.subs == nil {
-		return batch.NoSub
-	}
-	return r.page.subs[r.pos-r.page.first]
-}
-
-// recordCost is what a record costs besides its data and key: its structs here and in an event.
-const recordCost = 400
-
-func cost(recs []types.Record) int64 {
-	n := int64(len(recs)) * recordCost
-	for i := range recs {
-		n += 2 * int64(len(recs[i].Data)+len(aws.ToString(recs[i].PartitionKey)))
-	}
-	return n
-}
-
 // newShard makes a shard of a lease that has just been claimed. It reads nothing until its entry is scheduled.
 func newShard(s *stream, id string, l *lease.Lease) *shard {
 	cfg := s.c.cfg
 	sh := &shard{
-		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), stored: l.Row().Ck, put: map[string]lease.Row{},
+		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), books: ledger.New(l.Row().Ck), put: map[string]lease.Row{},
 		lastRead: time.Now(), lane: make([]laneState, cfg.factor),
 	}
-	sh.from = sh.stored
-	sh.hashes, _ = kpl.ParseHashRange(l.Row().HashStart, l.Row().HashEnd) // a row without one bounds nothing
+	sh.sieve = &page.Sieve{Source: s.source(id), Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(l.Row().Ck)}
+	sh.sieve.Hashes, _ = kpl.ParseHashRange(l.Row().HashStart, l.Row().HashEnd) // a row without one bounds nothing
 	sh.handlers, sh.cut = context.WithCancel(s.w.handlers)
-	sh.lanes = partition.NewLanes(cfg.factor, func(r record) string { return aws.ToString(r.PartitionKey) }, sh.serve)
+	sh.lanes = partition.NewLanes(cfg.factor, page.Item.Key, sh.serve)
 	sh.lanes.Backlog = -1 // the read-ahead is the bound
 	sh.lanes.Hash = cfg.sharder
 	if cfg.unordered {
@@ -154,7 +85,7 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 	}
 	w := s.w
 	p := &reader.Poller{
-		Client: sh.s.c.client, Stream: sh.s.c.stream, Shard: sh.id, From: sh.stored, Sink: sh,
+		Client: sh.s.c.client, Stream: sh.s.c.stream, Shard: sh.id, From: l.Row().Ck, Sink: sh,
 		Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
 		Idle:  func(idle bool) time.Duration { return w.sched.SetIdle(sh.entry, idle) },
 	}
@@ -162,21 +93,27 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 	return sh
 }
 
+// resume is where reading begins inside an aggregate, if it does.
+func resume(from checkpoint.Position) page.Point {
+	if seq, sub, whole, numeric := from.Sequence(); numeric && !whole {
+		return page.Point{Seq: seq, Sub: sub}
+	}
+	return page.Point{Sub: batch.NoSub}
+}
+
 // Room implements reader.Sink.
 func (sh *shard) Room() bool {
 	cfg := sh.s.c.cfg
-	sh.mu.Lock()
-	span := sh.mark.Begun() - sh.mark.Mark()
-	over := sh.charged >= int64(cfg.aheadBytes) || sh.held >= cfg.aheadRecords
-	sh.full = over && sh.held > 0 || span >= maxSpan // one page is always admitted
-	full, limited := sh.full, span >= maxSpan && !sh.spanned
-	sh.spanned = span >= maxSpan
-	charged := sh.charged
-	sh.mu.Unlock()
-	if limited {
-		sh.tell.Event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", span))
+	sh.full.Store(true) // before the look: what is freed behind it wakes the shard
+	f := sh.books.Figures()
+	over := f.Charged >= int64(cfg.aheadBytes) || f.Held >= cfg.aheadRecords
+	full := over && f.Held > 0 || f.Span >= maxSpan // one page is always admitted
+	sh.full.Store(full)
+	if f.Span >= maxSpan && !sh.spanned {
+		sh.tell.Event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", f.Span))
 	}
-	if full || !sh.s.w.ahead.Admit(sh, charged) {
+	sh.spanned = f.Span >= maxSpan
+	if full || !sh.s.w.ahead.Admit(sh, f.Charged) {
 		sh.flushAll() // C3: a full read-ahead makes every waiting batch ready
 		return false
 	}
@@ -188,13 +125,12 @@ func (sh *shard) Room() bool {
 func (sh *shard) Page(p reader.Page) bool {
 	tip := len(p.Records) == 0
 	recs, reached := sh.s.end.cut(p)
-	p.Records = recs
 	if tip && (p.End || reached && sh.s.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}
 	sh.s.skew.Store(int64(p.Skew))
-	pg, skip := sh.sift(p.Records)
-	sh.tell.Record(metrics.PolledEventCount, float64(pg.n))
+	pg, skip := sh.sift(page.New(recs))
+	sh.tell.Record(metrics.PolledEventCount, float64(pg.Len()))
 	sh.tell.Mend("GetRecords", "GetShardIterator")
 	sh.mu.Lock()
 	if sh.stopped() { // nothing is charged behind drained
@@ -202,26 +138,20 @@ func (sh *shard) Page(p reader.Page) bool {
 		return false
 	}
 	sh.behind, sh.lastRead = p.Behind, time.Now()
-	if pg.n > 0 {
-		pg.first = sh.mark.Begin(pg.n)
-		sh.pages = append(sh.pages, pg)
-		if sh.unstored.IsZero() {
-			sh.unstored = pg.point(0).arrival
-		}
-		sh.held += int(pg.n)
-		sh.charged += pg.cost
-		sh.s.w.ahead.Charge(pg.cost)
+	deliver, settled := sh.books.Enter(pg, skip)
+	if len(deliver)+len(settled) > 0 {
+		sh.s.w.ahead.Charge(pg.Cost())
 	}
 	sh.mu.Unlock()
-	items, out := pg.records(skip)
-	if err := sh.lanes.Submit(sh.handlers, items...); err != nil {
+	if err := sh.lanes.Submit(sh.handlers, deliver...); err != nil {
 		return false // drained: the records come again at the next start
 	}
-	sh.resolve(new([]int64), out)
+	sh.resolve(settled)
 	if p.End || reached {
 		sh.mu.Lock()
-		sh.allRead, sh.closed, sh.children, sh.tip = true, p.End && !reached, p.Children, reached && tip
+		sh.closed, sh.children, sh.tip = p.End && !reached, p.Children, reached && tip
 		sh.mu.Unlock()
+		sh.books.Close()
 		sh.flushAll()
 		if sh.s.c.cfg.tumbling > 0 {
 			sh.lanes.Wake(0) // the open window ends with the shard (L52)
@@ -230,6 +160,23 @@ func (sh *shard) Page(p reader.Page) bool {
 		return false
 	}
 	return true
+}
+
+// sift makes a page of what was read, and tells of what was found in it.
+func (sh *shard) sift(p *page.Page) (out *page.Page, skip []bool) {
+	out, skip, seen := sh.sieve.Sift(p)
+	if sh.sieve.Filter.Len() > 0 && out.Len() > 0 {
+		sh.tell.Record(metrics.FilteredOutEventCount, float64(seen.Filtered))
+	}
+	if seen.Outside > 0 {
+		sh.tell.Record(metrics.OutOfRangeEventCount, float64(seen.Outside))
+		sh.tell.Event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records of aggregates are left out: their hash keys are those of other shards", seen.Outside))
+	}
+	if seen.Aggregates > 0 && !sh.sieve.Split && !sh.raw && !sh.s.c.cfg.given["WithDeaggregation"] {
+		sh.raw = true // once (L63)
+		sh.tell.Event(metrics.AggregatesRaw, nil, "the shard has KPL aggregates, which are handed over as they are; WithDeaggregation(true) splits them, and WithDeaggregation(false) says that this is meant")
+	}
+	return out, skip
 }
 
 // cut drops the records behind the ending position and tells whether a page reaches it.
@@ -295,67 +242,26 @@ func (sh *shard) flushAll() {
 	}
 }
 
-// resolve gives recs their outcome: the mark moves, the read-ahead gets room. The positions are written to scratch.
-func (sh *shard) resolve(scratch *[]int64, recs []record) {
-	if len(recs) == 0 {
+// resolve gives items their outcome: the mark moves, the read-ahead gets room.
+func (sh *shard) resolve(items []page.Item) {
+	if len(items) == 0 {
 		return
 	}
-	done := (*scratch)[:0]
-	for i := range recs {
-		done = append(done, recs[i].pos)
-	}
-	*scratch = done
-	sh.mark.Done(done...)
-	var freed int64
-	sh.mu.Lock()
-	for i := range recs {
-		pg := recs[i].page
-		if pg.left--; pg.left == 0 {
-			freed += pg.cost
-			sh.held -= int(pg.n)
-			pg.recs, pg.subs = nil, nil
-		}
-	}
-	sh.charged -= freed
-	sh.advance()
-	wake := sh.full || freed > 0 && sh.charged == 0 // without a page it may read, whatever others hold
-	sh.mu.Unlock()
+	freed := sh.books.Done(items)
 	if freed > 0 {
 		for other := range sh.s.w.ahead.Charge(-freed) {
 			sh.s.w.sched.Wake(other.entry)
 		}
 	}
-	if wake {
+	if sh.full.Load() || freed > 0 && sh.books.Figures().Charged == 0 { // without a page it may read, whatever others hold
 		sh.s.w.sched.Wake(sh.entry)
 	}
 	sh.complete()
 }
 
-// advance moves safe to the mark. The caller holds mu.
-func (sh *shard) advance() {
-	m := sh.mark.Mark()
-	for len(sh.pages) > 0 {
-		pg := sh.pages[0]
-		if m < pg.first+pg.n {
-			if m > pg.first {
-				sh.safe = pg.point(m - 1 - pg.first)
-			}
-			return
-		}
-		sh.safe = pg.last
-		sh.pages[0] = nil
-		sh.pages = sh.pages[1:]
-	}
-}
-
-// complete tells the stream, once, that all has been read and resolved.
+// complete tells the stream, once, that nothing is left to read or to handle.
 func (sh *shard) complete() {
-	sh.mu.Lock()
-	over := sh.allRead && !sh.completed && sh.mark.Mark() == sh.mark.Begun() && sh.pin == nil
-	sh.completed = sh.completed || over
-	sh.advance()
-	sh.mu.Unlock()
-	if over {
+	if sh.books.Complete() && !sh.done.Swap(true) {
 		sh.s.completed(sh)
 	}
 }
@@ -370,21 +276,8 @@ func (sh *shard) checkpoint() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
 	defer cancel()
 	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, pos, arrival) }) == nil {
-		sh.mu.Lock()
-		defer sh.mu.Unlock()
-		sh.stored, sh.unstored = pos, sh.oldest()
+		sh.books.Stored(pos)
 	}
-}
-
-// oldest is the arrival of the oldest record without an outcome, or zero. The caller holds mu.
-func (sh *shard) oldest() time.Time {
-	m := sh.mark.Mark() // it may be ahead of pages: a lane counts before it locks
-	for _, pg := range sh.pages {
-		if m < pg.first+pg.n {
-			return pg.point(max(0, m-pg.first)).arrival
-		}
-	}
-	return time.Time{}
 }
 
 // release stores the mark and gives the lease up.
@@ -412,20 +305,11 @@ func (sh *shard) release(ctx context.Context) error {
 
 // position is what a checkpoint would store now.
 func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	safe := sh.safe
-	if sh.pin != nil {
-		safe = *sh.pin
+	pos, at, moved, _ := sh.books.Position() // the service's numbers are valid
+	if !moved {
+		return pos, sh.lease.Row().Arrival, false
 	}
-	if safe.seq == "" {
-		return sh.stored, sh.lease.Row().Arrival, false
-	}
-	pos, err := safe.after()
-	if err != nil || pos <= sh.stored { // the service's numbers are valid, and read again only below what is stored
-		return sh.stored, sh.lease.Row().Arrival, false
-	}
-	return pos, safe.arrival.UnixMilli(), true
+	return pos, at.UnixMilli(), true
 }
 
 // store makes one write and draws the conclusions. The error it returns is an *Error.
@@ -480,9 +364,10 @@ func (sh *shard) drained() error {
 		sh.lane[i].stop()
 	}
 	sh.mu.Lock()
-	overdue, rest := sh.overdue, sh.charged
-	sh.charged, sh.pages, sh.unstored, sh.behind = 0, nil, time.Time{}, 0 // nothing of it waits here any more
+	overdue := sh.overdue
+	sh.behind = 0
 	sh.mu.Unlock()
+	rest := sh.books.Drop() // nothing of it waits here any more
 	sh.gauge()
 	for other := range sh.s.w.ahead.Charge(-rest) {
 		sh.s.w.sched.Wake(other.entry)

@@ -140,28 +140,25 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, l
 	switch {
 	case sh.lost.Load():
 		st.State = Lost
-	case sh.completed:
+	case sh.done.Load():
 		st.State = Ending
 	default:
 		st.State = Running
 	}
 	st.HeadAge, st.ReadAge = sh.behind, now.Sub(sh.lastRead)
-	st.QueueAge, st.CheckpointAge = sh.ages(now)
-	st.LanesBusy, st.ReadAhead = sh.busy, sh.charged
+	f := sh.books.Figures()
+	st.QueueAge, st.CheckpointAge = age(now, f.Oldest), age(now, f.Unstored)
+	st.LanesBusy, st.ReadAhead = sh.busy, f.Charged
 	st.Err = sh.tell.Latest()
 	return max(st.QueueAge, st.HeadAge), sh.tell.Lasting(now)
 }
 
-// ages returns how old the oldest record without an outcome is, and the oldest that the stored checkpoint does not
-// cover. The caller holds mu.
-func (sh *shard) ages(now time.Time) (queue, unstored time.Duration) {
-	if t := sh.oldest(); !t.IsZero() {
-		queue = max(0, now.Sub(t))
+// age is how long ago t was, 0 if there is no t.
+func age(now, t time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
 	}
-	if !sh.unstored.IsZero() {
-		unstored = max(0, now.Sub(sh.unstored))
-	}
-	return queue, unstored
+	return max(0, now.Sub(t))
 }
 
 // gauge records the ages and what is held.

@@ -1,0 +1,223 @@
+// Package ledger keeps the books of one shard: which records have been read, which have an outcome, and up to where the
+// checkpoint may go. It does no I/O, reads no clock and starts no goroutine.
+package ledger
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/page"
+	"github.com/shardlane/shardlane/partition"
+)
+
+// A Ledger holds the pages of a shard that still have a record without an outcome. Every record of a page gets a position;
+// Done is the only way in which the mark, and so the checkpoint, moves. It is safe for concurrent use.
+type Ledger struct {
+	mu       sync.Mutex
+	mark     partition.Watermark
+	entries  []*entry // from the oldest page with an open record on
+	held     int      // records of pages that are charged
+	charged  int64
+	closed   bool        // nothing more will be entered
+	dropped  bool        // nothing more counts
+	scratch  []int64     // positions of one Done
+	safe     page.Point  // up to here everything has an outcome
+	pin      *page.Point // the checkpoint goes no further, before an open tumbling window; nil: none is open
+	stored   checkpoint.Position
+	unstored time.Time // arrival of the oldest record entered that stored does not cover
+}
+
+// An entry is one page. When all its records have outcomes its page is freed, and its last point stays.
+type entry struct {
+	p    *page.Page
+	n    int64
+	left int64 // records without an outcome
+	last page.Point
+}
+
+// New returns the books of a shard whose stored checkpoint is at.
+func New(at checkpoint.Position) *Ledger { return &Ledger{stored: at} }
+
+// Enter takes a page in. It gives its records their positions and returns those to deliver, and those that skip says have
+// their outcome already, for Done once the others are handed over. A page without records is not entered.
+func (l *Ledger) Enter(p *page.Page, skip []bool) (deliver, settled []page.Item) {
+	n := p.Len()
+	if n == 0 {
+		return nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.First = l.mark.Begin(int64(n))
+	l.entries = append(l.entries, &entry{p, int64(n), int64(n), p.Point(n - 1)})
+	if l.unstored.IsZero() {
+		l.unstored = p.Point(0).Arrival
+	}
+	l.held += n
+	l.charged += p.Cost()
+	return p.Items(skip)
+}
+
+// Done gives items their outcome. It returns what is not charged any more.
+func (l *Ledger) Done(items []page.Item) (freed int64) {
+	if len(items) == 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dropped {
+		return 0
+	}
+	pos := l.scratch[:0]
+	for _, it := range items {
+		pos = append(pos, it.Pos())
+	}
+	l.scratch = pos
+	l.mark.Done(pos...)
+	var e *entry
+	for i, it := range items {
+		if e == nil || e.p != it.P {
+			e = l.at(pos[i])
+		}
+		if e.left--; e.left == 0 {
+			freed += e.p.Cost()
+			l.held -= int(e.n)
+			e.p.Free()
+		}
+	}
+	l.charged -= freed
+	l.advance()
+	return freed
+}
+
+// at is the entry that a position belongs to.
+func (l *Ledger) at(pos int64) *entry {
+	i, _ := slices.BinarySearchFunc(l.entries, pos, func(e *entry, pos int64) int {
+		if e.p.First+e.n <= pos {
+			return -1
+		}
+		return 1
+	})
+	return l.entries[i]
+}
+
+// advance moves safe to the mark. The caller holds mu.
+func (l *Ledger) advance() {
+	m := l.mark.Mark()
+	for len(l.entries) > 0 {
+		e := l.entries[0]
+		if m < e.p.First+e.n {
+			if m > e.p.First {
+				l.safe = e.p.Point(int(m - 1 - e.p.First))
+			}
+			return
+		}
+		l.safe = e.last
+		l.entries[0] = nil
+		l.entries = l.entries[1:]
+	}
+}
+
+// Pin keeps the checkpoint where it is, before the first record of an open window, until Unpin (C19). It is called before
+// the first records of the window have their outcome; all before them have then.
+func (l *Ledger) Pin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pin == nil {
+		at := l.safe
+		l.pin = &at
+	}
+}
+
+// Unpin lets the checkpoint pass the window (L42).
+func (l *Ledger) Unpin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pin = nil
+}
+
+// Close says that nothing more will be entered.
+func (l *Ledger) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+}
+
+// Settled reports whether everything that was entered has its outcome, and whether the books are closed.
+func (l *Ledger) Settled() (settled, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settled(), l.closed
+}
+
+func (l *Ledger) settled() bool { return l.mark.Mark() == l.mark.Begun() }
+
+// Complete reports whether nothing is left to do: the books are closed, all has its outcome, no window is open.
+func (l *Ledger) Complete() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed && l.settled() && l.pin == nil
+}
+
+// Position is what a checkpoint would store now, with the arrival time of its record, zero if that is unknown. moved is
+// false if there is nothing to store. An error says that the service's sequence number is none: no checkpoint can hold it.
+func (l *Ledger) Position() (pos checkpoint.Position, arrival time.Time, moved bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	safe := l.safe
+	if l.pin != nil {
+		safe = *l.pin
+	}
+	if safe.Seq == "" {
+		return l.stored, time.Time{}, false, nil
+	}
+	pos, err = safe.After()
+	if err != nil || pos.Compare(l.stored) <= 0 { // what is read again may lie below what is stored
+		return l.stored, time.Time{}, false, err
+	}
+	return pos, safe.Arrival, true, nil
+}
+
+// Stored notes that a position has been stored.
+func (l *Ledger) Stored(pos checkpoint.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stored, l.unstored = pos, l.oldest()
+}
+
+// oldest is the arrival of the oldest record without an outcome, zero if there is none or it is unknown.
+func (l *Ledger) oldest() time.Time {
+	m := l.mark.Mark()
+	for _, e := range l.entries {
+		if m < e.p.First+e.n {
+			return e.p.Point(int(max(0, m-e.p.First))).Arrival
+		}
+	}
+	return time.Time{}
+}
+
+// Figures are what a shard holds at one moment.
+type Figures struct {
+	Held     int       // records that are charged
+	Charged  int64     // bytes
+	Span     int64     // from the oldest record without an outcome to the newest one
+	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none, or it is unknown
+	Unstored time.Time // arrival of the oldest record that the stored checkpoint does not cover; zero likewise
+}
+
+// Figures returns the figures of now.
+func (l *Ledger) Figures() Figures {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Figures{l.held, l.charged, l.mark.Begun() - l.mark.Mark(), l.oldest(), l.unstored}
+}
+
+// Drop lets go of everything that has no outcome, at a stop, and returns what was charged for it. The position stays.
+func (l *Ledger) Drop() (charged int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	charged = l.charged
+	l.charged, l.held, l.entries, l.unstored, l.dropped = 0, 0, nil, time.Time{}, true
+	return charged
+}

@@ -1,0 +1,102 @@
+package page_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/filter"
+	"github.com/shardlane/shardlane/batch/kpl"
+	"github.com/shardlane/shardlane/consumer/internal/page"
+)
+
+func record(seq, key string, data []byte) types.Record {
+	return types.Record{
+		SequenceNumber: &seq, PartitionKey: &key, Data: data, ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1772719618250)),
+	}
+}
+
+// names are the records of a page as "sequence number.place=data", and those that are skipped with a "-" in front.
+func names(p *page.Page, skip []bool) (names []string) {
+	deliver, settled := p.Items(skip)
+	all := slices.Concat(deliver, settled)
+	slices.SortFunc(all, func(a, b page.Item) int { return int(a.Pos() - b.Pos()) })
+	for _, it := range all {
+		n := fmt.Sprintf("%s.%d=%s", it.Seq(), it.Sub(), it.Record().Data)
+		if slices.Contains(settled, it) {
+			n = "-" + n
+		}
+		names = append(names, n)
+	}
+	return names
+}
+
+func TestSift(t *testing.T) {
+	aggregate := kpl.Encode(kpl.UserRecord{PartitionKey: "a", Data: []byte(`{"n":1}`)}, kpl.UserRecord{PartitionKey: "b", Data: []byte(`{"n":2}`)}, kpl.UserRecord{PartitionKey: "c", Data: []byte(`{"n":3}`)})
+	recs := func() []types.Record {
+		return []types.Record{record("7", "x", []byte(`{"n":0}`)), record("8", "a", aggregate), record("9", "y", []byte("text"))}
+	}
+	even, err := filter.Compile(`{"data":{"n":[0,2]}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := page.Point{Sub: batch.NoSub}
+	for _, tt := range []struct {
+		name  string
+		sieve page.Sieve
+		want  []string
+		seen  page.Seen
+	}{
+		{"as they are", page.Sieve{Resume: plain}, []string{"7.-1={\"n\":0}", "8.-1=" + string(aggregate), "9.-1=text"}, page.Seen{Aggregates: 1}},
+		{"split", page.Sieve{Split: true, Resume: plain}, []string{`7.-1={"n":0}`, `8.0={"n":1}`, `8.1={"n":2}`, `8.2={"n":3}`, "9.-1=text"}, page.Seen{Aggregates: 1}},
+		{"resumed", page.Sieve{Split: true, Resume: page.Point{Seq: "8", Sub: 1}}, []string{`7.-1={"n":0}`, `8.2={"n":3}`, "9.-1=text"}, page.Seen{Aggregates: 1}},
+		{"filtered", page.Sieve{Split: true, Resume: plain, Filter: even}, []string{`7.-1={"n":0}`, `-8.0={"n":1}`, `8.1={"n":2}`, `-8.2={"n":3}`, "-9.-1=text"}, page.Seen{Aggregates: 1, Filtered: 3}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, skip, seen := tt.sieve.Sift(page.New(recs()))
+			if got := names(p, skip); !slices.Equal(got, tt.want) || seen != tt.seen {
+				t.Errorf("%q %+v, want %q %+v", got, seen, tt.want, tt.seen)
+			}
+		})
+	}
+}
+
+// A point inside an aggregate names the user record, one at its end the whole record.
+func TestPoint(t *testing.T) {
+	aggregate := kpl.Encode(kpl.UserRecord{PartitionKey: "a"}, kpl.UserRecord{PartitionKey: "b"})
+	sieve := page.Sieve{Split: true, Resume: page.Point{Sub: batch.NoSub}}
+	p, _, _ := sieve.Sift(page.New([]types.Record{record("8", "a", aggregate), record("9", "y", nil)}))
+	var got []string
+	for i := range p.Len() {
+		pos, err := p.Point(i).After()
+		got = append(got, fmt.Sprintf("%s %v", pos, err))
+	}
+	if want := []string{"1/0018/0000000000 <nil>", "1/0018/~ <nil>", "1/0019/~ <nil>"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Event shares nothing with the page, and says what batch.Source says of the same records.
+func TestEvent(t *testing.T) {
+	src := batch.Source{StreamARN: "arn", Region: "r", Shard: "shard"}
+	recs := []types.Record{record("7", "x", []byte("one")), record("8", "", []byte{}), {SequenceNumber: aws.String("9")}}
+	p := page.New(recs)
+	items, _ := p.Items(nil)
+	ev := page.Event(src, items)
+	want := src.Event(len(items), func(i int) batch.Record { return items[i].Record() })
+	a, errA := json.Marshal(ev)
+	b, errB := json.Marshal(want)
+	if errA != nil || errB != nil || string(a) != string(b) {
+		t.Errorf("%s %v\n%s %v", a, errA, b, errB)
+	}
+	ev.Records[0].Kinesis.Data[0] = 'X'
+	if string(recs[0].Data) != "one" {
+		t.Error("a handler that changes its event changes the page")
+	}
+}

@@ -1,0 +1,105 @@
+package page
+
+import (
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/filter"
+	"github.com/shardlane/shardlane/batch/kpl"
+)
+
+// A Sieve splits aggregates and filters, for one shard. Its fields are set before its first page; it is used for one page
+// at a time.
+type Sieve struct {
+	Source batch.Source
+	Split  bool          // aggregates are split
+	Filter *filter.Set   // nil or empty: none
+	Hashes kpl.HashRange // of the shard
+	Resume Point         // reading resumes inside this aggregate, behind this user record; Sub NoSub: it does not
+}
+
+// Seen counts what a Sieve found in a page.
+type Seen struct {
+	Filtered   int // records that no pattern matches
+	Outside    int // user records whose hash key is not the shard's
+	Aggregates int // aggregates, split or not
+}
+
+// Sift makes a page of what was read: aggregates are split, where that is on, and then filtered. skip is true for records
+// that have their outcome already and are not for the handler; it is nil if there are none.
+func (s *Sieve) Sift(p *Page) (out *Page, skip []bool, seen Seen) {
+	if s.Split {
+		p, skip = s.split(p, &seen)
+	} else {
+		for i := range p.recs {
+			if kpl.IsAggregate(p.recs[i].Data) {
+				seen.Aggregates++
+			}
+		}
+	}
+	if s.Filter != nil && s.Filter.Len() > 0 && p.Len() > 0 {
+		if skip == nil {
+			skip = make([]bool, p.Len())
+		}
+		for i := range skip {
+			if r := (Item{p, int32(i)}).Record(); !skip[i] && !s.Filter.Match(&s.Source, &r) { //nolint:gosec // see Items
+				skip[i] = true
+				seen.Filtered++
+			}
+		}
+	}
+	return p, skip, seen
+}
+
+// split puts user records in the place of the aggregates of p. Those of an aggregate that the checkpoint covers already
+// are left out (C21). One whose hash key is not the shard's keeps its place, and is to be skipped (L65).
+func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
+	var users []kpl.UserRecord
+	var recs []types.Record
+	var subs []int64
+	for i := range p.recs {
+		r := &p.recs[i]
+		var ok bool
+		if users, ok = kpl.Decode(r.Data, users[:0]); ok && recs == nil {
+			recs = make([]types.Record, i, len(p.recs)+len(users))
+			copy(recs, p.recs)
+			subs = make([]int64, i, cap(recs))
+			for j := range subs {
+				subs[j] = batch.NoSub
+			}
+		}
+		if !ok {
+			if recs != nil {
+				recs, subs = append(recs, *r), append(subs, batch.NoSub)
+			}
+			continue
+		}
+		seen.Aggregates++
+		resumed := s.Resume.Sub != batch.NoSub && aws.ToString(r.SequenceNumber) == s.Resume.Seq
+		keys := make([]string, len(users))
+		for j := range users {
+			if resumed && int64(j) <= s.Resume.Sub {
+				continue
+			}
+			u := *r
+			keys[j] = users[j].PartitionKey
+			u.PartitionKey, u.Data = &keys[j], users[j].Data
+			if !s.Hashes.Contains(users[j]) {
+				for len(skip) < len(recs) {
+					skip = append(skip, false)
+				}
+				skip = append(skip, true)
+				seen.Outside++
+			}
+			recs, subs = append(recs, u), append(subs, int64(j))
+		}
+	}
+	if recs == nil {
+		return p, nil
+	}
+	if skip != nil {
+		skip = append(skip, make([]bool, len(recs)-len(skip))...)
+	}
+	return build(recs, subs), skip
+}
