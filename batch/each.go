@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 )
@@ -27,8 +26,8 @@ func Each(f func(context.Context, events.KinesisEventRecord) error) func(context
 			if err == nil {
 				continue
 			}
-			if cs, ok := ctx.Value(causesKey{}).(*causes); ok {
-				cs.add(r.Kinesis.SequenceNumber, err)
+			if a := attemptOf(ctx); a != nil {
+				a.add(r.Kinesis.SequenceNumber, err)
 			}
 			return events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{
 				{ItemIdentifier: r.Kinesis.SequenceNumber},
@@ -36,36 +35,4 @@ func Each(f func(context.Context, events.KinesisEventRecord) error) func(context
 		}
 		return events.KinesisEventResponse{}, nil
 	}
-}
-
-type causesKey struct{}
-
-// causes holds why records failed, from where the error is known to where the attempt is judged. A response cannot
-// carry it. An interceptor may call the handler several times, and concurrently.
-type causes struct {
-	mu   sync.Mutex
-	list []cause
-}
-
-type cause struct {
-	id  string // sequence number
-	err error
-}
-
-func (c *causes) add(id string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.list = append(c.list, cause{id, err})
-}
-
-// of returns the latest error of the record, nil if there is none.
-func (c *causes) of(id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := len(c.list) - 1; i >= 0; i-- {
-		if c.list[i].id == id {
-			return c.list[i].err
-		}
-	}
-	return nil
 }

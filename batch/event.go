@@ -17,16 +17,27 @@ type Source struct {
 
 // A Record is what differs from record to record.
 type Record struct {
-	PartitionKey   string
+	PartitionKey   string    // "": none, since a real key has at least one character; null in JSON (C26)
 	SequenceNumber string    // decimal
 	Data           []byte    // raw; base64 in JSON
-	Arrival        time.Time // ApproximateArrivalTimestamp
+	Arrival        time.Time // ApproximateArrivalTimestamp; zero: none, null in JSON (C27)
+}
+
+// NoAge is the age of a record whose time of arrival is not known.
+const NoAge time.Duration = -1
+
+// Age returns how old r is at now, at least 0, or [NoAge] if it has no time of arrival (C27).
+func (r Record) Age(now time.Time) time.Duration {
+	if r.Arrival.IsZero() {
+		return NoAge
+	}
+	return max(0, now.Sub(r.Arrival))
 }
 
 // Event builds the event of one attempt (L5). The n records come from at, which is called once for each position. Their
 // data is copied into one new block, each piece with its capacity cut to its length, so that a handler may change,
 // append to and keep it without reaching the source or a neighbour. Times are in UTC and truncated to milliseconds
-// (L60). An event has three allocations, whatever n.
+// (L60); that of a record without one is the zero time. An event has three allocations, whatever n.
 func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, n)}
 	size, names := 0, 0

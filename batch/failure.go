@@ -30,7 +30,7 @@ type Failure struct {
 	RequestID   string    // of the slice
 	Shard       string
 	StreamARN   string  // eventSourceARN of the records
-	Window      *Window // in window mode; its State is not set
+	Window      *Window // in window mode, with the state that the handler got
 
 	FunctionARN     string // the group's name unless configured (C12)
 	ExecutedVersion string // "$LATEST" unless configured (C12)
@@ -86,7 +86,7 @@ func (a all) Validate() error {
 func (f *Failure) Document() []byte { return f.document(false) }
 
 // PayloadDocument returns the document as Lambda puts it into buckets: with the event of the records, as a JSON string,
-// in the key payload (L45).
+// in the key payload (L45). In window mode that is the whole event of the window, its state included.
 func (f *Failure) PayloadDocument() []byte { return f.document(true) }
 
 // ObjectKey returns the key under which Lambda puts the document into a bucket (L46).
@@ -98,7 +98,7 @@ func (f *Failure) ObjectKey() string {
 	return "aws/lambda/" + f.MappingID + "/" + f.Shard + "/" + f.Time.UTC().Format("2006/01/02/2006-01-02T15.04.05-") + id
 }
 
-// Event returns the event of the records as JSON, as a handler of the JSON form would get it.
+// Event returns the event of the records as JSON, as a handler of the JSON form gets it, in window mode with the state.
 func (f *Failure) Event() []byte { return appendEvent(nil, f.Records, f.Window, f.Shard, f.StreamARN) }
 
 func (f *Failure) document(payload bool) []byte {
@@ -132,13 +132,17 @@ func (f *Failure) document(payload bool) []byte {
 	}
 	b = append(appendString(append(b, `,"streamArn":`...), f.StreamARN), '}')
 	if w := f.Window; w != nil {
-		b = append(b, `,"timeWindowInfo":{`...)
-		b = append(appendWindow(b, w), '}')
+		info := *w
+		info.State = nil
+		b = append(appendWindow(append(b, `,"timeWindowInfo":{`...), &info), '}')
 	}
 	return append(b, '}')
 }
 
-// appendTime writes RFC 3339 in UTC with three decimals (L43).
+// appendTime writes RFC 3339 in UTC with three decimals (L43), or null for a record without a time of arrival (C27).
 func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, null...)
+	}
 	return t.UTC().AppendFormat(b, `"2006-01-02T15:04:05.000Z"`)
 }

@@ -78,6 +78,7 @@ func TestDocument(t *testing.T) {
 	t.Attr("rule", "L44")
 	t.Attr("rule", "L45")
 	t.Attr("rule", "C12")
+	t.Attr("rule", "C27")
 	t.Attr("rule", "P3")
 	const (
 		seven     = "2456789"
@@ -89,6 +90,7 @@ func TestDocument(t *testing.T) {
 	berlin := time.FixedZone("CET", 3600)
 	window := batch.Window{
 		Start: time.Date(2026, 3, 5, 15, 7, 0, 0, berlin), End: time.Date(2026, 3, 5, 15, 8, 0, 0, berlin),
+		State: json.RawMessage(`{"total":"41"}`), // in payloads only
 	}
 	const inWindow = `,"timeWindowInfo":{"window":{"start":"2026-03-05T14:07:00Z","end":"2026-03-05T14:08:00Z"},`
 	for name, tt := range map[string]struct {
@@ -120,6 +122,11 @@ func TestDocument(t *testing.T) {
 		"a consumer of enhanced fan-out": {seven, func(f *batch.Failure) { f.StreamARN += "/consumer/billing:1772719618" }, []string{
 			"stream/orders", "stream/orders/consumer/billing:1772719618",
 		}},
+		"no times of arrival": {seven, func(f *batch.Failure) {
+			for i := range f.Records {
+				f.Records[i].Kinesis.ApproximateArrivalTimestamp = events.SecondsEpochTime{}
+			}
+		}, []string{`"2026-03-05T14:06:58.250Z"`, "null", `"2026-03-05T14:06:59.007Z"`, "null"}},
 		"whole seconds": {seven, func(f *batch.Failure) { f.Time = time.Date(2026, 3, 5, 14, 7, 21, 999_999, time.UTC) }, []string{"21.482Z", "21.000Z"}},
 		"a window": {seven, func(f *batch.Failure) { f.Window = &window }, []string{
 			`stream/orders"}}`, `stream/orders"}` + inWindow + `"isFinalInvokeForWindow":false,"isWindowTerminatedEarly":false}}`,
@@ -193,6 +200,9 @@ func TestPayload(t *testing.T) {
 	if diff := cmp.Diff(want, string(f.Event())); diff != "" {
 		t.Errorf("the final call (-want +got):\n%s", diff)
 	}
+	if object, want := string(f.PayloadDocument()), `"payload":"`+strings.ReplaceAll(want, `"`, `\"`)+`"`; !strings.Contains(object, want) {
+		t.Errorf("the document %s has no %s", object, want)
+	}
 }
 
 func TestObjectKey(t *testing.T) {
@@ -240,7 +250,7 @@ func TestAppendEvent(t *testing.T) {
 		if len(b) != batch.EventSize(ev) {
 			t.Fatalf("%d bytes, EventSize %d:\n%s", len(b), batch.EventSize(ev), b)
 		}
-		if want := eventJSON(t, ev); string(b) != want {
+		if want := eventJSON(ev); string(b) != want {
 			t.Fatalf("the event is\n%s\nwant\n%s", b, want)
 		}
 

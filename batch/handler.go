@@ -94,7 +94,8 @@ func (e *PanicError) Unwrap() error {
 // A Handler is a handler of any form, ready to be called. [HandlerOf] makes one; the zero Handler fails every call.
 type Handler struct {
 	// Reports says that responses of the JSON form are read for item failures (L2): ReportBatchItemFailures. The typed
-	// forms need no word of it, and ignore this one.
+	// forms need no word of it, and ignore this one. A function of package adapt whose result type reports needs none
+	// either ([ReadsItemFailures]). What other responses report is not acted on, and counted in Result.Unread.
 	Reports bool
 
 	kind    Kind
@@ -163,8 +164,8 @@ func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (r
 			return Result{Outcome: Failed, Err: errors.New("batch: a handler without windows is called with one")}
 		}
 	}
-	ids, cs := sequences(ev.Records), &causes{}
-	ctx = context.WithValue(ctx, causesKey{}, cs)
+	ids, a := sequences(ev.Records), &attempt{}
+	ctx = context.WithValue(ctx, attemptKey{}, a)
 	switch h.kind {
 	case Whole:
 		return resultOf(h.whole(ctx, ev))
@@ -173,16 +174,16 @@ func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (r
 		if err != nil {
 			return resultOf(err)
 		}
-		return reported(ids, resp.BatchItemFailures, cs)
+		return reported(ids, resp.BatchItemFailures, a)
 	case Windowed:
-		return h.callWindow(ctx, ev, w, ids, cs)
+		return h.callWindow(ctx, ev, w, ids, a)
 	case JSON:
-		return h.callJSON(ctx, ev, w, ids, cs)
+		return h.callJSON(ctx, ev, w, ids, a)
 	}
 	return Result{Outcome: Failed, Err: errors.New("batch: zero Handler is called")}
 }
 
-func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, cs *causes) Result {
+func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, a *attempt) Result {
 	in := events.KinesisTimeWindowEvent{KinesisEvent: ev}
 	in.ShardID, in.EventSourceARN = w.Shard, w.StreamARN
 	in.Window = events.Window{
@@ -202,7 +203,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	if err != nil {
 		return resultOf(err)
 	}
-	res := reported(ids, resp.BatchItemFailures, cs)
+	res := reported(ids, resp.BatchItemFailures, a)
 	if w.Final || res.Outcome != Succeeded && res.Outcome != Progressed {
 		return res
 	}
@@ -219,7 +220,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	return res
 }
 
-func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, cs *causes) Result {
+func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, a *attempt) Result {
 	var in []byte
 	if w == nil {
 		in = make([]byte, 0, EventSize(ev))
@@ -231,7 +232,7 @@ func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window
 	if err != nil {
 		return resultOf(err)
 	}
-	return classify(bytes.Clone(out), ids, h.Reports, w, cs)
+	return classify(bytes.Clone(out), ids, h.Reports || a.reporting(), w, a)
 }
 
 func resultOf(err error) Result {

@@ -19,7 +19,8 @@ type Invocation struct {
 	Shard   string // shard id, "shardId-000000000007"
 	Epoch   int64  // epoch of the lease on the shard: a sink that keeps the highest one it saw can refuse a stale owner
 	Attempt int    // 1 for the first attempt of the batch; throttled attempts do not count
-	// IteratorAge is the age of the last record when the event was handed over, at least 0 (C18).
+	// IteratorAge is the age of the last record when the event was handed over, at least 0 (C18). It is NoAge, which is
+	// below 0, if that record has no time of arrival (C27), and 0 if there is no record, as in a window's final call.
 	IteratorAge time.Duration
 	RequestID   string // a UUID, the same for all attempts of a slice; also LambdaContext.AwsRequestID
 	FunctionARN string // also LambdaContext.InvokedFunctionArn; the group's name unless configured (C12)

@@ -3,6 +3,7 @@ package batch
 import (
 	"encoding/base64"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -49,10 +50,10 @@ func appendWindow(b []byte, w *Window) []byte {
 func appendRecord(b []byte, r *events.KinesisEventRecord) []byte {
 	k := &r.Kinesis
 	b = appendString(append(b, `{"kinesis":{"kinesisSchemaVersion":`...), k.KinesisSchemaVersion)
-	b = appendString(append(b, `,"partitionKey":`...), k.PartitionKey)
+	b = appendKey(append(b, `,"partitionKey":`...), k.PartitionKey)
 	b = appendString(append(b, `,"sequenceNumber":`...), k.SequenceNumber)
 	b = base64.StdEncoding.AppendEncode(append(b, `,"data":"`...), k.Data)
-	b = appendSeconds(append(b, `","approximateArrivalTimestamp":`...), k.ApproximateArrivalTimestamp.UnixMilli())
+	b = appendArrival(append(b, `","approximateArrivalTimestamp":`...), k.ApproximateArrivalTimestamp.Time)
 	b = appendString(append(b, `},"eventSource":`...), r.EventSource)
 	b = appendString(append(b, `,"eventVersion":`...), r.EventVersion)
 	b = appendString(append(b, `,"eventID":`...), r.EventID)
@@ -62,6 +63,25 @@ func appendRecord(b []byte, r *events.KinesisEventRecord) []byte {
 	b = appendString(append(b, `,"eventSourceARN":`...), r.EventSourceArn)
 	return append(b, '}')
 }
+
+// appendKey writes a partition key, null for a record without one (C26).
+func appendKey(b []byte, key string) []byte {
+	if key == "" {
+		return append(b, null...)
+	}
+	return appendString(b, key)
+}
+
+// appendArrival writes a time of arrival, null for a record without one (C27).
+func appendArrival(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, null...)
+	}
+	return appendSeconds(b, t.UnixMilli())
+}
+
+// null is what a record has in JSON for an absent field.
+const null = "null"
 
 // appendSeconds writes milliseconds as seconds with up to three decimals, no trailing zeros and no exponent (L60, P2).
 func appendSeconds(b []byte, ms int64) []byte {

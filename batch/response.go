@@ -29,7 +29,7 @@ func Response(records []events.KinesisEventRecord, errs []error) events.KinesisE
 	return resp
 }
 
-// PartitionKey returns the partition key of r, in the form that partition.Each takes.
+// PartitionKey returns the partition key of r, in the form that partition.Each takes: "" if it has none (C26).
 func PartitionKey(r events.KinesisEventRecord) string { return r.Kinesis.PartitionKey }
 
 // sequences returns the sequence numbers of rs, by which a handler reports. It is taken before the handler can change
@@ -73,7 +73,7 @@ func lowest(ids []string, failed []events.KinesisBatchItemFailure) (int, error) 
 var errNoState = errors.New("batch: the response has no state")
 
 // reported is the result of an attempt on the records ids whose response names the records failed.
-func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes) Result {
+func reported(ids []string, failed []events.KinesisBatchItemFailure, a *attempt) Result {
 	if len(failed) == 0 {
 		return Result{Outcome: Succeeded}
 	}
@@ -82,7 +82,7 @@ func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes)
 		return Result{Outcome: Rejected, Err: err}
 	}
 	res := Result{Outcome: Rejected, Err: fmt.Errorf("batch: handler reported record %d of %d, %s", i+1, len(ids), ids[i])}
-	if cause := cs.of(ids[i]); cause != nil {
+	if cause := a.of(ids[i]); cause != nil {
 		res.Err = fmt.Errorf("%w: %w", res.Err, cause)
 	}
 	switch {
@@ -95,11 +95,11 @@ func reported(ids []string, failed []events.KinesisBatchItemFailure, cs *causes)
 }
 
 // classify is the result of an attempt whose handler answered with JSON (§5). Item failures count if reports is set, a
-// state in window mode; anything else in it is ignored (L4).
-func classify(body []byte, ids []string, reports bool, w *Window, cs *causes) Result {
+// state in window mode; anything else in it is ignored (L4). Item failures that are ignored are counted (C29).
+func classify(body []byte, ids []string, reports bool, w *Window, a *attempt) Result {
 	body = bytes.TrimSpace(body)
 	if !reports && w == nil {
-		return Result{Outcome: Succeeded}
+		return Result{Outcome: Succeeded, Unread: unread(body)}
 	}
 	var fields map[string]json.RawMessage
 	switch string(body) {
@@ -119,7 +119,9 @@ func classify(body []byte, ids []string, reports bool, w *Window, cs *causes) Re
 		if err != nil {
 			return Result{Outcome: Rejected, Err: err}
 		}
-		res = reported(ids, failed, cs)
+		res = reported(ids, failed, a)
+	} else {
+		res.Unread = items(fields["batchItemFailures"])
 	}
 	if w == nil || w.Final || res.Outcome != Succeeded && res.Outcome != Progressed {
 		return res
@@ -128,6 +130,26 @@ func classify(body []byte, ids []string, reports bool, w *Window, cs *causes) Re
 		return Result{Outcome: Rejected, Err: errNoState}
 	}
 	return res
+}
+
+// unread returns the number of item failures in a response that is not read for them. Most responses have none, which is
+// seen without reading them.
+func unread(body []byte) int {
+	if !bytes.Contains(body, []byte(`"batchItemFailures"`)) {
+		return 0
+	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(body, &fields) // what is no object has none
+	return items(fields["batchItemFailures"])
+}
+
+// items returns the number of elements of raw, 0 for null, and 1 for what is no array: with reports on it fails the batch.
+func items(raw json.RawMessage) int {
+	var list []json.RawMessage
+	if raw != nil && json.Unmarshal(raw, &list) != nil {
+		return 1
+	}
+	return len(list)
 }
 
 // itemFailures reads the value of batchItemFailures.

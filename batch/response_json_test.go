@@ -318,3 +318,34 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+// TestUnread counts the item failures of responses that are not read for them, and has a handler of the JSON form say
+// itself that it reports.
+func TestUnread(t *testing.T) {
+	t.Attr("rule", "L4")
+	t.Attr("rule", "C29")
+	for body, want := range map[string]int{
+		``: 0, `null`: 0, `{}`: 0, `done`: 0, `{"x":"\"batchItemFailures\""}`: 0, `["batchItemFailures"]`: 0, `{"batchItemFailures":`: 0,
+		`{"batchItemFailures":null}`: 0, `{"batchItemFailures":[]}`: 0, `{"BatchItemFailures":[{}]}`: 0,
+		`{"batchItemFailures":[{"itemIdentifier":"10"},{}]}`: 2, `{"batchItemFailures":{"itemIdentifier":"10"}}`: 1,
+		`{"batchItemFailures":[1],"batchItemFailures":[1,2,3]}`: 3, `{"batchItemFailures":[1],"BATCHITEMFAILURES":[]}`: 1,
+	} {
+		reads := false
+		h, _ := batch.HandlerOf(func(ctx context.Context, _ []byte) ([]byte, error) {
+			if reads {
+				batch.ReadsItemFailures(ctx)
+			}
+			return []byte(body), nil
+		})
+		if res := h.Call(t.Context(), numbered(), nil); res.Outcome != batch.Succeeded || res.Unread != want {
+			t.Errorf("%s: %s, %d unread, want %d", body, res.Outcome, res.Unread, want)
+		}
+		reads = true
+		marked := h.Call(t.Context(), numbered(), nil)
+		reads, h.Reports = false, true
+		if res := h.Call(t.Context(), numbered(), nil); res.Unread != 0 || res.Outcome != marked.Outcome || marked.Unread != 0 {
+			t.Errorf("%s: marked %+v, with reports on %+v", body, marked, res)
+		}
+	}
+	batch.ReadsItemFailures(t.Context()) // outside of a call it does nothing
+}

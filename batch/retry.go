@@ -37,9 +37,10 @@ type Policy struct {
 // before the first call; Policy may change between calls. A Lane is not safe for concurrent use.
 type Lane[T any] struct {
 	NewID   func() string     // makes a request id per slice; nil: random UUIDs
-	Arrival func(T) time.Time // approximate arrival of a record; needed for ages and windows
+	Arrival func(T) time.Time // approximate arrival of a record, zero if it has none (C27); needed for ages and windows
 	Policy  Policy
-	Window  time.Duration // length of tumbling windows; 0: none
+	Window  time.Duration    // length of tumbling windows; 0: none
+	Now     func() time.Time // the current time, for a window that begins with a record without arrival; nil: time.Now
 
 	stack   []*Slice[T] // the last one is attempted
 	stopped bool
@@ -65,7 +66,7 @@ type Discard[T any] struct {
 	InvokeCount int     // counted attempts, at least 1
 	Outcome     Outcome // of the attempt that exhausted the limit; 0 with RecordAgeExceeded
 	Err         error   // of the latest attempt; nil if there was none
-	Call        *Window // in window mode, without a state
+	Call        *Window // in window mode: what the handler got, or would have got, beside the records
 }
 
 // Push adds a batch behind everything that is there, as a new slice with a request id of its own. It takes over the
@@ -76,7 +77,8 @@ func (l *Lane[T]) Push(batch []T) {
 		return
 	}
 	if l.Window > 0 {
-		w := l.windowOf(l.windows.current.start, batch[0])
+		w := l.windowOf(batch[0])
+		l.windows.next = time.Time{}
 		if !w.Equal(l.windows.current.start) {
 			l.Close(false)
 			l.windows.current = span{w, w.Add(l.Window)}
@@ -107,7 +109,8 @@ func (l *Lane[T]) Len() int { return len(l.stack) }
 
 // Expire looks at the current slice before an attempt, the first one and any after a wait included. It takes records off
 // its front: first those that have reached the maximum age, then those that have left the stream (C10). An old record
-// behind a younger one stays (L31), and what is left stays the same slice (C7). Only one of the two is taken at a time:
+// behind a younger one stays (L31), one without a time of arrival has no age and never expires (C27), and what is left
+// stays the same slice (C7). Only one of the two is taken at a time:
 // while the Step is not empty and not Over, Expire is called again.
 func (l *Lane[T]) Expire(now time.Time) Step[T] {
 	s, ok := l.Current()
@@ -144,7 +147,8 @@ func (l *Lane[T]) Due() (time.Time, bool) {
 	case s.final:
 		return s.tried.Add(l.Policy.MaxAge), !s.tried.IsZero()
 	}
-	return l.Arrival(s.Records[0]).Add(l.Policy.MaxAge), true
+	at := l.Arrival(s.Records[0])
+	return at.Add(l.Policy.MaxAge), !at.IsZero()
 }
 
 // older is the longest prefix of s in which every record is at least that old, nil if there is none.
@@ -153,7 +157,10 @@ func (l *Lane[T]) older(s *Slice[T], now time.Time, age time.Duration) []T {
 		return nil
 	}
 	n := 0
-	for n < len(s.Records) && now.Sub(l.Arrival(s.Records[n])) >= age {
+	for n < len(s.Records) {
+		if at := l.Arrival(s.Records[n]); at.IsZero() || now.Sub(at) < age {
+			break
+		}
 		n++
 	}
 	if n == 0 {
@@ -192,7 +199,7 @@ func (l *Lane[T]) discard(s *Slice[T], records []T, why Condition, r Result) Ste
 		Records: records, Condition: why, RequestID: s.RequestID, InvokeCount: max(1, s.Attempts), Outcome: r.Outcome, Err: s.Err,
 	}
 	if l.Window > 0 {
-		d.Call = s.call(nil)
+		d.Call = l.call(s)
 	}
 	step := l.cut(s, records)
 	step.Discarded = d

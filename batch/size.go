@@ -27,10 +27,10 @@ func EventSize(ev events.KinesisEvent) int {
 
 // RecordSize returns what r adds to the size of an event: its JSON object and one comma.
 func RecordSize(r events.KinesisEventRecord) int {
-	const fixed = len(`{"kinesis":{"kinesisSchemaVersion":"","partitionKey":"","sequenceNumber":"","data":"","approximateArrivalTimestamp":},` +
+	const fixed = len(`{"kinesis":{"kinesisSchemaVersion":"","partitionKey":,"sequenceNumber":"","data":"","approximateArrivalTimestamp":},` +
 		`"eventSource":"","eventVersion":"","eventID":"","eventName":"","invokeIdentityArn":"","awsRegion":"","eventSourceARN":""},`)
 	k := &r.Kinesis
-	return fixed + quoted(k.KinesisSchemaVersion) + quoted(k.PartitionKey) + quoted(k.SequenceNumber) +
+	return fixed + quoted(k.KinesisSchemaVersion) + key(k.PartitionKey) + quoted(k.SequenceNumber) +
 		base64.StdEncoding.EncodedLen(len(k.Data)) + seconds(k.ApproximateArrivalTimestamp.Time) +
 		quoted(r.EventSource) + quoted(r.EventVersion) + quoted(r.EventID) + quoted(r.EventName) +
 		quoted(r.InvokeIdentityArn) + quoted(r.AwsRegion) + quoted(r.EventSourceArn)
@@ -40,11 +40,19 @@ func RecordSize(r events.KinesisEventRecord) int {
 // [Batcher] whose Limits.Bytes is the payload limit less [EventOverhead].
 func (s Source) Sizer() func(Record) int {
 	one := s.Event(1, func(int) Record { return Record{Arrival: time.Unix(0, 0)} })
-	fixed := RecordSize(one.Records[0]) - len(`0`)
+	fixed := RecordSize(one.Records[0]) - len(null) - len(`0`)
 	return func(r Record) int {
-		return fixed + quoted(r.PartitionKey) + 2*quoted(r.SequenceNumber) + // once more in eventID
+		return fixed + key(r.PartitionKey) + 2*quoted(r.SequenceNumber) + // once more in eventID
 			base64.StdEncoding.EncodedLen(len(r.Data)) + seconds(r.Arrival)
 	}
+}
+
+// key returns the length of a partition key in JSON.
+func key(s string) int {
+	if s == "" {
+		return len(null)
+	}
+	return quoted(s) + len(`""`)
 }
 
 // quoted returns the length of s as a JSON string, without the quotes.
@@ -87,8 +95,11 @@ func unescaped(s string) bool {
 	return (x|(x-ones*' ')|(quote-ones)|(backslash-ones))&tops == 0
 }
 
-// seconds returns the length of t as Unix seconds with up to three decimals (L60).
+// seconds returns the length of t as Unix seconds with up to three decimals (L60), or as null.
 func seconds(t time.Time) int {
+	if t.IsZero() {
+		return len(null)
+	}
 	ms := t.UnixMilli()
 	n := 1
 	if ms < 0 {

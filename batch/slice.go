@@ -65,4 +65,5 @@ type Result struct {
 	Progress int             // with Progressed: the number of records before the lowest one reported
 	State    json.RawMessage // in window mode, with Succeeded and Progressed: the state returned
 	Err      error           // nil if it succeeded
+	Unread   int             // item failures in a response that is not read for them (L4): the records count as done (C29)
 }

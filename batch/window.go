@@ -27,16 +27,33 @@ type span struct{ start, end time.Time }
 // windows is the state of a lane's tumbling windows.
 type windows struct {
 	current span            // of the batch that was pushed last
+	next    time.Time       // start of the next batch's, if its first record does not say; zero before anybody asked
 	begun   bool            // records have been resolved since the last final call
 	state   json.RawMessage // for the next call; nil: {}
 }
 
 func (w *windows) close() { w.begun, w.state = false, nil }
 
-// windowOf returns the start of the window that r joins, after a record of the window that starts at current: its own, or
-// current if that is later, as with a late record (C20). current is zero before the first record.
-func (l *Lane[T]) windowOf(current time.Time, r T) time.Time {
-	ms, length := l.Arrival(r).UnixMilli(), l.Window.Milliseconds()
+// windowOf returns the start of the window of a batch that begins with first: that of its arrival, or the current one if
+// that is later, as with a late record (C20). A record without a time of arrival joins the open window, and where none is
+// open that of the time at which it is first asked about (C27).
+func (l *Lane[T]) windowOf(first T) time.Time {
+	at, current := l.Arrival(first), l.windows.current.start
+	if !at.IsZero() {
+		return l.windowAt(current, at)
+	}
+	if l.windows.next.IsZero() {
+		l.windows.next = current
+		if _, open := l.Open(); !open {
+			l.windows.next = l.windowAt(current, l.now())
+		}
+	}
+	return l.windows.next
+}
+
+// windowAt returns the start of the window that a time falls in, or current if that is later.
+func (l *Lane[T]) windowAt(current, at time.Time) time.Time {
+	ms, length := at.UnixMilli(), l.Window.Milliseconds()
 	start := time.UnixMilli(ms - (ms%length+length)%length).UTC()
 	if start.Before(current) {
 		return current
@@ -44,11 +61,22 @@ func (l *Lane[T]) windowOf(current time.Time, r T) time.Time {
 	return start
 }
 
+func (l *Lane[T]) now() time.Time {
+	if l.Now == nil {
+		return time.Now()
+	}
+	return l.Now()
+}
+
 // SameWindow reports whether next may stand in a batch whose first record is first, the next batch to be pushed (L47): what
 // a [Batcher] has as Together in window mode.
 func (l *Lane[T]) SameWindow(first, next T) bool {
-	w := l.windowOf(l.windows.current.start, first)
-	return l.windowOf(w, next).Equal(w)
+	at := l.Arrival(next)
+	if at.IsZero() {
+		return true
+	}
+	w := l.windowOf(first)
+	return l.windowAt(w, at).Equal(w)
 }
 
 // Open returns the end of the open window, and whether there is one: records have come that no final call follows, not
@@ -79,14 +107,14 @@ func (l *Lane[T]) Call() *Window {
 	if !ok || l.Window <= 0 {
 		return nil
 	}
+	return l.call(s)
+}
+
+func (l *Lane[T]) call(s *Slice[T]) *Window {
 	state := l.windows.state
 	if state == nil {
 		state = json.RawMessage(emptyState)
 	}
-	return s.call(state)
-}
-
-func (s *Slice[T]) call(state json.RawMessage) *Window {
 	return &Window{Start: s.window.start, End: s.window.end, Final: s.final, Early: s.early, State: state}
 }
 

@@ -10,7 +10,8 @@ import (
 )
 
 // Each calls f for every item, at most n calls at a time (n below 1 counts as 1), in parallel over keys and one after
-// another, in order, within a key. It returns one error per item once all its calls have returned; nil, and only nil,
+// another, in order, within a key. The key "" means that an item has none, and is as good as one of its own: the item waits
+// for no other and is skipped for none (C26). Each returns one error per item once all its calls have returned; nil, and only nil,
 // means that f returned nil for that item.
 //
 // A key stops at its first error: its later items are not started and get ErrSkipped. Other keys go on. Once ctx is done
@@ -54,22 +55,28 @@ type each[T any] struct {
 	low   int      // no bit is set in the words below
 }
 
-// chain links the items of each key, makes the first of each ready, and returns the number of keys.
+// chain links the items of each key, makes the first of each ready, and returns the number of keys. Items without one
+// are all ready.
 func (e *each[T]) chain(key func(T) string) int {
 	e.next = make([]int32, len(e.items))
 	e.ready = make([]uint64, (len(e.items)+63)/64)
-	last := make(map[string]int32)
+	last, keyless := make(map[string]int32), 0
 	for i, item := range e.items {
 		e.errs[i], e.next[i] = errPending, -1
 		k := key(item)
 		if before, ok := last[k]; ok {
 			e.next[before] = int32(i)
-		} else {
-			e.ready[i>>6] |= 1 << (i & 63)
+			last[k] = int32(i)
+			continue
 		}
-		last[k] = int32(i)
+		e.ready[i>>6] |= 1 << (i & 63)
+		if k == "" {
+			keyless++
+		} else {
+			last[k] = int32(i)
+		}
 	}
-	return len(last)
+	return len(last) + keyless
 }
 
 // work calls f until no item is ready. A worker has one key at a time and puts at most that key back, so when it finds

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 var (
@@ -23,6 +24,7 @@ const defaultBacklog = 10_000
 
 // Lanes runs a function over a stream of items, in parallel across lanes and in order within one. An item's lane is
 // Hash(key) mod the number of lanes, so the items of one key are never handled concurrently and never reordered (L24).
+// The key "" means that an item has none: such items take the lanes in turn and keep no order among themselves (C26).
 //
 // Each lane runs one call at a time, and a call gets everything that waits for its lane at that moment. A lane has a
 // goroutine only while it has something to do, and idle lanes hold next to no memory: a thousand
@@ -35,7 +37,7 @@ const defaultBacklog = 10_000
 // Lanes are made by NewLanes; the fields must be set before the first call of a method. All methods may be called
 // concurrently.
 type Lanes[T any] struct {
-	// Hash maps a key to its lane, mod the number of lanes. It must be pure and fast, and must return the same in every
+	// Hash maps a key to its lane, mod the number of lanes. It is not asked for the key "". It must be pure and fast, and must return the same in every
 	// process if order is to survive a restart of one of several.
 	// If nil, the function Hash is used.
 	Hash func(key string) uint64
@@ -45,9 +47,10 @@ type Lanes[T any] struct {
 	// If zero, 10,000. If negative, there is no limit.
 	Backlog int
 
-	n   int
-	key func(T) string
-	f   func(ctx context.Context, lane int, items []T) error
+	n    int
+	key  func(T) string
+	f    func(ctx context.Context, lane int, items []T) error
+	turn atomic.Uint64 // items without a key so far
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // of all calls: made by the first, ended by Drain
@@ -76,8 +79,8 @@ const (
 	closed         // every lane was idle after Drain
 )
 
-// NewLanes returns n lanes that call f; n below 1 counts as 1. The key of an item selects its lane; with one lane it
-// may not be asked for.
+// NewLanes returns n lanes that call f; n below 1 counts as 1. The key of an item, "" if it has none, selects its lane;
+// with one lane it may not be asked for.
 //
 // f owns items, of which there is at least one unless Wake was called. Its ctx is not that of a Submit: it is
 // live until a Drain is over. f may call Wake and Running; a Submit from inside f can wait for itself, a Drain always does.

@@ -24,11 +24,10 @@ func (l *Lanes[T]) sort(items []T) []run[T] {
 	if hash == nil {
 		hash = Hash
 	}
-	n := uint64(l.n)
 	if len(items) <= few {
 		sorted, runs := slices.Clone(items), make([]run[T], len(items))
 		for i := range sorted {
-			runs[i] = run[T]{int(hash(l.key(sorted[i])) % n), sorted[i : i+1 : i+1]}
+			runs[i] = run[T]{int(l.pick(l.key(sorted[i]), hash)), sorted[i : i+1 : i+1]}
 		}
 		return runs
 	}
@@ -41,7 +40,7 @@ func (l *Lanes[T]) sort(items []T) []run[T] {
 	ends = ends[:l.n]
 	ids := make([]int32, len(items))
 	for i := range items {
-		id := int32(hash(l.key(items[i])) % n)
+		id := int32(l.pick(l.key(items[i]), hash))
 		ids[i] = id
 		ends[id]++
 	}
@@ -66,4 +65,12 @@ func (l *Lanes[T]) sort(items []T) []run[T] {
 		begin = end
 	}
 	return runs
+}
+
+// pick returns the lane of a key. An item without a key has no order to keep, so these take the lanes in turn (C26).
+func (l *Lanes[T]) pick(key string, hash func(string) uint64) uint64 {
+	if key == "" {
+		return (l.turn.Add(1) - 1) % uint64(l.n)
+	}
+	return hash(key) % uint64(l.n)
 }

@@ -11,14 +11,21 @@ import (
 	"reflect"
 	"sync"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/shardlane/shardlane/batch"
 )
 
 // Func returns h as a handler of the JSON form (L2). h is what lambda.Start takes: a function with up to two arguments, a
 // context.Context and a value that a Kinesis event decodes into, and up to two results, a value and an error; or a
-// lambda.Handler. What h returns is encoded as lambda.Start does it. It is read for item failures if the consumer is told
-// to, since the type of h does not say it.
+// lambda.Handler. What h returns is encoded as lambda.Start does it.
+//
+// Item failures in it are read if the result type of h is events.KinesisEventResponse,
+// events.KinesisTimeWindowEventResponse, a type defined by one of these, or a pointer to one: then h reports as the typed
+// forms do (C29). Any other type does not say that it reports, and its item failures are read if the consumer is told to.
+//
+// A record without a partition key or a time of arrival has null there in JSON. aws-lambda-go decodes these as "" and, in
+// an events.KinesisEvent, as the start of 1970; the typed forms of a handler get the zero time (C27).
 //
 // Calls of a function overlap. Each of them has a handler of lambda.NewHandler to itself, for one alone mixes up the
 // responses of calls that overlap (P1). A panic of h reaches the caller.
@@ -43,8 +50,11 @@ func Func(h any) batch.Concurrent {
 	}
 	// A handler returns to the pool when its response has been copied: the next call writes over it. After a panic it does
 	// not return.
-	pool := sync.Pool{New: func() any { return lambda.NewHandler(h) }}
+	pool, reports := sync.Pool{New: func() any { return lambda.NewHandler(h) }}, reports(v.Type())
 	return func(ctx context.Context, event []byte) ([]byte, error) {
+		if reports {
+			batch.ReadsItemFailures(ctx)
+		}
 		one := pool.Get().(lambda.Handler)
 		response, err := one.Invoke(ctx, event)
 		response = bytes.Clone(response)
@@ -101,6 +111,19 @@ func check(t reflect.Type) error {
 		return fmt.Errorf("the last result is an error, not %s", t.Out(n-1))
 	}
 	return nil
+}
+
+// reports tells whether the result type of a handler function is one of those that report item failures.
+func reports(t reflect.Type) bool {
+	if t.NumOut() == 0 {
+		return false
+	}
+	out := t.Out(0)
+	if out.Kind() == reflect.Pointer {
+		out = out.Elem()
+	}
+	return out.ConvertibleTo(reflect.TypeFor[events.KinesisEventResponse]()) ||
+		out.ConvertibleTo(reflect.TypeFor[events.KinesisTimeWindowEventResponse]())
 }
 
 // isContext reports whether t is an interface with the methods of a context.Context, neither more nor fewer.

@@ -90,6 +90,84 @@ func TestFuncForms(t *testing.T) {
 	}
 }
 
+type named events.KinesisEventResponse
+
+// TestFuncReports has functions report record 2 of 2 to a consumer that is not told to read reports. Where the result type
+// says that it reports, the report counts; elsewhere it is counted as unread.
+func TestFuncReports(t *testing.T) {
+	t.Attr("rule", "C29")
+	t.Attr("rule", "L2")
+	failed := []events.KinesisBatchItemFailure{{ItemIdentifier: "2"}}
+	state := events.TimeWindowEventResponseProperties{State: map[string]string{"n": "2"}}
+	window := &batch.Window{State: json.RawMessage(`{}`)}
+	read, unread := batch.Result{Outcome: batch.Progressed, Progress: 1}, batch.Result{Outcome: batch.Succeeded, Unread: 1}
+	adopted := batch.Result{Outcome: batch.Progressed, Progress: 1, State: json.RawMessage(`{"n":"2"}`)}
+	ignored := batch.Result{Outcome: batch.Succeeded, Unread: 1, State: json.RawMessage(`{"n":"2"}`)}
+	for name, c := range map[string]struct {
+		h    any
+		w    *batch.Window
+		want batch.Result
+	}{
+		"value": {func(context.Context, events.KinesisEvent) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: failed}, nil
+		}, nil, read},
+		"pointer": {func(context.Context, *events.KinesisEvent) (*events.KinesisEventResponse, error) {
+			return &events.KinesisEventResponse{BatchItemFailures: failed}, nil
+		}, nil, read},
+		"without ctx": {func(payload) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: failed}, nil
+		}, nil, read},
+		"defined type":        {func(payload) (named, error) { return named{BatchItemFailures: failed}, nil }, nil, read},
+		"defined type by ref": {func(payload) (*named, error) { return &named{BatchItemFailures: failed}, nil }, nil, read},
+		"nil pointer":         {func(payload) (*events.KinesisEventResponse, error) { return nil, nil }, nil, batch.Result{Outcome: batch.Succeeded}},
+		"nobody": {func(payload) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{{}}}, nil
+		}, nil, batch.Result{Outcome: batch.Rejected}},
+		"error": {func(payload) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: failed}, errors.New("boom")
+		}, nil, batch.Result{Outcome: batch.Failed}},
+		"window": {func(events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error) {
+			return events.KinesisTimeWindowEventResponse{TimeWindowEventResponseProperties: state, BatchItemFailures: failed}, nil
+		}, window, adopted},
+		"window by pointer": {func(events.KinesisTimeWindowEvent) (*events.KinesisTimeWindowEventResponse, error) {
+			return &events.KinesisTimeWindowEventResponse{TimeWindowEventResponseProperties: state, BatchItemFailures: failed}, nil
+		}, window, adopted},
+		"window without a state": {func(payload) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: failed}, nil
+		}, window, batch.Result{Outcome: batch.Rejected}},
+		"own type": {func(payload) (response, error) { return response{report("2")}, nil }, nil, unread},
+		"any":      {func(payload) (any, error) { return events.KinesisEventResponse{BatchItemFailures: failed}, nil }, nil, unread},
+		"another service": {func(payload) (events.SQSEventResponse, error) {
+			return events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{{ItemIdentifier: "2"}}}, nil
+		}, nil, unread},
+		"own type in a window": {func(payload) (map[string]any, error) {
+			return map[string]any{"state": map[string]string{"n": "2"}, "batchItemFailures": report("2")}, nil
+		}, window, ignored},
+		"error only": {func(payload) error { return nil }, nil, batch.Result{Outcome: batch.Succeeded}},
+		"nothing":    {func(payload) {}, nil, batch.Result{Outcome: batch.Succeeded}},
+		"lambda.Handler": {lambda.NewHandler(func(payload) (events.KinesisEventResponse, error) {
+			return events.KinesisEventResponse{BatchItemFailures: failed}, nil
+		}), nil, unread},
+	} {
+		h := handlerOf(t, c.h)
+		h.Reports = false
+		for range 2 {
+			got := h.Call(t.Context(), event("1", "2"), c.w)
+			got.Err = nil
+			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", c.want) {
+				t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+			}
+		}
+	}
+	// In Lambda and in tests there is no attempt that could be told.
+	out, err := adapt.Func(func(payload) (events.KinesisEventResponse, error) {
+		return events.KinesisEventResponse{BatchItemFailures: failed}, nil
+	})(t.Context(), []byte(`{}`))
+	if err != nil || string(out) != `{"batchItemFailures":[{"itemIdentifier":"2"}]}` {
+		t.Errorf("%s, error %v", out, err)
+	}
+}
+
 // TestFuncSees looks at what reaches a function: the records, and the ctx of a consumer with Lambda's own part.
 func TestFuncSees(t *testing.T) {
 	t.Attr("rule", "L2")

@@ -194,6 +194,28 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// A record without a partition key, or without a time of arrival, has null there: present, and equal to null only.
+func TestAbsentMetadata(t *testing.T) {
+	for _, rule := range []string{"C26", "C27"} {
+		t.Attr("rule", rule)
+	}
+	for _, key := range []string{"partitionKey", "approximateArrivalTimestamp"} {
+		for leaf, want := range map[string]bool{
+			`[null]`: true, `[{"exists":true}]`: true, `[{"anything-but":"a"}]`: true, `[{"anything-but":[0]}]`: true,
+			`[""]`: false, `["null"]`: false, `[0]`: false, `[{"exists":false}]`: false, `[{"prefix":""}]`: false,
+			`[{"numeric":["<",1]}]`: false, `[{"wildcard":"*"}]`: false, `[{"anything-but":{"prefix":"a"}}]`: true,
+		} {
+			s := compile(t, fmt.Sprintf("{%q:%s}", key, leaf))
+			if got := s.Match(source(), &batch.Record{SequenceNumber: "4967"}); got != want {
+				t.Errorf("%s: %s: matched %t", key, leaf, got)
+			}
+			if leaf == `[null]` && s.Match(source(), record("")) {
+				t.Errorf("%s: null matches a value", key)
+			}
+		}
+	}
+}
+
 func TestInvalid(t *testing.T) {
 	for _, rule := range []string{"L12", "L55", "L57", "C17"} {
 		t.Attr("rule", rule)

@@ -16,18 +16,25 @@ func metadata(name string) bool {
 	return false
 }
 
-// metadata matches the value of the key called name: strings, but for the time of arrival (C16, L60).
+// metadata matches the value of the key called name: strings, but for the time of arrival (C16, L60). The partition key
+// and the time that a record does not have are null (C26, C27).
 func (l *leaf) metadata(name string, src *batch.Source, r *batch.Record) bool {
 	var room [256]byte
 	text := room[:0]
 	switch name {
 	case "partitionKey":
+		if r.PartitionKey == "" {
+			return l.match(&scalar{kind: 'n'})
+		}
 		text = append(text, r.PartitionKey...)
 	case "sequenceNumber":
 		text = append(text, r.SequenceNumber...)
 	case "kinesisSchemaVersion", "eventVersion":
 		text = append(text, "1.0"...)
 	case "approximateArrivalTimestamp":
+		if r.Arrival.IsZero() {
+			return l.match(&scalar{kind: 'n'})
+		}
 		seconds := float64(r.Arrival.UnixMilli()) / 1000
 		return l.match(&scalar{kind: '0', num: parse(strconv.AppendFloat(text, seconds, 'f', -1, 64))})
 	case "eventSource":

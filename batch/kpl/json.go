@@ -94,7 +94,13 @@ func formOf(record []byte) (f form, ok bool) {
 
 // append appends the form with the partition key and data of u.
 func (f form) append(b []byte, u UserRecord) []byte {
-	key := func() { b = appendKey(b, u.PartitionKey) }
+	key := func() {
+		if u.PartitionKey == "" {
+			b = append(b, "null"...) // it has none (C26)
+		} else {
+			b = appendKey(b, u.PartitionKey)
+		}
+	}
 	data := func() { b = append(base64.StdEncoding.AppendEncode(append(b, '"'), u.Data), '"') }
 	if f.dataFirst {
 		key, data = data, key
