@@ -21,6 +21,8 @@ const (
 	ruleLost     = "lost"     // every record succeeds, is given up as it may be, or is not for the handler (I1)
 	ruleEarly    = "early"    // no record from before the start position is handled
 	ruleSkip     = "skip"     // what is filtered out or out of range is not handled (I14, I19)
+	ruleTold     = "told"     // each discard is told of, and each document that nobody has (contract 8)
+	ruleContext  = "context"  // a call's context ends by its time-out, by the end of a drain or with the shard only (C15)
 	ruleOrder    = "order"    // a record starts when all earlier ones of its key have an outcome or stand before it (I4)
 	ruleOverlap  = "overlap"  // no two calls hold records of one key (I5)
 	ruleBatch    = "batch"    // a call has one shard, ascending, within the limits (I11)
@@ -55,15 +57,19 @@ type checker struct {
 	rows     map[string]*row
 	ended    map[string]bool // shards whose END was stored
 	resolved map[string]int  // by shard: leading records that have an outcome or are not required
-	closed   map[*rec]bool   // in window mode, those that belong to a final call that is over
+	covered  map[string]int  // by shard: leading records that a stored checkpoint covers
+	closed   map[*rec]bool   // those that belong to a final call that is over, or to none
 	lives    map[int]*lived
 	life     *lived // the one that has begun
+	latest   event
 }
 
 // A lived is what one life of the process has done.
 type lived struct {
+	*settings
 	n        int
 	began    time.Duration
+	stopped  time.Duration // when it was asked to
 	stopping bool
 	reads    map[string][]time.Duration // by shard
 	claims   map[string]row
@@ -74,7 +80,8 @@ type lived struct {
 	requests map[string]*call  // latest call by request
 	windows  map[string]*frame // by shard
 	closed   map[*rec]bool
-	passable map[string]int // by shard: leading records that the checkpoint may pass, in window mode
+	passable map[string]int   // by shard: leading records that the checkpoint may pass, in window mode
+	untold   map[string]event // discards that it has to tell of, by notice and request
 }
 
 type call struct {
@@ -89,12 +96,12 @@ type call struct {
 func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, outcome: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{}, busy: map[int]string{},
-		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, closed: map[*rec]bool{},
+		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, covered: map[string]int{}, closed: map[*rec]bool{},
 		lives: map[int]*lived{}, found: slices.Clone(h.seen),
 	}
-	c.begin(event{life: -1})
+	c.begin(event{life: -1, settings: &plainSettings})
 	for i, e := range h.events {
-		c.i = i
+		c.i, c.latest = i, e
 		switch e.kind {
 		case evBegan:
 			c.begin(e)
@@ -106,9 +113,12 @@ func (h *history) check() []violation {
 			c.delivery(e)
 		case evDiscarded:
 			c.discarded(e)
+		case evTold:
+			delete(c.life.untold, e.note+" "+e.request)
 		case evStopped:
-			c.life.stopping = true
+			c.life.stopping, c.life.stopped = true, e.at
 		case evCut:
+			c.told(e)
 			clear(c.running)
 			clear(c.busy)
 		case evReturned:
@@ -123,10 +133,10 @@ func (h *history) check() []violation {
 	for _, sh := range c.shards {
 		for _, r := range sh.recs {
 			switch {
-			case !r.required:
+			case !r.required || r.unseen(c.life.settings, c.latest.at):
 			case !c.outcome[r]:
 				c.violate(ruleLost, r.key, r.shard, "%s has no outcome", r)
-			case h.tumbling > 0 && !c.closed[r]:
+			case !c.closed[r]:
 				c.violate(ruleWindow, r.key, r.shard, "%s belongs to no final call", r)
 			}
 		}
@@ -141,9 +151,9 @@ func (c *checker) violate(rule, key, shard, format string, args ...any) {
 
 func (c *checker) begin(e event) {
 	c.life = &lived{
-		n: e.life, began: e.at, claims: map[string]row{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
+		settings: e.settings, n: e.life, began: e.at, claims: map[string]row{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
 		reads: map[string][]time.Duration{}, pieces: map[*rec]*piece{}, failed: map[string]int{}, requests: map[string]*call{},
-		windows: map[string]*frame{}, closed: map[*rec]bool{}, passable: map[string]int{},
+		windows: map[string]*frame{}, closed: map[*rec]bool{}, passable: map[string]int{}, untold: map[string]event{},
 	}
 	c.lives[e.life] = c.life
 }
@@ -153,7 +163,7 @@ func (c *checker) start(e event) {
 	call := &call{life: c.life, shard: e.shard, request: e.request, window: e.window}
 	c.calls[e.call], c.life.requests[e.request] = call, call
 	final := e.window != nil && e.window.final
-	if len(e.seqs) == 0 != final || len(e.seqs) > c.h.batchSize {
+	if len(e.seqs) == 0 != final || len(e.seqs) > c.life.batchSize {
 		c.violate(ruleBatch, "", e.shard, "%d records in a call", len(e.seqs))
 	}
 	if c.h.payload > 0 && e.n > c.h.payload {
@@ -183,8 +193,8 @@ func (c *checker) start(e event) {
 		switch {
 		case r.early:
 			c.violate(ruleEarly, r.key, r.shard, "%s is older than the start position", r)
-		case r.skipped != "":
-			c.violate(ruleSkip, r.key, r.shard, "%s is %s", r, r.skipped)
+		case r.outside || r.filtered(c.life.settings):
+			c.violate(ruleSkip, r.key, r.shard, "%s is out of range or filtered out", r)
 		case r.oversized:
 			c.violate(ruleBatch, r.key, r.shard, "%s exceeds the payload limit", r)
 		}
@@ -213,10 +223,10 @@ func (c *checker) count(e event) {
 			n++
 		}
 	}
-	if n > c.h.factor {
+	if n > c.life.factor {
 		c.violate(ruleCap, "", e.shard, "%d calls for one shard", n)
 	}
-	if limit := c.h.concurrency; limit > 0 && len(c.busy) > limit || c.h.serial && len(c.busy) > 1 {
+	if limit := c.life.concurrency; limit > 0 && len(c.busy) > limit || c.life.serial && len(c.busy) > 1 {
 		c.violate(ruleCap, "", e.shard, "%d calls at once", len(c.busy))
 	}
 }
@@ -233,7 +243,7 @@ func (c *checker) order(r, before *rec) {
 		return // of what stands before it in the slice, the same was asked
 	}
 	for _, q := range keys[n:r.n] {
-		if q.required && !c.outcome[q] && (before == nil || q.n > before.n) {
+		if q.required && !c.outcome[q] && (before == nil || q.n > before.n) && !c.unseen(q) {
 			c.violate(ruleOrder, r.key, r.shard, "%s starts before %s has an outcome", r, q)
 			return
 		}
@@ -247,7 +257,7 @@ func (c *checker) resume(r, before *rec) {
 		return
 	}
 	q := c.keys[r.key][r.n-1]
-	if q.shard != r.shard || !q.required || c.life.started[q] || c.life.finished[q] || q == before {
+	if q.shard != r.shard || !q.required || c.life.started[q] || c.life.finished[q] || q == before || c.unseen(q) {
 		return
 	}
 	if claim, ok := c.life.claims[r.shard]; !ok || !claim.covers(q) {
@@ -287,28 +297,38 @@ func (c *checker) end(e event) {
 	for _, r := range call.recs[:n] {
 		c.outcome[r] = true
 		if e.kind == evSucceeded || !call.life.stopping { // what a stop cuts off counts as a whole (C15)
-			c.finish(call.life, r)
+			c.finish(call.life, r, call.window != nil)
 		}
 	}
+	c.context(e, call)
 	c.left(e, call)
 	if call.window != nil {
 		c.framed(e, call)
 	}
 }
 
-// finish notes that a life has given a record an outcome.
-func (c *checker) finish(l *lived, r *rec) {
+// finish notes that a life has given a record an outcome, outside of a window.
+func (c *checker) finish(l *lived, r *rec, windows bool) {
 	l.finished[r] = true
 	delete(l.pieces, r)
+	if !windows {
+		c.closed[r] = true
+	}
 }
 
-// prefix returns how many leading records of a shard are resolved.
-func (c *checker) prefix(shard string) int {
+// unseen reports whether the life that has begun may have given a record an outcome that nobody has seen.
+func (c *checker) unseen(r *rec) bool { return r.unseen(c.life.settings, c.latest.at) }
+
+// prefix returns how many leading records of a shard are resolved when a life writes its row.
+func (c *checker) prefix(shard string, l *lived) int {
 	sh, n := c.shards[shard], c.resolved[shard]
 	for n < len(sh.recs) && (!sh.recs[n].required || c.outcome[sh.recs[n]]) {
 		n++
 	}
 	c.resolved[shard] = n
+	for n < len(sh.recs) && (!sh.recs[n].required || c.outcome[sh.recs[n]] || sh.recs[n].unseen(l.settings, c.latest.at)) {
+		n++
+	}
 	return n
 }
 
@@ -319,12 +339,20 @@ func (c *checker) write(e event) {
 		c.violate(ruleRow, "", e.shard, "a row of a shard that there is not")
 		return
 	}
-	if n := c.prefix(e.shard); n < len(sh.recs) && e.row.covers(sh.recs[n]) {
+	l := c.lives[e.life]
+	if n := c.prefix(e.shard, l); n < len(sh.recs) && e.row.covers(sh.recs[n]) {
 		c.violate(ruleMark, sh.recs[n].key, e.shard, "%s is stored, and %s has no outcome", short(e.row.Ck), sh.recs[n])
 	}
-	if c.h.tumbling > 0 {
+	if l.tumbling > 0 {
 		c.pinned(e)
 	}
+	n := c.covered[e.shard]
+	for ; n < len(sh.recs) && e.row.covers(sh.recs[n]); n++ {
+		r := sh.recs[n]
+		c.closed[r] = true
+		c.outcome[r] = c.outcome[r] || r.unseen(l.settings, e.at) // and it stays so
+	}
+	c.covered[e.shard] = n
 	if e.row.Ck == endMark && !sh.Closed {
 		c.violate(ruleMark, "", e.shard, "END of an open shard")
 	}
@@ -367,6 +395,7 @@ func (c *checker) row(old *row, e event) {
 
 // returned checks what a clean stop leaves behind.
 func (c *checker) returned(e event) {
+	c.told(e)
 	if e.note != "" {
 		return
 	}
@@ -379,10 +408,10 @@ func (c *checker) returned(e event) {
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
 		for _, r := range c.shards[id].recs {
-			if !r.required || claim.covers(r) {
+			if !r.required || claim.covers(r) || r.filtered(c.life.settings) {
 				continue
 			}
-			if !c.life.finished[r] || c.h.tumbling > 0 && !c.life.closed[r] {
+			if !c.life.finished[r] || c.life.tumbling > 0 && !c.life.closed[r] {
 				break
 			}
 			if !row.covers(r) {
@@ -391,6 +420,32 @@ func (c *checker) returned(e event) {
 			}
 		}
 	}
+}
+
+// told checks at the end of a life that it has told of what it gave up. At the very instant it may not have come to that.
+func (c *checker) told(e event) {
+	for what, d := range c.life.untold {
+		if d.at < e.at && c.owned(c.life, d.shard) {
+			c.violate(ruleTold, "", d.shard, "%s: it was given up, and there is no notice %s", d, what)
+		}
+	}
+	clear(c.life.untold)
+}
+
+// owned reports whether a life has its claim still, or has given it up.
+func (c *checker) owned(l *lived, shard string) bool {
+	claim, claimed := l.claims[shard]
+	row := c.rows[shard]
+	return claimed && row.Epoch == claim.Epoch
+}
+
+// context checks the end of a call's context.
+func (c *checker) context(e event, call *call) {
+	l := call.life
+	if e.note != "ctx" || l.stopping && e.at >= l.stopped+l.drain || !c.owned(l, call.shard) {
+		return
+	}
+	c.violate(ruleContext, "", call.shard, "the context of call %d ends", e.call)
 }
 
 // read checks the rate of reads. A call at the very instant at which a life begins was sent by the one before.

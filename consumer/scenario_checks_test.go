@@ -86,7 +86,7 @@ func TestScenarioChecker(t *testing.T) {
 // scripted makes a history of lines as in TestScenarioChecker.
 func scripted(lines []string) *history {
 	h := &history{
-		began: time.Unix(0, 0), batchSize: 2, factor: 2, features: noFeatures,
+		began:    time.Unix(0, 0),
 		required: func(r kinesistest.Record) bool { return r.Data == nil }, inScope: func(kinesistest.ShardInfo) bool { return true },
 		early: func(r kinesistest.Record) bool { return r.Data != nil },
 	}
@@ -107,6 +107,8 @@ func scripted(lines []string) *history {
 	add("C", []string{"A"}, []string{"D"}, "l")
 	add("D", []string{"B", "C"}, nil, "k")
 	life, started := 0, map[int]string{}
+	settings := plainSettings
+	settings.batchSize, settings.factor = 2, 2
 	for i, line := range lines {
 		var kind, a, b, c, d string
 		_, _ = fmt.Sscan(line, &kind, &a, &b, &c, &d)
@@ -114,7 +116,7 @@ func scripted(lines []string) *history {
 		switch kind {
 		case evBegan:
 			_, _ = fmt.Sscan(a, &life)
-			e.life, e.shard = life, ""
+			e.life, e.shard, e.settings = life, "", &settings
 		case evStart:
 			_, _ = fmt.Sscan(a, &e.call)
 			for _, name := range []string{b, c, d} {

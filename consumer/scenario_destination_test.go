@@ -40,11 +40,12 @@ func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
 	p.log(e)
 	w.mu.Unlock()
 
-	about := f.RequestID
 	took := time.Duration(w.plan.roll("delivering", e.subject(), n) * float64(10*time.Millisecond))
 	answer := ""
-	if w.plan.destination == "mixed" && w.now() < w.plan.length() {
+	if p.plan.destination == "mixed" && w.now() < w.plan.length() {
 		switch chance := w.plan.roll("delivery", e.subject(), n); {
+		case p.plan.upon == evDelivery && chance < 0.7: // a stop finds it at work
+			answer, took = "hang", time.Hour
 		case chance < 0.3:
 			took *= 60
 		case chance < 0.4:
@@ -76,9 +77,14 @@ func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
 		w.discarded(e)
 		return nil
 	}
-	p.refused[about] = e
+	given := e
 	e.kind, e.note = evRejected, answer
 	p.log(e)
+	if answer != "ctx" || errors.Is(ctx.Err(), context.DeadlineExceeded) { // else a stop has cut it off, and the records come again
+		given.note = "refused"
+		p.log(given)
+		w.discarded(given)
+	}
 	if answer == "panic" {
 		panic("scenario: the destination panics")
 	}
@@ -93,8 +99,7 @@ func (e *event) subject() string {
 	return e.shard
 }
 
-// notify takes what the process tells: that a delivery has failed, and that records are dropped where there is no
-// destination.
+// notify takes what the process tells. No outcome comes from that: what is told must have happened, and the other way round.
 func (p *process) notify(n consumer.Notice) {
 	_, request, _ := strings.Cut(n.Detail, "request ")
 	request, _, _ = strings.Cut(request, ",")
@@ -104,24 +109,11 @@ func (p *process) notify(n consumer.Notice) {
 	if p.isDead() {
 		return
 	}
-	var e event
-	ok := false
 	switch n.Name {
-	case "DestinationFailed":
-		e, ok = p.refused[request]
-		delete(p.refused, request)
-		e.note = "told"
-	case "RecordsDiscarded":
-		if w.plan.destination == "" {
-			e, ok = p.latest[request]
-			e = event{kind: evDiscarded, shard: e.shard, request: request, seqs: e.seqs, window: e.window, note: "dropped"}
-		}
+	case "DestinationFailed", "RecordsDiscarded":
+		p.log(event{kind: evTold, shard: n.Shard, request: request, note: n.Name})
 	case "OutOfRange":
 		w.counts["out of range told"]++
-	}
-	if ok {
-		p.log(e)
-		w.discarded(e)
 	}
 }
 
@@ -132,6 +124,9 @@ func (w *world) discarded(e event) {
 	}
 	switch {
 	case e.window == nil:
+		for _, id := range e.seqs {
+			w.closed[id] = true
+		}
 	case !e.window.final:
 		w.dropped[e.shard] = append(w.dropped[e.shard], e.seqs...)
 	default:

@@ -29,7 +29,7 @@ func (c *checker) frame(e event, call *call) {
 		}
 		c.violate(ruleWindow, key, e.shard, "call %d in window %s: "+format, append([]any{e.call, w.start.Format("15:04:05")}, args...)...)
 	}
-	if length := c.h.tumbling; w.end.Sub(w.start) != length || w.start.UnixNano()%int64(length) != 0 {
+	if length := l.tumbling; w.end.Sub(w.start) != length || w.start.UnixNano()%int64(length) != 0 {
 		bad("it ends at %s", w.end.Format("15:04:05"))
 	}
 	if !slices.Equal(w.state, f.state) {
@@ -52,7 +52,7 @@ func (c *checker) frame(e event, call *call) {
 	now := c.h.began.Add(e.at)
 	sh := c.shards[e.shard]
 	switch {
-	case !f.open:
+	case !f.open && !slices.ContainsFunc(sh.recs, func(r *rec) bool { return c.unseen(r) && !r.arrival.Before(w.start) && r.arrival.Before(w.end) }):
 		bad("a final call without a record before it")
 	case w.early && !f.large && (!sh.Closed || sh.ClosedAt.After(now)):
 		bad("it is ended early")
@@ -68,7 +68,7 @@ func (c *checker) frame(e event, call *call) {
 		members[r] = true
 	}
 	for _, r := range sh.recs[:f.members[len(f.members)-1].ordinal] { // of the window, and behind the claim
-		if r.required && !claim.covers(r) && !r.arrival.Before(w.start) && !l.closed[r] && !members[r] {
+		if r.required && !claim.covers(r) && !r.arrival.Before(w.start) && !l.closed[r] && !members[r] && !c.unseen(r) {
 			bad("the final call comes without %s", r)
 			return
 		}
@@ -132,7 +132,7 @@ func (c *checker) pinned(e event) {
 	if e.kind == evClaimed || e.kind == evCreated {
 		return
 	}
-	for n < len(sh.recs) && (!sh.recs[n].required || claim.covers(sh.recs[n]) || l.closed[sh.recs[n]]) {
+	for n < len(sh.recs) && (!sh.recs[n].required || claim.covers(sh.recs[n]) || l.closed[sh.recs[n]] || sh.recs[n].unseen(l.settings, e.at)) {
 		n++
 	}
 	l.passable[e.shard] = n

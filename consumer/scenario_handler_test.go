@@ -37,7 +37,7 @@ type verdict struct {
 
 // consumer makes the consumer of a process, with a handler of the form of its plan.
 func (p *process) consumer(client consumer.Client, opts ...consumer.Option) (*consumer.Consumer, error) {
-	f := &p.w.plan.features
+	f := &p.plan.settings
 	jsonForm := func(ctx context.Context, in []byte) ([]byte, error) {
 		var ev events.KinesisTimeWindowEvent
 		if err := json.Unmarshal(in, &ev); err != nil {
@@ -130,14 +130,13 @@ func (p *process) handle(ctx context.Context, g *given) verdict {
 	n := w.attempts[about]
 	start.call = w.calls
 	p.log(start)
-	p.latest[inv.RequestID] = start
 	w.mu.Unlock()
 
-	took := time.Duration((0.5 + w.plan.roll("handling", about, n)) * float64(w.plan.handling))
+	took := time.Duration((0.5 + w.plan.roll("handling", about, n)) * float64(p.plan.handling))
 	if w.plan.roll("tail", about, n) < 0.02 {
 		took *= 20
 	}
-	if w.plan.timeout > 0 && w.plan.roll("hang", about, n) < 0.007 {
+	if p.plan.timeout > 0 && w.plan.roll("hang", about, n) < 0.007 {
 		took = time.Hour
 	}
 	timer := time.NewTimer(took)
@@ -146,7 +145,7 @@ func (p *process) handle(ctx context.Context, g *given) verdict {
 	var v verdict
 	select {
 	case <-timer.C:
-		v = w.decide(g, about, n, &end)
+		v = p.decide(g, about, n, &end)
 	case <-ctx.Done():
 		v.err = ctx.Err()
 		end.kind, end.note = evFailed, "ctx"
@@ -163,6 +162,11 @@ func (p *process) handle(ctx context.Context, g *given) verdict {
 	}
 	p.log(end)
 	w.note(g, end)
+	if p.lastTry(start, end) {
+		e := event{kind: evDiscarded, shard: g.shard, request: start.request, seqs: g.ids, window: g.window, note: "dropped"}
+		p.log(e)
+		w.discarded(e)
+	}
 	w.mu.Unlock()
 	if v.panics {
 		panic("scenario: the handler panics")
@@ -170,9 +174,20 @@ func (p *process) handle(ctx context.Context, g *given) verdict {
 	return v
 }
 
+// lastTry counts a failure, and reports whether the records of a call are given up by it and nobody will hear of them. The
+// caller holds mu.
+func (p *process) lastTry(start, end event) bool {
+	s := &p.plan.settings
+	if end.kind != evFailed || end.note == "ctx" || end.note == "throttled" || p.stopping || s.bisect && len(start.seqs) > 1 {
+		return false
+	}
+	p.failed[start.request]++
+	return s.destination == "" && s.retries >= 0 && p.failed[start.request] == s.retries+1 && !p.isDead()
+}
+
 // decide draws what becomes of a call that runs to its end, and notes it in end.
-func (w *world) decide(g *given, about string, n int, end *event) (v verdict) {
-	f := &w.plan.features
+func (p *process) decide(g *given, about string, n int, end *event) (v verdict) {
+	w, f, reports := p.w, &p.w.plan.features, p.plan.reports
 	fail := func(note string, err error) verdict {
 		end.kind, end.note, v.err = evFailed, note, err
 		return v
@@ -202,10 +217,10 @@ func (w *world) decide(g *given, about string, n int, end *event) (v verdict) {
 			break
 		}
 	}
-	if bad >= 0 && (!f.reports || w.plan.roll("poison error", about, n) < 0.2) {
+	if bad >= 0 && (!reports || w.plan.roll("poison error", about, n) < 0.2) {
 		return fail("poison", errors.New("scenario: poison"))
 	}
-	if !f.reports {
+	if !reports {
 		return v
 	}
 	chance := w.plan.roll("report", about, n)
@@ -250,5 +265,8 @@ func (w *world) note(g *given, end event) {
 	}
 	for _, id := range g.ids[:n] {
 		w.done[id] = true
+		if g.window == nil {
+			w.closed[id] = true
+		}
 	}
 }

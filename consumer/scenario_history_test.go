@@ -12,7 +12,7 @@ import (
 )
 
 // An event is one line of the history: something that the fakes or the handler saw. Nothing in it comes from the library
-// but what it sent them.
+// but what it sent them, and its notices, which count for nothing but having been given.
 type event struct {
 	at    time.Duration // since the first life began
 	life  int
@@ -23,9 +23,10 @@ type event struct {
 	row   row      // of a store write
 	note  string
 
-	request string      // of a handler's start, a delivery and a discard
-	n       int         // of progress: records that are done; of a start: bytes of the event, of a delivery: its count of attempts
-	window  *windowCall // in window mode, of a handler's start, a delivery and a discard
+	request  string      // of a handler's start, a delivery and a discard
+	n        int         // of progress: records that are done; of a start: bytes of the event, of a delivery: its count of attempts
+	window   *windowCall // in window mode, of a handler's start, a delivery and a discard
+	settings *settings   // of a life that begins
 }
 
 // A windowCall is what a call is told of its window.
@@ -49,7 +50,8 @@ const (
 	evProgress  = "progress"  // handler call that reported a record behind the first
 	evDelivery  = "delivery"  // the destination is called; note is the condition
 	evRejected  = "rejected"  // the destination fails; note says how
-	evDiscarded = "discarded" // records are given up: the destination has their document, or it was told that nobody has it; note says which
+	evDiscarded = "discarded" // records are given up: the destination has had their document, or there is none and the handler has failed for the last time; note says which
+	evTold      = "told"      // a notice, by the name in note: the only event that comes from the library, and no outcome
 	evAnchored  = "anchored"  // the row of the stream was written
 	evCreated   = "created"   // store write of a shard's row: put
 	evClaimed   = "claimed"   // another owner, or the same with another epoch
@@ -88,9 +90,7 @@ func (r row) covers(x *rec) bool { return x.place <= r.Ck }
 
 // A history is an append-only log, and what was put to the stream: all that the checkers look at.
 type history struct {
-	began     time.Time
-	batchSize int
-	factor    int
+	began time.Time
 	features
 	required func(kinesistest.Record) bool // must be handled
 	early    func(kinesistest.Record) bool // must not be handled
@@ -102,6 +102,7 @@ type history struct {
 	events []event
 	seen   []violation             // by the world itself
 	shards []kinesistest.ShardInfo // set at the end
+	made   *truth                  // of shards, once that is all
 }
 
 func (h *history) now() time.Duration { return time.Since(h.began) }

@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,26 +19,22 @@ type plan struct {
 	seed uint64
 	features
 
-	factor, batchSize int
-	window            time.Duration
-	aheadRecords      int // 0: the default
-	drain             time.Duration
-	start             consumer.Position
-	atPast            time.Duration // of an AT_TIMESTAMP start: how long before the first life
-	shardEnd          int           // empty answers before a shard's end is told
-	emptyPages        int
-	readLimits        bool
-	network           bool // the in-memory network, else calls go straight to the server
-	file              bool // a checkpoint.File, else a checkpoint.Memory
-	staleLists        bool
+	start      consumer.Position
+	atPast     time.Duration // of an AT_TIMESTAMP start: how long before the first life
+	shardEnd   int           // empty answers before a shard's end is told
+	emptyPages int
+	readLimits bool
+	network    bool // the in-memory network, else calls go straight to the server
+	file       bool // a checkpoint.File, else a checkpoint.Memory
+	staleLists bool
 
-	keys     int
-	rate     time.Duration // mean time between two records of a producer
-	warmup   time.Duration // from the first record to the first life
-	handling time.Duration // mean time of a handler call
-	reshard  []reshard
-	bursts   []burst
-	lives    []life
+	keys    int
+	rate    time.Duration // mean time between two records of a producer
+	warmup  time.Duration // from the first record to the first life
+	reshard []reshard
+	bursts  []burst
+	lives   []life
+	last    settings // of the life that settles all
 }
 
 // A reshard is a split or a merge of some shard, decided by pick among those that are open then.
@@ -55,17 +52,21 @@ type burst struct {
 	rate     float64 // of the calls that it meets
 }
 
-// A life is how one incarnation of the process ends: after a time, or earlier when something has happened.
+// A life is one incarnation of the process: its settings, and how it ends, after a time, or earlier when something has
+// happened.
 type life struct {
+	settings
+	start consumer.Position // that it asks for, if the first one has anchored the stream
 	after time.Duration
-	upon  string // kind of event upon which the process is cut off; "" for none
-	nth   int    // the how manieth event of that kind
-	clean bool   // it is stopped, and drains
+	upon  string        // kind of event upon which the process ends; "" for none
+	nth   int           // the how manieth event of that kind
+	clean bool          // it is stopped, and drains
+	pause time.Duration // before the next one
 }
 
 const (
-	scenarioCuts   = 20 // processes cut off without drain
-	scenarioStops  = 3  // and stopped in between
+	scenarioCuts   = 18 // processes cut off without drain
+	scenarioStops  = 5  // and stopped in between
 	scenarioShards = 8
 	producers      = 3
 )
@@ -75,39 +76,29 @@ func newPlan(seed uint64) *plan {
 	r := rand.New(rand.NewPCG(seed, 0x5ca1ab1e))
 	p := &plan{
 		seed:       seed,
-		factor:     pick(r, 1, 2, 4, 10),
-		batchSize:  pick(r, 1, 3, 10, 100),
-		window:     pick(r, 0, 0, time.Second, 2*time.Second),
-		drain:      pick(r, 0, time.Second, 30*time.Second),
 		shardEnd:   pick(r, 0, 0, 1, 3),
 		emptyPages: pick(r, 0, 0, 0, 1, 2),
 		readLimits: r.IntN(3) == 0,
 		network:    r.IntN(8) == 0,
 		file:       r.IntN(8) == 0,
-		staleLists: r.IntN(2) == 0,
+		staleLists: r.IntN(8) != 0,
 		keys:       pick(r, 5, 40, 200),
-		rate:       pick(r, 40*time.Millisecond, 80*time.Millisecond, 160*time.Millisecond),
+		rate:       pick(r, 80*time.Millisecond, 160*time.Millisecond),
 		warmup:     pick(r, 0, time.Second, 4*time.Second),
-		handling:   pick(r, 10*time.Millisecond, 30*time.Millisecond, 80*time.Millisecond),
 	}
-	if p.batchSize < 10 || p.keys == 5 {
-		p.handling, p.rate = 10*time.Millisecond, 160*time.Millisecond // else there is more to do than can be done
-	}
-	if r.IntN(2) == 0 {
-		p.aheadRecords = max(20, p.batchSize)
-	}
-	switch r.IntN(4) {
+	switch r.IntN(6) {
 	case 0:
-		p.start = consumer.Latest()
-	case 1:
+		p.start = consumer.TrimHorizon()
+	case 1, 2:
 		p.start, p.atPast = consumer.Position{}, time.Duration(r.Int64N(int64(p.warmup)+1))
 	default:
-		p.start = consumer.TrimHorizon()
+		p.start = consumer.Latest()
 	}
+	p.drawFeatures()
 	p.drawLives(r)
 	p.drawReshards(r)
 	p.drawBursts(r)
-	p.drawFeatures()
+	p.drawSettings()
 	return p
 }
 
@@ -129,10 +120,24 @@ func (p *plan) drawLives(r *rand.Rand) {
 		}
 		p.lives = append(p.lives, l)
 	}
-	for range scenarioStops {
+	for i := range scenarioStops {
 		l := life{after: between(time.Second, 3*time.Second), clean: true}
+		switch {
+		case i < 2: // in a handler call
+			l.upon, l.nth = evStart, 1+r.IntN(40)
+		case i < 4 && !p.plain: // in a delivery
+			l.upon, l.nth = evDelivery, 1+r.IntN(2)
+		}
 		i := r.IntN(len(p.lives) + 1)
 		p.lives = append(p.lives[:i], append([]life{l}, p.lives[i:]...)...)
+	}
+	// The last one but that which settles all ends when a shard has: its heir may see an old list.
+	p.lives = append(p.lives, life{after: 6 * time.Second, upon: evEnded, nth: 1})
+	for i := range p.lives {
+		p.lives[i].start = pick(r, consumer.Latest(), consumer.Latest(), consumer.TrimHorizon(), p.start)
+		if i < len(p.lives)-1 && r.IntN(6) == 0 || i == 0 && r.IntN(2) == 0 {
+			p.lives[i].pause = between(time.Second, 3*time.Second)
+		}
 	}
 }
 
@@ -140,7 +145,7 @@ func (p *plan) drawLives(r *rand.Rand) {
 func (p *plan) length() time.Duration {
 	var sum time.Duration
 	for _, l := range p.lives {
-		sum += l.after
+		sum += l.after + l.pause
 	}
 	return sum
 }
@@ -208,22 +213,17 @@ func (p *plan) drawBursts(r *rand.Rand) {
 	}
 }
 
-// options are those of every life but for what belongs to its world.
-func (p *plan) options(began time.Time) []consumer.Option {
+// options are those of a life but for what belongs to its world. It asks for the plan's start until that is anchored.
+func (p *plan) options(l *life, began time.Time, anchored bool) []consumer.Option {
 	start := p.start
+	if anchored {
+		start = l.start
+	}
 	if start == (consumer.Position{}) {
 		start = consumer.At(began.Add(-p.atPast))
 	}
-	opts := []consumer.Option{
-		consumer.WithGroup("scenario"), consumer.WithStartingPosition(start), consumer.WithDrainTimeout(p.drain),
-		consumer.WithBatchSize(p.batchSize), consumer.WithBatchingWindow(p.window),
-		consumer.WithParallelizationFactor(p.factor),
-	}
-	opts = append(opts, p.features.options()...)
-	if p.aheadRecords > 0 {
-		opts = append(opts, consumer.WithReadAhead(p.aheadRecords, 1<<20))
-	}
-	return opts
+	opts := []consumer.Option{consumer.WithGroup("scenario"), consumer.WithStartingPosition(start)}
+	return slices.Concat(opts, p.features.options(), l.settings.options())
 }
 
 // at returns the burst that meets the n-th call of an operation about a subject, or "".
@@ -260,22 +260,25 @@ func (p *plan) String() string {
 	if p.start == (consumer.Position{}) {
 		start = fmt.Sprintf("AT_TIMESTAMP -%v", p.atPast)
 	}
-	fmt.Fprintf(&b, "settings: factor %d, batch size %d, window %v, read-ahead %d, drain %v, start %s, shard end after %d, "+
-		"empty pages %d, read limits %v, network %v, file %v, stale lists %v, %d keys, a record every %v, warm-up %v, handling %v\n",
-		p.factor, p.batchSize, p.window, p.aheadRecords, p.drain, start, p.shardEnd, p.emptyPages, p.readLimits, p.network,
-		p.file, p.staleLists, p.keys, p.rate, p.warmup, p.handling)
+	fmt.Fprintf(&b, "start %s, shard end after %d, empty pages %d, read limits %v, network %v, file %v, stale lists %v, %d keys, "+
+		"a record every %v, warm-up %v\n",
+		start, p.shardEnd, p.emptyPages, p.readLimits, p.network, p.file, p.staleLists, p.keys, p.rate, p.warmup)
 	fmt.Fprintf(&b, "features: %s\n", &p.features)
-	b.WriteString("lives:")
 	for i, l := range p.lives {
-		fmt.Fprintf(&b, " %d:%v", i, l.after.Round(time.Millisecond))
+		fmt.Fprintf(&b, "life %d: %v", i, l.after.Round(time.Millisecond))
 		if l.upon != "" {
 			fmt.Fprintf(&b, "|%s#%d", l.upon, l.nth)
 		}
 		if l.clean {
 			b.WriteString(" clean")
 		}
+		fmt.Fprintf(&b, ", pause %v", l.pause.Round(time.Millisecond))
+		if i == 0 || fmt.Sprint(l.settings) != fmt.Sprint(p.lives[i-1].settings) {
+			fmt.Fprintf(&b, ", %s", &l.settings)
+		}
+		b.WriteByte('\n')
 	}
-	b.WriteString("\nbursts:")
+	fmt.Fprintf(&b, "last life: %s\nbursts:", &p.last)
 	for _, x := range p.bursts {
 		fmt.Fprintf(&b, " %v-%v %s %s %.2f;", x.from.Round(time.Millisecond), x.to.Round(time.Millisecond), x.op, x.fault, x.rate)
 	}

@@ -77,10 +77,10 @@ func (w *world) split(x reshard) {
 
 // ageing is how long before everything else some records are put, so that they reach the maximum age early.
 func (p *plan) ageing() time.Duration {
-	if p.maxAge == 0 {
+	if !p.aged {
 		return 0
 	}
-	return p.maxAge - p.warmup + 2*time.Second
+	return maxAge - p.warmup + 2*time.Second
 }
 
 // age puts these records.
@@ -115,7 +115,7 @@ func (w *world) data(producer, put, i int) []byte {
 	if f.large && w.plan.roll("large", about, put) < 0.01 {
 		d.Pad = strings.Repeat("x", f.payload)
 	}
-	if len(f.patterns) > 0 && w.plan.roll("text", about, put) < 0.05 {
+	if !f.plain && w.plan.roll("text", about, put) < 0.05 {
 		return fmt.Appendf(nil, "text %d.%d.%d", producer, put, i)
 	}
 	data, err := json.Marshal(d)

@@ -17,7 +17,16 @@ func (h *history) brokenBySets() []string {
 	firstSuccess := map[*rec]int{}                        // index of the first outcome, by record
 	discards := map[int][]int{}                           // by life
 	recs := map[int][]string{}                            // records of calls
+	lives := map[int]*settings{}
+	life := &plainSettings   // that has begun
+	unseen := map[*rec]int{} // index of the first write that passed what its life may have given an outcome unseen
+	begun := make([]*settings, 0, len(h.events))
 	for i, e := range h.events {
+		if e.kind == evBegan {
+			life = e.settings
+			lives[e.life] = life
+		}
+		begun = append(begun, life)
 		switch e.kind {
 		case evStart:
 			starts[e.life] = append(starts[e.life], i)
@@ -40,14 +49,20 @@ func (h *history) brokenBySets() []string {
 			}
 		case evCreated, evClaimed, evMarked, evReleased, evEnded:
 			writes[e.shard] = append(writes[e.shard], i)
+			for _, r := range t.shards[e.shard].recs {
+				if unseen[r] == 0 && e.row.covers(r) && r.unseen(lives[e.life], e.at) {
+					unseen[r] = i
+				}
+			}
 		}
 	}
 	succeededBy := func(r *rec, i int) bool {
-		at := firstSuccess[r] // an end is never the first event
-		return at > 0 && at < i
+		at, passed := firstSuccess[r], unseen[r] // an end is never the first event, and a write neither
+		return at > 0 && at < i || passed > 0 && passed < i || r.unseen(begun[i], h.events[i].at)
 	}
+	last := len(h.events) - 1
 	for _, r := range t.recs {
-		if r.required && !succeededBy(r, len(h.events)) {
+		if r.required && !succeededBy(r, last) && firstSuccess[r] != last {
 			broken[ruleLost] = true
 		}
 	}
@@ -57,7 +72,7 @@ func (h *history) brokenBySets() []string {
 				broken[ruleMark] = true
 			}
 			for _, r := range t.shards[shard].recs {
-				if r.required && h.events[i].row.covers(r) && !succeededBy(r, i) {
+				if r.required && h.events[i].row.covers(r) && !succeededBy(r, i) && unseen[r] != i {
 					broken[ruleMark] = true
 				}
 			}

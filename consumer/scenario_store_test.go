@@ -204,6 +204,11 @@ func (d drawer) apply(e checkpoint.Entry, sent bool) (stored checkpoint.Entry, k
 	if !strings.Contains(e.Key, "/stream/") {
 		ev.shard, ev.kind = e.Key[strings.LastIndexByte(e.Key, '/')+1:], written(before, ev.row)
 	}
+	if ev.shard != "" {
+		d.w.rows[ev.shard] = ev.row
+	} else {
+		d.w.anchored = true
+	}
 	d.p.log(ev)
 	return stored, ev.kind, nil
 }

@@ -7,17 +7,21 @@ type featureTally struct {
 	*truth
 	w       *world
 	counts  map[string]int
-	calls   map[int]event     // that run
-	pending map[string]bool   // deliveries that run, by request
-	open    map[string]bool   // windows, by shard
+	calls   map[int]event   // that run
+	pending map[string]bool // deliveries that run, by request
+	open    map[string]bool // windows, by shard
+	life    *settings
 	last    map[string]string // window of the latest call, by shard
 	large   map[string]bool   // shards whose latest state ends its window
 }
 
 func (w *world) newFeatureTally(t *truth, counts map[string]int) *featureTally {
 	for _, r := range t.recs {
-		if r.skipped != "" {
-			counts[r.skipped]++
+		if r.outside {
+			counts["out of range"]++
+		}
+		if r.filtered(&w.plan.last) {
+			counts["filtered"]++
 		}
 	}
 	return &featureTally{
@@ -30,6 +34,7 @@ func (w *world) newFeatureTally(t *truth, counts map[string]int) *featureTally {
 func (f *featureTally) add(e event) {
 	switch e.kind {
 	case evBegan:
+		f.life = e.settings
 		clear(f.calls)
 		clear(f.pending)
 		clear(f.open)
@@ -63,7 +68,7 @@ func (f *featureTally) add(e event) {
 
 func (f *featureTally) start(e event) {
 	f.calls[e.call] = e
-	if len(f.calls) == f.w.concurrency {
+	if len(f.calls) == f.life.concurrency {
 		f.counts["all slots taken"]++
 	}
 	w := e.window
@@ -99,7 +104,7 @@ func (f *featureTally) end(e event) {
 	switch {
 	case e.kind == evProgress:
 		f.counts["progress"]++
-	case e.kind == evFailed && f.w.bisect && len(start.seqs) > 1 && e.note != "ctx" && e.note != "throttled":
+	case e.kind == evFailed && f.life.bisect && len(start.seqs) > 1 && e.note != "ctx" && e.note != "throttled":
 		f.counts["batch split"]++
 	}
 	if w := start.window; w != nil && e.kind != evFailed {

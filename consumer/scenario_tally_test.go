@@ -27,7 +27,7 @@ var rarities = []string{
 	"handler: throttled", "handler: poison", "handler: report", "handler: bad report", "handler: timeout", "progress",
 	"batch split", "all slots taken",
 	"given up: RetryAttemptsExhausted", "given up: RecordAgeExceeded", "given up: larger than the limit", "given up: final call",
-	"document delivered", "document told", "document dropped", "document: error", "document: panic", "document: ctx",
+	"document delivered", "document refused", "document dropped", "document: error", "document: panic", "document: ctx",
 	"cut off in a delivery", "stopped within a delivery",
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",

@@ -22,12 +22,14 @@ type rec struct {
 	id, key, shard string // id is the sequence number, behind which a user record has # and its place
 	place          string // of a checkpoint behind it
 	n              int    // of its key
-	required       bool   // it must have an outcome that is seen from outside
+	required       bool   // it must have an outcome
 	early          bool   // older than the start position
-	skipped        string // why no handler must see it; "" if one may
+	outside        bool   // its hash key is not the shard's: no handler must see it
+	passes         []bool // which of filterPatterns
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
-	ordinal        int // in its shard
+	age            time.Duration // when the first life began
+	ordinal        int           // in its shard
 }
 
 type shardTruth struct {
@@ -42,14 +44,11 @@ type part struct {
 	data      []byte
 }
 
-// Why records are not for a handler.
-const (
-	skippedFilter  = "filtered"
-	skippedOutside = "out of range"
-)
-
 // truth arranges the records of a history. A key's records in a child follow those in its parents.
 func (h *history) truth() *truth {
+	if h.made != nil {
+		return h.made
+	}
 	t := &truth{recs: map[string]*rec{}, keys: map[string][]*rec{}, shards: map[string]*shardTruth{}}
 	for _, info := range h.shards { // in order of creation: parents first
 		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info)}
@@ -57,7 +56,8 @@ func (h *history) truth() *truth {
 		for _, r := range info.Records {
 			for _, x := range h.recsOf(info, r) {
 				x.shard, x.arrival, x.early = info.ID, r.Arrival, h.early(r)
-				x.required = x.skipped == "" && h.required(r)
+				x.required = !x.outside && h.required(r)
+				x.age = h.began.Sub(r.Arrival)
 				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
 				t.keys[x.key] = append(t.keys[x.key], x)
 				t.recs[x.id] = x
@@ -73,11 +73,7 @@ func (h *history) recsOf(sh kinesistest.ShardInfo, r kinesistest.Record) []*rec 
 	f := &h.features
 	place := fmt.Sprintf("1/%03d%s/", len(r.SequenceNumber), r.SequenceNumber)
 	one := func(id, place, key string, data []byte) *rec {
-		x := &rec{id: id, place: place, key: key, oversized: f.oversized(data)}
-		if !f.matches(key, data) {
-			x.skipped = skippedFilter
-		}
-		return x
+		return &rec{id: id, place: place, key: key, oversized: f.oversized(data), passes: matches(key, data)}
 	}
 	parts := h.parts[string(r.Data)]
 	if !f.deaggregate || parts == nil {
@@ -86,9 +82,7 @@ func (h *history) recsOf(sh kinesistest.ShardInfo, r kinesistest.Record) []*rec 
 	recs := make([]*rec, len(parts))
 	for i, p := range parts {
 		recs[i] = one(fmt.Sprintf("%s#%d", r.SequenceNumber, i), fmt.Sprintf("%s%010d", place, i), p.key, p.data)
-		if !p.within(sh) {
-			recs[i].skipped = skippedOutside
-		}
+		recs[i].outside = !p.within(sh)
 	}
 	return recs
 }
@@ -113,6 +107,23 @@ func (p part) within(sh kinesistest.ShardInfo) bool {
 // oversized reports whether data alone exceeds the payload limit; the scenario puts nothing that is close to it.
 func (f *features) oversized(data []byte) bool {
 	return f.payload > 0 && base64.StdEncoding.EncodedLen(len(data)) > f.payload
+}
+
+// filtered reports whether the filters of a life leave a record out.
+func (r *rec) filtered(s *settings) bool {
+	for _, i := range s.patterns {
+		if r.passes[i] {
+			return false
+		}
+	}
+	return len(s.patterns) > 0
+}
+
+// unseen reports whether a life may give a record an outcome, at some time since the first life began, that neither handler nor
+// destination sees: by its filters, or by a limit where there is no destination.
+func (r *rec) unseen(s *settings, at time.Duration) bool {
+	limit := r.oversized && s.retries >= 0 || s.maxAge > 0 && at+r.age >= s.maxAge
+	return r.filtered(s) || s.destination == "" && limit
 }
 
 func (r *rec) String() string {

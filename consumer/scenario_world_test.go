@@ -38,6 +38,8 @@ type world struct {
 	closed   map[string]bool     // in window mode, those that belong to a final call that is over
 	dropped  map[string][]string // those that this life has given up in open windows, by shard
 	ended    map[string]bool
+	rows     map[string]row // by shard, as stored
+	anchored bool           // the starting position is stored
 	calls    int
 	took     time.Duration  // from the last fault until all was settled; not above 0 if that was earlier
 	requests map[string]int // by operation and shard
@@ -54,14 +56,15 @@ type process struct {
 	n      int
 	plan   life
 	dead   chan struct{} // closed when it is cut off
-	seen   int           // events of the kind that life.upon names; guarded by the history's mutex
+	due    chan struct{} // closed when it is to be stopped
 	cancel context.CancelFunc
 	exited chan struct{}
 	err    error // of Run
 
 	// Guarded by the history's mutex.
-	latest  map[string]event // start of the latest call, by request
-	refused map[string]event // deliveries that have failed, and it is not told yet, by request
+	seen     int            // events of the kind that life.upon names
+	stopping bool           // it has been asked to stop
+	failed   map[string]int // failures that count, by request
 }
 
 const stream = "orders"
@@ -71,10 +74,9 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	w := &world{
 		t: t, plan: p, srv: kinesistest.NewServer(stream, scenarioShards), quiet: make(chan struct{}),
 		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{}, dropped: map[string][]string{},
-		ended: map[string]bool{}, requests: map[string]int{},
+		ended: map[string]bool{}, rows: map[string]row{}, requests: map[string]int{},
 		history: &history{
-			began: time.Now().Add(p.ageing() + p.warmup), batchSize: p.batchSize, factor: p.factor, features: p.features,
-			parts: map[string][]part{}, places: map[string]int{},
+			began: time.Now().Add(p.ageing() + p.warmup), features: p.features, parts: map[string][]part{}, places: map[string]int{},
 		},
 	}
 	defer w.srv.Close()
@@ -97,6 +99,7 @@ func (p *plan) run(t *testing.T, dir string) *world {
 			w.reopen(path)
 		}
 		w.live(i, l)
+		time.Sleep(l.pause)
 	}
 	if p.file {
 		w.reopen(path)
@@ -108,6 +111,7 @@ func (p *plan) run(t *testing.T, dir string) *world {
 		f.Close()
 	}
 	w.shards = w.srv.Shards(stream)
+	w.made = w.truth()
 	return w
 }
 
@@ -137,6 +141,7 @@ func (w *world) live(n int, l life) {
 	select {
 	case <-timer.C:
 	case <-p.dead:
+	case <-p.due:
 	case <-p.exited:
 		p.fail("", "Run returned by itself: %v", p.err)
 	}
@@ -149,7 +154,7 @@ func (w *world) live(n int, l life) {
 	w.mu.Unlock()
 	p.cancel()
 	w.unwinds.Go(func() { // what is left of it unwinds without effect
-		limit := time.NewTimer(w.plan.drain + 5*time.Second)
+		limit := time.NewTimer(l.drain + 5*time.Second)
 		defer limit.Stop()
 		select {
 		case <-p.exited:
@@ -162,7 +167,7 @@ func (w *world) live(n int, l life) {
 
 // settle lets producers and faults end, and a last process catch up and stop.
 func (w *world) settle() {
-	p := w.start(len(w.plan.lives), life{})
+	p := w.start(len(w.plan.lives), life{settings: w.plan.last})
 	close(w.quiet)
 	w.others.Wait()
 	w.shards = w.srv.Shards(stream)
@@ -197,10 +202,11 @@ func (w *world) unsettled() (shard, what string) {
 	for _, sh := range w.shards {
 		for _, r := range w.all.shards[sh.ID].recs {
 			switch {
-			case r.skipped != "" || !w.required(kinesistest.Record{Arrival: r.arrival}):
+			case r.outside || !w.required(kinesistest.Record{Arrival: r.arrival}):
+			case w.rows[sh.ID].covers(r) || r.unseen(&w.plan.last, w.now()):
 			case !w.done[r.id]:
 				return sh.ID, fmt.Sprintf("record %s has no outcome", r)
-			case w.tumbling > 0 && !w.closed[r.id]:
+			case !w.closed[r.id]:
 				return sh.ID, fmt.Sprintf("no final call has had record %s", r)
 			}
 		}
@@ -213,11 +219,12 @@ func (w *world) unsettled() (shard, what string) {
 
 // start starts a process.
 func (w *world) start(n int, l life) *process {
-	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), exited: make(chan struct{}), latest: map[string]event{}, refused: map[string]event{}}
+	p := &process{w: w, n: n, plan: l, dead: make(chan struct{}), due: make(chan struct{}), exited: make(chan struct{}), failed: map[string]int{}}
 	w.mu.Lock()
 	w.process = p
 	clear(w.dropped)
-	p.log(event{kind: evBegan})
+	p.log(event{kind: evBegan, settings: &p.plan.settings})
+	opts := w.plan.options(&l, w.began, w.anchored)
 	w.mu.Unlock()
 	client := w.srv.Client(func(o *kinesis.Options) {
 		next := o.HTTPClient
@@ -228,9 +235,9 @@ func (w *world) start(n int, l life) *process {
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	opts := append(w.plan.options(w.began), consumer.WithCheckpointer(drawer{w.shelf, p, w.shelf.open}),
+	opts = append(opts, consumer.WithCheckpointer(drawer{w.shelf, p, w.shelf.open}),
 		consumer.WithWorker(fmt.Sprintf("life%d", n)), consumer.WithLogger(scenarioLogger()), consumer.WithNotify(p.notify))
-	if w.plan.destination != "" {
+	if l.destination != "" {
 		opts = append(opts, consumer.WithOnFailure(sink{p}))
 	}
 	c, err := p.consumer(client, opts...)
@@ -257,6 +264,7 @@ func (p *process) stop() {
 	w := p.w
 	w.mu.Lock()
 	p.log(event{kind: evStopped})
+	p.stopping = true
 	w.mu.Unlock()
 	p.cancel()
 	<-p.exited
@@ -269,7 +277,7 @@ func (p *process) stop() {
 	w.mu.Unlock()
 }
 
-// log appends an event of the process, unless it is cut off, and cuts it off if this is the event to do it upon. The
+// log appends an event of the process, unless it is cut off, and ends it if this is the event to do it upon. The
 // caller holds mu.
 func (p *process) log(e event) {
 	e.life = p.n
@@ -277,11 +285,16 @@ func (p *process) log(e event) {
 	if e.kind == evEnded {
 		p.w.ended[e.shard] = true
 	}
-	if p.plan.upon == e.kind {
-		if p.seen++; p.seen == p.plan.nth && !p.isDead() {
-			p.w.counts["cut off upon "+e.kind]++
-			p.cut()
+	if p.plan.upon != e.kind {
+		return
+	}
+	if p.seen++; p.seen == p.plan.nth && !p.isDead() {
+		if p.plan.clean {
+			close(p.due)
+			return
 		}
+		p.w.counts["cut off upon "+e.kind]++
+		p.cut()
 	}
 }
 
