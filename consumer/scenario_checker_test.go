@@ -55,6 +55,7 @@ type checker struct {
 	busy     map[int]string // shard by call that runs
 	next     map[string]int // first record of the key that has no outcome and is required
 	rows     map[string]*row
+	writer   map[string]int  // life that has written the row last, by shard
 	ended    map[string]bool // shards whose END was stored
 	resolved map[string]int  // by shard: leading records that have an outcome or are not required
 	covered  map[string]int  // by shard: leading records that a stored checkpoint covers
@@ -96,7 +97,7 @@ type call struct {
 func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, outcome: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{}, busy: map[int]string{},
-		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, resolved: map[string]int{}, covered: map[string]int{}, closed: map[*rec]bool{},
+		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, writer: map[string]int{}, resolved: map[string]int{}, covered: map[string]int{}, closed: map[*rec]bool{},
 		lives: map[int]*lived{}, found: slices.Clone(h.seen),
 	}
 	c.begin(event{life: -1, settings: &plainSettings})
@@ -369,7 +370,7 @@ func (c *checker) write(e event) {
 		c.lives[e.life].claims[e.shard] = e.row
 	}
 	stored := e.row
-	c.rows[e.shard] = &stored
+	c.rows[e.shard], c.writer[e.shard] = &stored, e.life
 }
 
 // row checks what one write makes of a row.
@@ -433,11 +434,7 @@ func (c *checker) told(e event) {
 }
 
 // owned reports whether a life has its claim still, or has given it up.
-func (c *checker) owned(l *lived, shard string) bool {
-	claim, claimed := l.claims[shard]
-	row := c.rows[shard]
-	return claimed && row.Epoch == claim.Epoch
-}
+func (c *checker) owned(l *lived, shard string) bool { return c.writer[shard] == l.n }
 
 // context checks the end of a call's context.
 func (c *checker) context(e event, call *call) {
