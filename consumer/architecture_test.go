@@ -54,6 +54,7 @@ func picture() []tree {
 		{"./metrics", []string{"std", "./metrics"}, nil},
 		{"./consumer", engine, nil},
 		{"./consumer/internal/bound", []string{"std"}, []string{"./consumer/internal/bound"}},
+		{"./consumer/internal/lane", []string{"std", "./batch", "./partition", "./consumer/internal/ledger", "./consumer/internal/page"}, []string{"./consumer/internal/lane", aws, kinesis}},
 		{"./consumer/internal/ledger", []string{"std", "./partition", "./checkpoint", "./consumer/internal/page"}, []string{"./consumer/internal/ledger", "./batch", aws, kinesis}},
 		{"./consumer/internal/page", []string{"std", "./batch", "./checkpoint", aws, kinesis, event}, []string{"./consumer/internal/page"}},
 		{"./consumer/internal/shardmap", []string{"std"}, nil},

@@ -14,11 +14,10 @@ import (
 // destinationTimeout is what a destination gets for one delivery (C23).
 const destinationTimeout = 30 * time.Second
 
-// discard gives a run of records up: it tells of them and delivers their document, before they are resolved (L35). It
-// returns false if a stop or the loss of the shard cut the delivery off: nothing is resolved then, and the records come
-// again.
-func (sh *shard) discard(d *batch.Discard[page.Item]) bool {
-	n := len(d.Records)
+// GiveUp implements lane.Caller: it tells of records that are given up and delivers their document, before they have their
+// outcome (L35). It returns false if a stop or the loss of the shard cut the delivery off.
+func (c *caller) GiveUp(d *batch.Discard[page.Item]) bool {
+	sh, n := c.sh, len(d.Records)
 	if sh.lost.Load() {
 		return false
 	}
@@ -26,16 +25,16 @@ func (sh *shard) discard(d *batch.Discard[page.Item]) bool {
 	if e.Err == nil {
 		e.Err = errors.New("no attempt was made")
 	}
-	detail := fmt.Sprintf("%s: %d records after %d attempts, request %s", d.Condition, n, d.InvokeCount, d.RequestID)
+	detail := fmt.Sprintf("%s: %s after %d attempts, request %s", d.Condition, records(n), d.InvokeCount, d.RequestID)
 	if n > 0 {
 		detail += ", from " + d.Records[0].Seq()
 	}
-	if sh.s.c.cfg.destination == nil {
+	if c.cfg.destination == nil {
 		sh.tell.Record(metrics.DroppedEventCount, float64(n))
 		sh.tell.Event(metrics.RecordsDiscarded, e, detail)
 		return true
 	}
-	err := sh.deliver(sh.failure(d))
+	err := c.deliver(c.failure(d))
 	if err != nil && (sh.handlers.Err() != nil || sh.lost.Load()) {
 		return false
 	}
@@ -58,23 +57,22 @@ func (sh *shard) discard(d *batch.Discard[page.Item]) bool {
 var errExited = errors.New("consumer: the destination called runtime.Goexit")
 
 // failure is what a destination gets to know of d.
-func (sh *shard) failure(d *batch.Discard[page.Item]) *batch.Failure {
-	st, cfg := sh.s, sh.s.c.cfg
-	src := st.source(sh.id)
+func (c *caller) failure(d *batch.Discard[page.Item]) *batch.Failure {
+	st := c.sh.s
 	called := d.Condition == batch.RetryAttemptsExhausted && d.Outcome != batch.Oversized
 	return &batch.Failure{
-		Records:   page.Event(src, d.Records).Records,
+		Records:   page.Event(c.src, d.Records).Records,
 		Condition: d.Condition, InvokeCount: d.InvokeCount, Err: d.Err,
 		Responded: called, Unhandled: called && d.Outcome != batch.Rejected,
-		Time: st.now(), RequestID: d.RequestID, Shard: sh.id, StreamARN: src.StreamARN, Window: d.Call,
-		FunctionARN: cfg.functionARN, ExecutedVersion: cfg.version, MappingID: st.mapping, ID: st.w.rnd.uuid(),
+		Time: st.now(), RequestID: d.RequestID, Shard: c.sh.id, StreamARN: c.src.StreamARN, Window: d.Call,
+		FunctionARN: c.cfg.functionARN, ExecutedVersion: c.cfg.version, MappingID: st.mapping, ID: st.w.rnd.uuid(),
 	}
 }
 
 // deliver hands a failure to the destination. One that panics has failed; one that ignores the end of its context is
 // left behind.
-func (sh *shard) deliver(f *batch.Failure) error {
-	ctx, cancel := context.WithTimeout(sh.handlers, destinationTimeout)
+func (c *caller) deliver(f *batch.Failure) error {
+	ctx, cancel := context.WithTimeout(c.sh.handlers, destinationTimeout)
 	defer cancel()
 	err, done := guard(ctx.Done(), unwindTime/2, errExited, func() (err error) {
 		defer func() {
@@ -82,7 +80,7 @@ func (sh *shard) deliver(f *batch.Failure) error {
 				err = fmt.Errorf("the destination panicked: %v", v)
 			}
 		}()
-		return sh.s.c.cfg.destination.Deliver(ctx, f)
+		return c.cfg.destination.Deliver(ctx, f)
 	})
 	if !done {
 		return fmt.Errorf("the destination ignores the end of its context, and was left behind: %w", context.Cause(ctx))

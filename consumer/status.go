@@ -135,8 +135,6 @@ func (s *stream) status(now time.Time) Status {
 func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, lasting error) {
 	row := sh.lease.Row()
 	st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
 	switch {
 	case sh.lost.Load():
 		st.State = Lost
@@ -145,10 +143,10 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, l
 	default:
 		st.State = Running
 	}
-	st.HeadAge, st.ReadAge = sh.behind, now.Sub(sh.lastRead)
-	f := sh.books.Figures()
+	last, f := sh.read.Load(), sh.books.Figures()
+	st.HeadAge, st.ReadAge = last.behind, now.Sub(last.at)
 	st.QueueAge, st.CheckpointAge = age(now, f.Oldest), age(now, f.Unstored)
-	st.LanesBusy, st.ReadAhead = sh.busy, f.Charged
+	st.LanesBusy, st.ReadAhead = int(sh.caller.busy.Load()), f.Charged
 	st.Err = sh.tell.Latest()
 	return max(st.QueueAge, st.HeadAge), sh.tell.Lasting(now)
 }

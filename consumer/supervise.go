@@ -188,3 +188,16 @@ func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() 
 		return res, false
 	}
 }
+
+// sleep waits for d. It returns false, at once, if ctx or stop ends first; stop may be nil.
+func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-stop:
+	}
+	return false
+}

@@ -49,6 +49,9 @@ func (l *Ledger) Enter(p *page.Page, skip []bool) (deliver, settled []page.Item)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dropped {
+		return nil, nil
+	}
 	p.First = l.mark.Begin(int64(n))
 	l.entries = append(l.entries, &entry{p, int64(n), int64(n), p.Point(n - 1)})
 	if l.unstored.IsZero() {

@@ -1,0 +1,131 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer/internal/lane"
+	"github.com/shardlane/shardlane/consumer/internal/page"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// A caller makes the attempts of one shard: it calls the handler, with its context, its event and its time limit, and hands
+// what is given up to the destination. It implements lane.Caller.
+type caller struct {
+	sh      *shard
+	cfg     *config
+	handler batch.Handler
+	src     batch.Source
+	epoch   int64
+
+	busy    atomic.Int64 // handlers running
+	overdue atomic.Int64 // handlers left behind
+}
+
+// Attempt implements lane.Caller: it calls the handler with a fresh event of a slice (L5).
+func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
+	s, n := a.Slice, len(a.Slice.Records)
+	if a.Oversized {
+		err := fmt.Errorf("the record's event exceeds the payload limit of %d bytes", c.cfg.payload)
+		return c.failed(a, batch.Result{Outcome: batch.Oversized, Err: err})
+	}
+	var age time.Duration
+	if n > 0 {
+		age = max(0, c.sh.s.now().Sub(s.Records[n-1].Arrival()))
+	}
+	handlers := ctx
+	if c.cfg.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.cfg.timeout)
+		defer cancel()
+		late := time.AfterFunc(min(c.cfg.timeout, math.MaxInt64-unwindTime)+unwindTime, func() {
+			c.sh.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", a.Lane, c.cfg.timeout, s.RequestID))
+		})
+		defer late.Stop()
+	}
+	ctx = batch.NewContext(ctx, batch.Invocation{
+		Stream: c.sh.s.name, Shard: c.sh.id, Epoch: c.epoch, Attempt: s.Attempts + 1, IteratorAge: age,
+		RequestID: s.RequestID, FunctionARN: c.cfg.functionARN, Subs: page.Subs(s.Records),
+	})
+	ev := page.Event(c.src, s.Records)
+	if a.Window != nil {
+		a.Window.Shard, a.Window.StreamARN = c.sh.id, c.src.StreamARN
+	}
+	c.working(1)
+	if n > 0 {
+		c.sh.tell.Record(metrics.IteratorAge, float64(age.Milliseconds()))
+		c.sh.tell.Record(metrics.InvokedEventCount, float64(n))
+	}
+	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
+	res, done := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
+		res := c.handler.Call(ctx, ev, a.Window)
+		if ctx.Err() != nil && handlers.Err() == nil { // C14, whatever it returned
+			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, ctx.Err())}
+		}
+		return res
+	})
+	c.working(-1)
+	switch {
+	case !done:
+		c.overdue.Add(1)
+		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
+	case c.sh.lost.Load():
+		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
+	case res.Outcome == batch.Succeeded:
+		c.sh.tell.Mend(handlerOp(a.Lane))
+		return res
+	}
+	return c.failed(a, res)
+}
+
+// failed tells of an attempt that did not succeed, and returns its result: at a stop it is aborted (C15).
+func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
+	s := a.Slice
+	c.sh.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
+	f := tell.Failure{
+		Op: handlerOp(a.Lane), Err: res.Err,
+		Hint:   "the batch is tried again until it succeeds or reaches a limit, and is given up then",
+		Detail: fmt.Sprintf("attempt %d of %s, request %s", s.Attempts+1, records(len(s.Records)), s.RequestID),
+	}
+	if a.Endless {
+		f.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait"
+	}
+	if len(s.Records) > 0 {
+		f.Detail += ", from " + s.Records[0].Seq()
+	}
+	m := metrics.HandlerFailed
+	if panicked := new(batch.PanicError); errors.As(res.Err, &panicked) {
+		m, f.Detail = metrics.HandlerPanicked, fmt.Sprintf("%s\n%s", f.Detail, panicked.Stack)
+	}
+	_ = c.sh.tell.Fail(m, f)
+	if c.sh.stopped() {
+		return batch.Result{Outcome: batch.Aborted, Err: res.Err}
+	}
+	return res
+}
+
+// Lost implements lane.Caller.
+func (c *caller) Lost(items []page.Item) {
+	c.sh.tell.Record(metrics.RetentionLostEventCount, float64(len(items)))
+	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", records(len(items)), items[0].Seq()))
+}
+
+func (c *caller) working(n int64) {
+	c.sh.tell.Record(metrics.LanesBusy, float64(c.busy.Add(n)))
+}
+
+func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }
+
+// records says how many records there are.
+func records(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
+}
