@@ -88,6 +88,8 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	if m := cfg.mapping; m != nil {
 		if stream == "" {
 			stream = m.Stream
+		} else {
+			cfg.given[""] = true // the stream
 		}
 		cfg.reports = cfg.reports || m.Reports && !cfg.given["WithReportBatchItemFailures"]
 	}

@@ -2,23 +2,31 @@ package consumer
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/mapping"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
 // WithEventSourceMapping sets what the JSON of an event source mapping says, as if its options stood in its place: what
-// get-event-source-mapping or create-event-source-mapping prints or takes, or the properties of a mapping in
-// CloudFormation or SAM. With "" for the stream, New takes it from there. The option reads r, once, when it is made.
+// get-event-source-mapping or create-event-source-mapping prints or takes, a program's dump of it, or a mapping's resource
+// of CloudFormation or SAM, also as the only one of its kind in a function, a list or a whole template. With "" for the
+// stream, New takes it from there. UTF-8 and UTF-16 are read, YAML is not. The option reads r, once, when it is made.
 //
-// What get-event-source-mapping prints never says where to start: if its State is Disabled, reading starts a minute before
-// LastModified, else WithStartingPosition has to be given. A destination in it needs [WithOnFailure]. What has no meaning
-// here is told of (MappingIgnored), as is a handler whose type disagrees with FunctionResponseTypes; what cannot be honoured
-// is an error.
+// What get-event-source-mapping prints never says where to start. If its State is Disabled, reading starts a minute before
+// LastModified, and what Lambda had not handled by then is skipped: before you disable a mapping, first let IteratorAge
+// reach 0, or give a position. Where no checkpoint is stored yet, the event MappingResumed says so. If its
+// LastProcessingResult is a problem, or its State another one, WithStartingPosition has to be given.
+//
+// A destination in it needs [WithOnFailure]. A value that templates have by reference only, as Ref or Fn::GetAtt, is told of
+// (MappingIgnored) where New has it besides, and else an error. What has no meaning here is told of likewise, as is a
+// handler whose type disagrees with FunctionResponseTypes; what cannot be honoured is an error.
 func WithEventSourceMapping(r io.Reader) Option {
 	if r == nil {
 		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
@@ -71,7 +79,7 @@ func given[T int | bool | time.Duration](v *T, option func(T) Option) Option {
 }
 
 // validateMapping checks what an event source mapping asks for.
-func (c *config) validateMapping(bad func(format string, args ...any)) {
+func (c *config) validateMapping(h batch.Handler, bad func(format string, args ...any)) {
 	if c.mappingErr != nil {
 		bad("WithEventSourceMapping: %w", c.mappingErr)
 	}
@@ -79,11 +87,21 @@ func (c *config) validateMapping(bad func(format string, args ...any)) {
 	if m == nil {
 		return
 	}
-	if m.NeedsStart && !c.given["WithStartingPosition"] {
-		bad("WithEventSourceMapping: where the mapping began long ago says nothing about now: give WithStartingPosition, or the JSON of the disabled mapping")
+	if m.NeedsStart != "" && !c.given["WithStartingPosition"] {
+		bad("WithEventSourceMapping: %s", m.NeedsStart)
 	}
 	if m.Destination != "" && c.destination == nil {
 		bad("WithEventSourceMapping: DestinationConfig names %s: give %s", m.Destination, mapping.DestinationLine(m.Destination))
+	}
+	for _, r := range m.Open {
+		switch {
+		case c.given[r.Option], r.Option == "WithFunctionARN":
+		case r.Option == "WithReportBatchItemFailures" && h.Kind() != batch.JSON: // the type says it
+		case r.Option == "":
+			bad("WithEventSourceMapping: %s: give New the stream's name or ARN", r.Text)
+		default:
+			bad("WithEventSourceMapping: %s: give %s, or write the value that it has", r.Text, r.Option)
+		}
 	}
 }
 
@@ -93,13 +111,42 @@ func (c *Consumer) warnOfMapping(t *tell.Teller) {
 	if m == nil {
 		return
 	}
+	ignored := func(format string, args ...any) { t.Event(metrics.MappingIgnored, nil, fmt.Sprintf(format, args...)) }
 	for _, w := range m.Warnings {
-		t.Event(metrics.MappingIgnored, nil, w)
+		ignored("%s", w)
+	}
+	for _, r := range m.Open {
+		switch {
+		case r.Option == "":
+			ignored("%s: the stream that New was given counts", r.Text)
+		case c.cfg.given[r.Option]:
+			ignored("%s: %s counts", r.Text, r.Option)
+		case r.Option == "WithFunctionARN":
+			ignored("%s: the group stands for it, unless WithFunctionARN is given", r.Text)
+		default:
+			ignored("%s: the handler's type counts", r.Text)
+		}
+	}
+	if m.Stream != "" && nameOf(m.Stream) != nameOf(c.stream) {
+		ignored("the mapping reads %s: %s, which New was given, counts", m.Stream, c.stream)
 	}
 	switch kind := c.handler.Kind(); {
+	case m.Refers("WithReportBatchItemFailures"):
 	case m.Reports && kind == batch.Whole:
-		t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: a handler that returns an error only cannot report single records")
+		ignored("FunctionResponseTypes: a handler that returns an error only cannot report single records")
 	case !m.Reports && kind == batch.Partial:
-		t.Event(metrics.MappingIgnored, nil, "FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
+		ignored("FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
 	}
+}
+
+// nameOf is the name of a stream that is given by name or ARN.
+func nameOf(stream string) string { return stream[strings.LastIndex(stream, "/")+1:] }
+
+// resumed tells that reading begins where Lambda stopped, if that is what begin, the stored beginning, means.
+func (c *Consumer) resumed(begin checkpoint.Position, t *tell.Teller) {
+	if m := c.cfg.mapping; m == nil || !m.Start.Stopped || c.cfg.start != At(m.Start.At) || begin != c.cfg.start.start(time.Time{}) {
+		return
+	}
+	t.Event(metrics.MappingResumed, nil, fmt.Sprintf("reading begins at %s, a minute before LastModified of the mapping, and what Lambda had not handled "+
+		"by then is skipped: if its IteratorAge was not 0, give WithStartingPosition and a new group", c.cfg.start.at.UTC().Format(time.RFC3339)))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -104,8 +105,8 @@ func TestMappingTakesOver(t *testing.T) {
 		consumer.WithNotify(func(n consumer.Notice) {
 			mu.Lock()
 			defer mu.Unlock()
-			if n.Name == "MappingIgnored" {
-				warned = append(warned, n.Detail)
+			if strings.HasPrefix(n.Name, "Mapping") {
+				warned = append(warned, n.Name+": "+n.Detail)
 			}
 		}),
 		consumer.WithBackoff(time.Millisecond, 1, time.Millisecond), consumer.WithEndingPosition(consumer.Latest()))
@@ -116,7 +117,7 @@ func TestMappingTakesOver(t *testing.T) {
 		failures[0].MappingID != "14e0db71-5d35-4eb5-b481-8945cf9d10c2" {
 		t.Errorf("given up: %+v", failures)
 	}
-	if len(warned) != 1 || !strings.HasPrefix(warned[0], "StartingPosition: TRIM_HORIZON is where the mapping began") {
+	if len(warned) != 1 || !strings.HasPrefix(warned[0], "MappingResumed: reading begins at ") {
 		t.Errorf("warned of %q, want the starting position", warned)
 	}
 }
@@ -152,6 +153,56 @@ func TestMappingPositionIsTheFirst(t *testing.T) {
 	if !slices.Equal(handled, []string{"1", "2"}) {
 		t.Errorf("handled %q, want each record once", handled)
 	}
+}
+
+// A start where Lambda stopped is told of aloud, once, while no checkpoint decides, also if the store took the start and did
+// not answer; where something else says where reading begins it is not.
+func TestMappingResumed(t *testing.T) {
+	t.Attr("rule", "C30")
+	const text = "{" + mappedSource + `, "State": "Disabled", "LastModified": "1999-12-31T23:59:00Z", "LastProcessingResult": "OK"}`
+	position := consumer.WithStartingPosition
+	for _, tt := range []struct {
+		name string
+		opts []consumer.Option
+		want []int // by start
+	}{
+		{"a new group", []consumer.Option{withMapping(text)}, []int{1, 0}},
+		{"another position", []consumer.Option{withMapping(text), position(consumer.TrimHorizon())}, []int{0, 0}},
+		{"the mapping's own position", []consumer.Option{position(consumer.TrimHorizon()), withMapping(strings.Replace(text, "{", `{"Tags": {}, `, 1))}, []int{1, 0}},
+		{"no such mapping", []consumer.Option{withMapping("{" + mappedSource + `, "StartingPosition": "TRIM_HORIZON"}`)}, []int{0, 0}},
+	} {
+		for _, faulty := range []bool{false, true} {
+			inField(t, 1, func(f *field) {
+				store := &forgetful{fieldStore: f.store, on: faulty}
+				var out bytes.Buffer
+				for i, want := range tt.want {
+					out.Reset()
+					opts := append([]consumer.Option{f.options()}, tt.opts...)
+					opts = append(opts, consumer.WithCheckpointer(store), consumer.WithEndingPosition(consumer.Latest()),
+						consumer.WithLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+					err := consumer.Run(context.Background(), f.srv.Client(), "orders", f.handle, opts...)
+					if got := strings.Count(out.String(), "what Lambda had not handled by then is skipped"); err != nil || got != want {
+						t.Errorf("%s, start %d: %v, %d warnings, want %d:\n%s", tt.name, i+1, err, got, want, &out)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A forgetful store takes the first write and answers with an error.
+type forgetful struct {
+	*fieldStore
+	on bool
+}
+
+func (s *forgetful) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	stored, err := s.fieldStore.Swap(ctx, e)
+	if s.on && err == nil {
+		s.on = false
+		return checkpoint.Entry{}, errors.New("timed out")
+	}
+	return stored, err
 }
 
 // FunctionResponseTypes counts for a handler of the JSON form; one whose type says otherwise is told of.

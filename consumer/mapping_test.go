@@ -97,7 +97,7 @@ func TestMappingErrors(t *testing.T) {
 		with(`"BatchSize":{"Ref":"Size"}`): "only CloudFormation can resolve it", with(`"BisectBatchOnFunctionError":1`): "want true or false",
 		with(`"FunctionResponseTypes":["Other"]`): "FunctionResponseTypes", with(`"FilterCriteria":{"Filters":[{"pattern":"{}"}]}`): "Filters[0]",
 		with(`"FilterCriteria":{"Filters":[{"Pattern":"{}"}]}`): "Invalid filter pattern definition.", with(`"FilterCriteria":[]`): "FilterCriteria",
-		with(`"FilterCriteriaError":{"ErrorCode":"x"}`): "FilterCriteriaError", with(`"Queues":["q"]`): "Queues: this is no setting",
+		with(`"FilterCriteriaError":{"ErrorCode":"x"}`): "FilterCriteriaError", with(`"Queues":["q"]`): "Queues: this is a setting of Amazon MQ",
 		with(`"ScalingConfig":{"MaximumConcurrency":2}`): "ScalingConfig", with(`"DestinationConfig":{"OnSuccess":{"Destination":"arn:aws:sqs:r:1:q"}}`): "OnSuccess",
 		with(`"DestinationConfig":{"OnFailure":{"Destination":"arn:aws:sqs:r:1:q","x":1}}`): "OnFailure.x: unknown", with(`"DestinationConfig":1`): "DestinationConfig",
 		to("arn:aws:sqs:us-east-1:123456789012:dead"): `consumer.WithOnFailure(sqsdest.New(client, "https://sqs.us-east-1.amazonaws.com/123456789012/dead"))`,
@@ -106,16 +106,18 @@ func TestMappingErrors(t *testing.T) {
 		to("arn:aws:sqs:us-east-1:1:dead.fifo"):       "standard queue",
 		to("arn:aws:lambda:us-east-1:1:function:f"):   "standard queue",
 		`{` + mappedSource + `}`:                      "give WithStartingPosition",
-		`{` + mappedSource + `,"State":"Enabled","StartingPosition":"LATEST","LastModified":1700000000}`: "give WithStartingPosition",
-		`{` + mappedSource + `,"State":"Disabled"}`:                                                      "LastModified",
-		`{` + mappedSource + `,"StartingPosition":"AT_TIMESTAMP"}`:                                       "StartingPositionTimestamp",
-		`{` + mappedSource + `,"StartingPosition":"LATEST","StartingPositionTimestamp":1}`:               "StartingPositionTimestamp",
-		`{` + mappedSource + `,"StartingPosition":"EARLIEST"}`:                                           "want TRIM_HORIZON, LATEST or AT_TIMESTAMP",
-		`{"EventSourceArn":"arn:aws:sqs:us-east-1:1:q"}`:                                                 "want the ARN of a Kinesis stream",
-		`{"EventSourceArn":"` + mappedStream + `/consumer/c:1"}`:                                         "enhanced fan-out",
-		`{"EventSourceMappings":[]}`:                                                                     "0 mappings",
-		`{"Type":"SQS","Properties":{}}`:                                                                 "properties of the type",
-		`{"x":"` + strings.Repeat("y", 1<<20) + `"}`:                                                     "more than 1048576 bytes",
+		`{` + mappedSource + `,"State":"Enabled","StartingPosition":"LATEST","LastModified":1700000000}`:                             "give WithStartingPosition",
+		`{` + mappedSource + `,"State":"Disabled"}`:                                                                                  "LastModified",
+		`{` + mappedSource + `,"StartingPosition":"AT_TIMESTAMP"}`:                                                                   "StartingPositionTimestamp",
+		`{` + mappedSource + `,"StartingPosition":"LATEST","StartingPositionTimestamp":1}`:                                           "StartingPositionTimestamp",
+		`{` + mappedSource + `,"StartingPosition":"EARLIEST"}`:                                                                       "want TRIM_HORIZON, LATEST or AT_TIMESTAMP",
+		`{"EventSourceArn":"arn:aws:sqs:us-east-1:1:q"}`:                                                                             "want the ARN of a Kinesis stream",
+		`{"EventSourceArn":"` + mappedStream + `/consumer/c:1"}`:                                                                     "enhanced fan-out",
+		`{` + mappedSource + `,"State":"Disabled","LastModified":1700000000,"LastProcessingResult":"PROBLEM: Function call failed"}`: "PROBLEM: Function call failed",
+		`{"EventSourceArn":{"Ref":"OrdersArn"},"StartingPosition":"LATEST"}`:                                                         "give New the stream's name or ARN",
+		`{"EventSourceMappings":[]}`:                                                                                                 "there is no event source mapping",
+		`{"Type":"SQS","Properties":{}}`:                                                                                             "properties of the type",
+		`{"x":"` + strings.Repeat("y", 1<<20) + `"}`:                                                                                 "more than 1048576 bytes",
 	} {
 		if _, err := configured(text); !errors.Is(err, consumer.ErrConfig) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.120s: %v, want %q", text, err, want)
@@ -123,6 +125,16 @@ func TestMappingErrors(t *testing.T) {
 	}
 	if _, err := configured(`{`+mappedSource+`,"State":"Enabled","LastModified":1}`, consumer.WithStartingPosition(consumer.TrimHorizon())); err != nil {
 		t.Error(err)
+	}
+	if _, err := configured(`{`+mappedSource+`,"State":"Disabled","LastModified":1,"LastProcessingResult":"PROBLEM: Function call failed"}`,
+		consumer.WithStartingPosition(consumer.TrimHorizon())); err != nil {
+		t.Error(err)
+	}
+	// What is wrong is said once, and without the name of the package in the middle.
+	for _, text := range []string{"EventSourceArn: x", `{"EventSourceArn":{"Ref":"OrdersArn"},"StartingPosition":"LATEST"}`, `{}`} {
+		if _, err := configured(text, consumer.WithStartingPosition(consumer.TrimHorizon())); err == nil || strings.Count(err.Error(), "consumer: ") != 1 {
+			t.Errorf("%s: %v, want one error", text, err)
+		}
 	}
 	deadLetter := batch.DestinationFunc(func(context.Context, *batch.Failure) error { return nil })
 	if _, err := configured(to("arn:aws:s3:::dead"), consumer.WithOnFailure(deadLetter)); err != nil {

@@ -163,18 +163,24 @@ func WithEndingPosition(p Position) Option {
 // WithBatchSize sets how many records of a lane a handler gets at most at once (L18, C2). It is no minimum: without a
 // batching window a batch has what waits. More payload than 6 MiB, as Lambda counts it, also ends a batch (L17, L19). 1 to
 // 10,000. Defaults to 100.
-func WithBatchSize(records int) Option { return func(c *config) { c.batchSize = records } }
+func WithBatchSize(records int) Option {
+	return func(c *config) { c.batchSize = records; c.given["WithBatchSize"] = true }
+}
 
 // WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record
 // (L17, C5). A full batch, a full read-ahead (C3) and the end of the shard end it early; a stop drops what it has
 // gathered (C15). Whole seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
-func WithBatchingWindow(d time.Duration) Option { return func(c *config) { c.window = d } }
+func WithBatchingWindow(d time.Duration) Option {
+	return func(c *config) { c.window = d; c.given["WithBatchingWindow"] = true }
+}
 
 // WithParallelizationFactor sets the number of lanes of each shard, and so how many handlers run at once: shards times
 // factor at most. Records with the same partition key share a lane and are neither concurrent nor reordered; records
 // with different keys may be both (L24). A hot key gains nothing. A change takes effect at the next start, without
 // harm to order or progress (C1). 1 to 1,000, where Lambda ends at 10 (B1). Defaults to 1.
-func WithParallelizationFactor(lanes int) Option { return func(c *config) { c.factor = lanes } }
+func WithParallelizationFactor(lanes int) Option {
+	return func(c *config) { c.factor = lanes; c.given["WithParallelizationFactor"] = true }
+}
 
 // WithSharder sets what is ordered: records with equal sharder(partition key) share a lane and keep their order, within
 // a shard, as with a customer's id that is a part of the key. The lane is its result modulo the factor. The function must
@@ -208,22 +214,30 @@ func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain
 // destination of [WithOnFailure], if there is one, and the lane goes on behind them (L28). 0 is no retry. 0 to 10,000, or
 // -1 for no limit: then a batch that cannot succeed blocks its lane until its records leave the stream (L33). Defaults
 // to -1.
-func WithMaxRetryAttempts(n int) Option { return func(c *config) { c.retries = n } }
+func WithMaxRetryAttempts(n int) Option {
+	return func(c *config) { c.retries = n; c.given["WithMaxRetryAttempts"] = true }
+}
 
 // WithMaxRecordAge sets the age, from its arrival in the stream, at which a record at the front of a batch is given up
 // instead of handled, also before its first attempt (L31). 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
-func WithMaxRecordAge(d time.Duration) Option { return func(c *config) { c.maxAge = d } }
+func WithMaxRecordAge(d time.Duration) Option {
+	return func(c *config) { c.maxAge = d; c.given["WithMaxRecordAge"] = true }
+}
 
 // WithBisectOnError sets whether a failed batch of several records is split in two, the first half tried before the
 // second, instead of tried again whole (L29): a record that cannot succeed is alone after a few attempts. It spends no
 // retry. Defaults to false.
-func WithBisectOnError(on bool) Option { return func(c *config) { c.bisect = on } }
+func WithBisectOnError(on bool) Option {
+	return func(c *config) { c.bisect = on; c.given["WithBisectOnError"] = true }
+}
 
 // WithTumblingWindow sets the length of tumbling windows: the handler gets the state that its latest call in the window
 // returned, and a final call when the window closes (L47, L51). It needs a handler of the window or the JSON form, a
 // parallelization factor of 1 and no filter (L10). The checkpoint stays before an open window, so a restart replays it
 // (C19). 0 to 900 s, whole seconds. Defaults to 0: none.
-func WithTumblingWindow(d time.Duration) Option { return func(c *config) { c.tumbling = d } }
+func WithTumblingWindow(d time.Duration) Option {
+	return func(c *config) { c.tumbling = d; c.given["WithTumblingWindow"] = true }
+}
 
 // WithWindowIdle sets how long after a tumbling window's end its final call is made if no record of a later window comes
 // and the shard is caught up (L52, C20). 0 or more. Defaults to 120 s.
@@ -234,7 +248,9 @@ func WithWindowIdle(d time.Duration) Option {
 // WithFilter sets event filter patterns; a record that none of them matches is never handed to the handler, counts as
 // done and goes to no destination (L55, L58). Package filter has the language. 0 to 10 patterns of at most 4,096
 // characters. Defaults to none: every record is handled.
-func WithFilter(patterns ...string) Option { return func(c *config) { c.patterns = patterns } }
+func WithFilter(patterns ...string) Option {
+	return func(c *config) { c.patterns = patterns; c.given["WithFilter"] = true }
+}
 
 // WithOnFailure sets where records go that are given up, by [WithMaxRetryAttempts] or [WithMaxRecordAge] (L43): a
 // queue, a topic or a bucket by package destination, or a Go function by [batch.DestinationFunc] (B6). It gets 30 s for
@@ -324,6 +340,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("client is nil: want a *kinesis.Client")
 	}
 	switch {
+	case stream == "" && (c.mappingErr != nil || c.mapping.Refers("")): // validateMapping says it
 	case strings.Contains(stream, "/consumer/"):
 		bad("stream %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", stream)
 	case !mapping.ValidStream(stream):
@@ -371,7 +388,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
 		bad("WithReadAhead(%d, %d): want at least the %d records of WithBatchSize", c.aheadRecords, c.aheadBytes, c.batchSize)
 	}
-	c.validateMapping(bad)
+	c.validateMapping(h, bad)
 	c.validateBatch(h, bad)
 	if c.drain < 0 {
 		bad("WithDrainTimeout(%v): want 0s or more", c.drain)

@@ -56,6 +56,7 @@ func (s *stream) open(ctx context.Context) error {
 	}
 	s.from = meta.Start
 	if !meta.Rooted {
+		s.begun.Do(func() { s.c.resumed(meta.Start, s.tell) })
 		if err := s.root(ctx, meta); err != nil {
 			return err
 		}

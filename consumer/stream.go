@@ -37,6 +37,7 @@ type stream struct {
 	created time.Time
 	end     ending
 	from    checkpoint.Position // where reading of the stream began
+	begun   sync.Once           // that it begins has been told
 	table   *lease.Table
 
 	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may

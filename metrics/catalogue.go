@@ -124,6 +124,10 @@ var (
 	// MappingIgnored: the JSON of an event source mapping says something that
 	// has no meaning here, or that the handler's type contradicts.
 	MappingIgnored = warning("MappingIgnored", "Settings of an event source mapping that have no effect.")
+	// MappingResumed: a group begins a minute before a disabled event source
+	// mapping was modified for the last time. What Lambda had not handled by
+	// then is skipped.
+	MappingResumed = warning("MappingResumed", "First starts at the time when an event source mapping was disabled.")
 	// ObserverPanicked: a recorder, logger or notice function panicked.
 	ObserverPanicked = warning("ObserverPanicked", "Panics of a recorder, logger or notice function.")
 	// OutOfRange: user records of aggregates were left out because their hash
@@ -192,6 +196,7 @@ func Events() []*Metric {
 	return []*Metric{
 		AggregatesRaw, CheckpointFailed, DestinationFailed, DrainTimedOut, HandlerFailed, HandlerOverstayed,
 		HandlerPanicked, HandlerRunning, HashRangeHole, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
+		MappingResumed,
 		ObserverPanicked, OutOfRange, PatternKeyUnknown, ReadFailed, ReadThrottled, RecordsDiscarded,
 		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, ShardEnded, SpanLimited, StoreFailed,
 		StoreRollback, StreamRecreated, VolatileStore,

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -14,11 +13,11 @@ func (s *Settings) failures(f *fields, bad complaint) {
 	}
 	bad = within("DestinationConfig", bad)
 	if arn, ok := destinationOf(config, "OnSuccess", bad); ok {
-		bad("OnSuccess.Destination: %q: a stream has no destination for successes: leave it out (L11)", arn)
+		bad("OnSuccess.Destination: %q: a stream has no destination for successes: leave it out", arn)
 	}
 	if arn, ok := destinationOf(config, "OnFailure", bad); ok {
 		if err := checkDestination(arn); err != nil {
-			bad("OnFailure.Destination: %q: %w", arn, err)
+			bad("OnFailure.Destination: %w", err)
 		} else {
 			s.Destination = arn
 		}
@@ -43,16 +42,20 @@ func checkDestination(arn string) error {
 	part := strings.Split(arn, ":") // arn, partition, service, region, account, resource
 	service := serviceOf(arn)
 	switch {
+	case strings.HasPrefix(arn, "kafka://"):
+		return fmt.Errorf("%q is a Kafka topic: want the ARN of a standard queue, a standard topic or a bucket", arn)
+	case service == "":
+		return &unresolved{fmt.Sprintf("%q", arn), "this is no ARN"}
 	case service != "sqs" && service != "sns" && service != "s3":
-		return errors.New("want the ARN of a standard queue, a standard topic or a bucket (L11)")
+		return fmt.Errorf("%q is %s: want the ARN of a standard queue, a standard topic or a bucket", arn, kindOf(service))
 	case service == "s3" && (len(part) != 6 || part[3]+part[4] != "" || part[5] == "" || strings.Contains(part[5], "/")):
-		return errors.New("want the ARN of a bucket, as arn:aws:s3:::dead-letters")
+		return fmt.Errorf("%q: want the ARN of a bucket, as arn:aws:s3:::dead-letters", arn)
 	case service == "s3":
 		return nil
 	case len(part) != 6 || part[3] == "" || part[4] == "" || part[5] == "":
-		return fmt.Errorf("want an ARN as arn:aws:%s:us-east-1:123456789012:dead-letters", service)
+		return fmt.Errorf("%q: want an ARN as arn:aws:%s:us-east-1:123456789012:dead-letters", arn, service)
 	case strings.HasSuffix(arn, ".fifo"):
-		return errors.New("want a standard queue or topic, since FIFO ones are not supported (L11)")
+		return fmt.Errorf("%q: want a standard queue or topic, since FIFO ones are not supported", arn)
 	}
 	return nil
 }

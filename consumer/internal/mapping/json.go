@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -21,10 +20,10 @@ type fields struct {
 	found  map[string]bool // what was taken and was there
 }
 
-// has reports whether a field has not been taken yet; null is an absent one.
+// has reports whether a field has not been taken yet. null is an absent one, and so is CloudFormation's way to say it.
 func (f *fields) has(key string) bool {
 	raw, ok := f.values[key]
-	return ok && string(raw) != "null"
+	return ok && string(raw) != "null" && refersTo(raw) != "AWS::NoValue"
 }
 
 // lacks reports whether a field that was taken had not been there.
@@ -71,63 +70,6 @@ func value[T any](f *fields, key string, of func(json.RawMessage) (T, error), ba
 // within puts a path before what is complained of.
 func within(path string, bad complaint) complaint {
 	return func(format string, args ...any) { bad("%s.%w", path, fmt.Errorf(format, args...)) }
-}
-
-// parse reads one JSON object and nothing behind it, in which no object has a key twice.
-func parse(text []byte) (*fields, error) {
-	var all json.RawMessage
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&all); err != nil {
-		offset := len(text)
-		if e := (*json.SyntaxError)(nil); errors.As(err, &e) {
-			offset = max(int(e.Offset)-1, 0)
-		}
-		return nil, broken(text, offset, err)
-	}
-	if end := int(dec.InputOffset()); len(bytes.TrimSpace(text[end:])) > 0 {
-		return nil, broken(text, end, errors.New("something follows the object"))
-	}
-	dec = json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	if err := distinct(dec, text); err != nil {
-		return nil, err
-	}
-	return objectOf(all)
-}
-
-// broken says where text is not JSON.
-func broken(text []byte, offset int, err error) error {
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("not JSON at line %d, offset %d: %w", 1+bytes.Count(text[:offset], []byte("\n")), offset, err)
-}
-
-// distinct reads a value and tells of a key that an object in it has twice: readers of JSON differ in which one they take.
-func distinct(dec *json.Decoder, text []byte) error {
-	open, err := dec.Token()
-	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
-		return err
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		if open == json.Delim('{') {
-			token, err := dec.Token()
-			if err != nil {
-				return err
-			}
-			key, _ := token.(string)
-			if seen[key] {
-				return fmt.Errorf("%s: given twice in one object, again at line %d", key, 1+bytes.Count(text[:dec.InputOffset()], []byte("\n")))
-			}
-			seen[key] = true
-		}
-		if err := distinct(dec, text); err != nil {
-			return err
-		}
-	}
-	_, err = dec.Token()
-	return err
 }
 
 // objectOf reads an object.
@@ -218,14 +160,16 @@ func boolOf(raw json.RawMessage) (bool, error) {
 	return s == "true", nil
 }
 
-// timeOf reads RFC 3339, or Unix seconds.
+// timeOf reads RFC 3339, also with a space for its T, or Unix seconds.
 func timeOf(raw json.RawMessage) (time.Time, error) {
 	s, err := wordOf(raw)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05Z07:00"} { // the latter is Python's
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
 	}
 	if n, err := strconv.ParseFloat(s, 64); err == nil && strings.Trim(s, "0123456789.eE+") == "" && n < 1e11 { // more would be milliseconds
 		return time.UnixMilli(int64(n * 1000)), nil
@@ -233,24 +177,49 @@ func timeOf(raw json.RawMessage) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%s: want a time as 2026-03-05T14:07:21Z, or in Unix seconds", short(raw))
 }
 
+// An unresolved error is a value that stands in the document by a reference only.
+type unresolved struct{ value, reason string }
+
+func (u *unresolved) Error() string { return u.value + ": " + u.reason }
+
 // literal refuses functions of CloudFormation.
 func literal(raw json.RawMessage) error {
-	if function(raw) {
-		return fmt.Errorf("%s: only CloudFormation can resolve it: write the value that it has", short(raw))
+	if name, _ := function(raw); name != "" {
+		return &unresolved{short(raw), "only CloudFormation can resolve it"}
 	}
 	return nil
 }
 
-// function is true for a function of CloudFormation.
-func function(raw json.RawMessage) bool {
+// function takes a function of CloudFormation apart; name is empty if raw is none.
+func function(raw json.RawMessage) (name string, arg json.RawMessage) {
 	var f map[string]json.RawMessage
 	if !bytes.HasPrefix(raw, []byte("{")) || json.Unmarshal(raw, &f) != nil || len(f) != 1 {
-		return false
+		return "", nil
 	}
-	for name := range f {
-		return name == "Ref" || strings.HasPrefix(name, "Fn::")
+	for name, arg = range f {
+		if name == "Ref" || strings.HasPrefix(name, "Fn::") {
+			return name, arg
+		}
 	}
-	return false
+	return "", nil
+}
+
+// refersTo is what Ref or Fn::GetAtt names, without the attribute.
+func refersTo(raw json.RawMessage) string {
+	name, arg := function(raw)
+	var s string
+	var list []json.RawMessage
+	switch {
+	case name != "Ref" && name != "Fn::GetAtt":
+	case json.Unmarshal(arg, &s) == nil && name == "Ref":
+		return s
+	case json.Unmarshal(arg, &s) == nil:
+		s, _, _ = strings.Cut(s, ".")
+		return s
+	case json.Unmarshal(arg, &list) == nil && len(list) == 2 && json.Unmarshal(list[0], &s) == nil:
+		return s
+	}
+	return ""
 }
 
 // empty is true for {} and [], which tools print for what is not set.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,14 +29,27 @@ type Settings struct {
 	Reports     bool   // FunctionResponseTypes has ReportBatchItemFailures
 	Destination string // the ARN under OnFailure
 	Start       Start
-	NeedsStart  bool     // it does not say where to start
-	Warnings    []string // what has no meaning here, each with its field and the reason
+	NeedsStart  string      // why there is no Start and one has to be given; empty: none has to, or Open has it
+	Open        []Reference // what it says by reference only
+	Warnings    []string    // what has no meaning here, each with its field and the reason
 }
 
 // A Start is where reading starts.
 type Start struct {
 	Position string // TRIM_HORIZON, LATEST or AT_TIMESTAMP; empty: the mapping does not say
 	At       time.Time
+	Stopped  bool // a minute before the mapping was disabled
+}
+
+// A Reference is a value that is not in the document.
+type Reference struct {
+	Option string // the option that can say it; empty: the stream's name, or ARN, that New takes
+	Text   string // its field and value, and why that is no use
+}
+
+// Refers is true if the value that an option can say is not in the document.
+func (s *Settings) Refers(option string) bool {
+	return s != nil && slices.ContainsFunc(s.Open, func(r Reference) bool { return r.Option == option })
 }
 
 const maxSize = 1 << 20 // bytes
@@ -47,23 +61,30 @@ type complaint func(format string, args ...any)
 // ranges: what it sets is checked like all other options. Its error joins all that is wrong, and what it could read stands
 // beside it.
 func Read(r io.Reader) (s Settings, _ error) {
-	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	text, err := read(r)
 	if err != nil {
 		return s, err
-	}
-	if len(text) > maxSize {
-		return s, fmt.Errorf("more than %d bytes: want the JSON of one event source mapping", maxSize)
 	}
 	f, err := parse(text)
 	if err != nil {
 		return s, err
 	}
 	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	bad := func(format string, args ...any) {
+		err := fmt.Errorf(format, args...)
+		if errors.As(err, new(*unresolved)) {
+			if option, ok := optionOf(err.Error()); ok {
+				s.Open = append(s.Open, Reference{option, err.Error()})
+				return
+			}
+			err = fmt.Errorf("%w: write the value that it has", err)
+		}
+		errs = append(errs, err)
+	}
 	if f = settingsIn(f, bad); f != nil {
 		s.source(f, bad)
 		s.position(f, bad) // before what it looks at is taken out
-		s.function(f)
+		s.function(f, bad)
 		s.settings(f, bad)
 		s.filters(f, bad)
 		s.failures(f, bad)
@@ -71,67 +92,39 @@ func Read(r io.Reader) (s Settings, _ error) {
 		refuse(f, bad)
 		f.rest("", bad)
 	}
+	if s.Refers("WithFilter") {
+		s.Patterns = nil // some of them would be another filter
+	}
 	return s, errors.Join(errs...)
 }
 
-// settingsIn finds the object with the settings: all of f, the only mapping of Kinesis in a list, or the properties of a
-// resource. It is nil if there is none.
-func settingsIn(f *fields, bad complaint) *fields {
-	switch {
-	case f.has("EventSourceMappings"):
-		raw, _ := f.take("EventSourceMappings")
-		for _, key := range []string{"NextMarker", "NextToken"} {
-			if _, ok := f.take(key); ok {
-				bad("%s: the list goes on: give one mapping", key)
-			}
-		}
-		f.rest("", bad)
-		return listed(raw, bad)
-	case f.has("Properties"):
-		kind, _ := f.take("Type")
-		if s, err := textOf(kind); err != nil || s != "AWS::Lambda::EventSourceMapping" && s != "Kinesis" {
-			bad(`properties of the type %s: want "AWS::Lambda::EventSourceMapping", or "Kinesis" for an event of SAM`, short(kind))
-		}
-		raw, _ := f.take("Properties")
-		for _, key := range []string{
-			"Condition", "CreationPolicy", "DeletionPolicy", "DependsOn", "Metadata", "UpdatePolicy", "UpdateReplacePolicy",
-		} {
-			f.take(key) // what CloudFormation does with the resource
-		}
-		f.rest("", bad)
-		properties, err := objectOf(raw)
-		if err != nil {
-			bad("Properties: %w", err)
-		}
-		return properties
+// optionOf is the option that says what a field does; complaint begins with the field's path. It is empty for the stream,
+// which New takes besides.
+func optionOf(complaint string) (option string, ok bool) {
+	path, _, _ := strings.Cut(complaint, ": ")
+	if strings.HasPrefix(path, "DestinationConfig.OnSuccess") {
+		return "", false // nothing can
 	}
-	return f
-}
-
-// listed finds the one mapping of Kinesis in a list of mappings.
-func listed(raw json.RawMessage, bad complaint) (found *fields) {
-	list, err := listOf(raw)
-	if err != nil {
-		bad("EventSourceMappings: %w", err)
-		return nil
-	}
-	n := 0
-	for i, raw := range list {
-		one, err := objectOf(raw)
-		if err != nil {
-			bad("EventSourceMappings[%d]: %w", i, err)
-			continue
-		}
-		if arn, err := textOf(one.values["EventSourceArn"]); err == nil && serviceOf(arn) == "kinesis" {
-			found = one
-			n++
-		}
-	}
-	if n != 1 {
-		bad("EventSourceMappings: %d mappings of Kinesis streams among %d: give one of them", n, len(list))
-		return nil
-	}
-	return found
+	field := path[:strings.IndexAny(path+".", ".[")]
+	option, ok = map[string]string{
+		"EventSourceArn":                 "",
+		"Stream":                         "",
+		"StartingPosition":               "WithStartingPosition",
+		"StartingPositionTimestamp":      "WithStartingPosition",
+		"FunctionName":                   "WithFunctionARN",
+		"FunctionArn":                    "WithFunctionARN",
+		"BatchSize":                      "WithBatchSize",
+		"MaximumBatchingWindowInSeconds": "WithBatchingWindow",
+		"ParallelizationFactor":          "WithParallelizationFactor",
+		"MaximumRetryAttempts":           "WithMaxRetryAttempts",
+		"MaximumRecordAgeInSeconds":      "WithMaxRecordAge",
+		"BisectBatchOnFunctionError":     "WithBisectOnError",
+		"TumblingWindowInSeconds":        "WithTumblingWindow",
+		"FunctionResponseTypes":          "WithReportBatchItemFailures",
+		"FilterCriteria":                 "WithFilter",
+		"DestinationConfig":              "WithOnFailure",
+	}[field]
+	return option, ok
 }
 
 // source reads the stream.
@@ -146,9 +139,9 @@ func (s *Settings) source(f *fields, bad complaint) {
 		case given != "":
 			bad("%s: %q: there is %s, too: give one of them", key, arn, given)
 		case service == "":
-			bad("%s: %q: want the ARN of a Kinesis stream", key, arn)
+			bad("%s: %w", key, &unresolved{fmt.Sprintf("%q", arn), "this is no ARN"})
 		case service != "kinesis":
-			bad("%s: %q is a source of service %s: want the ARN of a Kinesis stream", key, arn, service)
+			bad("%s: %q is %s: want the ARN of a Kinesis stream", key, arn, kindOf(service))
 		case strings.Contains(arn, "/consumer/"):
 			bad("%s: %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", key, arn)
 		case !ValidStream(arn):
@@ -183,11 +176,23 @@ func serviceOf(s string) string {
 	return ""
 }
 
+// kindOf calls what a service has by its name.
+func kindOf(service string) string {
+	name, ok := map[string]string{
+		"sqs": "an SQS queue", "dynamodb": "a DynamoDB stream", "kafka": "an MSK cluster, for Kafka topics", "mq": "an Amazon MQ broker",
+		"rds": "a DocumentDB cluster", "kinesisvideo": "a Kinesis video stream", "firehose": "a Firehose stream", "sns": "an SNS topic",
+		"s3": "an S3 bucket", "events": "an event bus", "lambda": "a Lambda function",
+	}[service]
+	if !ok {
+		return "of service " + service
+	}
+	return name
+}
+
 // function reads what names the function and the mapping (C12). A name that is no ARN says nothing here.
-func (s *Settings) function(f *fields) {
+func (s *Settings) function(f *fields, bad complaint) {
 	for _, key := range []string{"FunctionName", "FunctionArn"} {
-		raw, _ := f.take(key)
-		if arn, err := textOf(raw); err == nil && serviceOf(arn) == "lambda" {
+		if arn, ok := value(f, key, textOf, bad); ok && serviceOf(arn) == "lambda" {
 			s.Function = arn
 		}
 	}
@@ -255,7 +260,7 @@ func (s *Settings) filters(f *fields, bad complaint) {
 
 // ignore takes out what has no meaning here, and warns of what one might count on.
 func (s *Settings) ignore(f *fields, bad complaint) {
-	if raw, ok := f.take("Enabled"); ok && !function(raw) {
+	if raw, ok := f.take("Enabled"); ok && literal(raw) == nil {
 		switch on, err := boolOf(raw); {
 		case err != nil:
 			bad("Enabled: %w", err)
@@ -278,14 +283,29 @@ func (s *Settings) ignore(f *fields, bad complaint) {
 	}
 }
 
+// forget takes out what SDKs say of the call in the result that they return.
+func forget(f *fields) {
+	for _, key := range []string{"ResultMetadata", "$metadata", "ResponseMetadata", "ContentLength", "HttpStatusCode"} {
+		f.take(key) // of Go, of JavaScript, of Python, and two of .NET
+	}
+}
+
 // refuse tells of settings of other sources.
 func refuse(f *fields, bad complaint) {
-	for _, key := range []string{
-		"AmazonManagedKafkaEventSourceConfig", "DocumentDBEventSourceConfig", "LoggingConfig", "ProvisionedPollerConfig", "Queues",
-		"ScalingConfig", "SelfManagedEventSource", "SelfManagedKafkaEventSourceConfig", "SourceAccessConfigurations", "Topics",
+	for _, field := range []struct{ key, source string }{
+		{"AmazonManagedKafkaEventSourceConfig", "Kafka"},
+		{"DocumentDBEventSourceConfig", "DocumentDB"},
+		{"LoggingConfig", "Kafka"},
+		{"ProvisionedPollerConfig", "Kafka and SQS"},
+		{"Queues", "Amazon MQ"},
+		{"ScalingConfig", "SQS"},
+		{"SelfManagedEventSource", "Kafka"},
+		{"SelfManagedKafkaEventSourceConfig", "Kafka"},
+		{"SourceAccessConfigurations", "Kafka, Amazon MQ and DocumentDB"},
+		{"Topics", "Kafka"},
 	} {
-		if raw, ok := f.take(key); ok && !empty(raw) {
-			bad("%s: this is no setting of a Kinesis stream (%s): leave it out", key, short(raw))
+		if raw, ok := f.take(field.key); ok && !empty(raw) {
+			bad("%s: this is a setting of %s (%s), and none of a Kinesis stream: leave it out", field.key, field.source, short(raw))
 		}
 	}
 }

@@ -37,7 +37,10 @@ func said(s Settings) string {
 	add("destination", s.Destination, s.Destination != "")
 	add("function", s.Function, s.Function != "")
 	add("uuid", s.UUID, s.UUID != "")
-	add("needs", "start", s.NeedsStart)
+	add("needs", "start", s.NeedsStart != "")
+	for _, r := range s.Open {
+		add("open", r.Option+" "+r.Text, true)
+	}
 	add("from", s.Start.Position, s.Start.Position != "")
 	if !s.Start.At.IsZero() {
 		words = append(words, s.Start.At.UTC().Format(time.RFC3339Nano))
@@ -79,10 +82,12 @@ func TestMappingSources(t *testing.T) {
 		{"printed and shortened", short, "from AT_TIMESTAMP, 2018-11-02T06:10:49.412Z"},
 		{"a list", `{"EventSourceMappings": [{"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:q", "Queues": ["x"]}, ` + string(migrate) + `]}`, stopped},
 		{"create", created, "stream " + mappedStream + ", batch 100, retries 0, from TRIM_HORIZON"},
-		{"CloudFormation", quoted, "stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, from AT_TIMESTAMP, 2018-11-02T06:11:49Z"},
+		{"CloudFormation", quoted, "stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, " +
+			`open WithFunctionARN FunctionName: {"Ref":"Billing"}: only CloudFormation can resolve it, ` + "from AT_TIMESTAMP, 2018-11-02T06:11:49Z"},
 		{
 			"a resource of CloudFormation", `{"Type": "AWS::Lambda::EventSourceMapping", "DependsOn": "Role", "Properties": ` + quoted + `}`,
-			"stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, from AT_TIMESTAMP, 2018-11-02T06:11:49Z",
+			"stream " + mappedStream + ", batch 500, age -1ns, bisect true, tumbling 0s, " +
+				`open WithFunctionARN FunctionName: {"Ref":"Billing"}: only CloudFormation can resolve it, ` + "from AT_TIMESTAMP, 2018-11-02T06:11:49Z",
 		},
 		{
 			"SAM", sam, "stream " + mappedStream + `, age 1h0m0s, tumbling 1m0s, patterns [{"a":[1]} {"b":[2]}], ` +
@@ -109,11 +114,12 @@ func TestMappingFields(t *testing.T) {
 		{`"BatchSize": 0`, "batch 0"},
 		{`"BatchSize": null`, ""},
 		{`"BatchSize": "1\u0030"`, "batch 10"},
+		{`"BatchSize": {"Ref": "AWS::NoValue"}`, ""},
 		{`"BatchSize": 1.5`, "!BatchSize: 1.5: want a whole number"},
 		{`"BatchSize": "many"`, `!BatchSize: "many": want a whole number`},
 		{`"BatchSize": [1]`, "!BatchSize: [1]: want a whole number"},
 		{`"BatchSize": 99999999999`, "!BatchSize: 99999999999: out of range"},
-		{`"BatchSize": {"Ref": "Size"}`, `!BatchSize: {"Ref":"Size"}: only CloudFormation can resolve it: write the value`},
+		{`"BatchSize": {"Ref": "Size"}`, `open WithBatchSize BatchSize: {"Ref":"Size"}: only CloudFormation can resolve it`},
 		{`"MaximumBatchingWindowInSeconds": 5`, "window 5s"},
 		{`"MaximumBatchingWindowInSeconds": -1`, "window -1s"},
 		{`"MaximumBatchingWindowInSeconds": 36028797018963973`, "!MaximumBatchingWindowInSeconds: 36028797018963973: out of range"}, // would wrap to 5 s
@@ -127,7 +133,7 @@ func TestMappingFields(t *testing.T) {
 		{`"BisectBatchOnFunctionError": true`, "bisect true"},
 		{`"BisectBatchOnFunctionError": "false"`, "bisect false"},
 		{`"BisectBatchOnFunctionError": 1`, "!BisectBatchOnFunctionError: 1: want true or false"},
-		{`"BisectBatchOnFunctionError": {"Ref": "B"}`, "!BisectBatchOnFunctionError: {\"Ref\":\"B\"}: only CloudFormation can resolve it"},
+		{`"BisectBatchOnFunctionError": {"Ref": "B"}`, `open WithBisectOnError BisectBatchOnFunctionError: {"Ref":"B"}: only CloudFormation can resolve it`},
 		{`"TumblingWindowInSeconds": 60`, "tumbling 1m0s"},
 		{`"FunctionResponseTypes": ["ReportBatchItemFailures"]`, "reports true"},
 		{`"FunctionResponseTypes": []`, ""},
@@ -137,7 +143,7 @@ func TestMappingFields(t *testing.T) {
 			strings.Repeat(`!FunctionResponseTypes: "ReportBatchItemFailures": want "ReportBatchItemFailures" once`, 2),
 		},
 		{`"FunctionResponseTypes": "ReportBatchItemFailures"`, `!FunctionResponseTypes: "ReportBatchItemFailures": want a list`},
-		{`"FunctionResponseTypes": {"Fn::If": []}`, "!FunctionResponseTypes: {\"Fn::If\":[]}: only CloudFormation can resolve it"},
+		{`"FunctionResponseTypes": {"Fn::If": []}`, `open WithReportBatchItemFailures FunctionResponseTypes: {"Fn::If":[]}: only CloudFormation can resolve it`},
 		{`"FilterCriteria": {}`, "patterns []"},
 		{`"FilterCriteria": {"Filters": []}`, "patterns []"},
 		{`"FilterCriteria": {"Filters": [{"Pattern": "p"}]}`, "patterns [p]"},
@@ -145,7 +151,12 @@ func TestMappingFields(t *testing.T) {
 			"!FilterCriteria.Filters[1].Pattern: {}: want a string!FilterCriteria.Filters[2]: null: want a JSON object"},
 		{`"FilterCriteria": {"Filter": [], "Filters": {}}`, "!FilterCriteria.Filters: {}: want a list!FilterCriteria.Filter: unknown ([])"},
 		{`"FilterCriteria": {"Filters": [{"Pattern": "p", "pattern": "q"}]}`, `!FilterCriteria.Filters[0].pattern: unknown ("q"): want Pattern`},
-		{`"FilterCriteria": {"Fn::If": []}`, "!FilterCriteria: {\"Fn::If\":[]}: only CloudFormation can resolve it"},
+		{`"FilterCriteria": {"Fn::If": []}`, `open WithFilter FilterCriteria: {"Fn::If":[]}: only CloudFormation can resolve it`},
+		{
+			`"FilterCriteria": {"Filters": [{"Pattern": "p"}, {"Pattern": {"Fn::Sub": "q"}}]}`,
+			`open WithFilter FilterCriteria.Filters[1].Pattern: {"Fn::Sub":"q"}: only CloudFormation can resolve it`,
+		},
+		{`"FilterCriteriaError": {"Ref": "E"}`, `!FilterCriteriaError: {"Ref":"E"}: AWS could not read the patterns`},
 		{`"FilterCriteriaError": {"ErrorCode": "KMSAccessDenied"}`, `!FilterCriteriaError: {"ErrorCode":"KMSAccessDenied"}: AWS could not read the patterns`},
 		{`"FilterCriteriaError": null`, ""},
 		{`"FunctionName": "` + function + `"`, "function " + function},
@@ -155,16 +166,16 @@ func TestMappingFields(t *testing.T) {
 		{`"BatchSize": 7, "Stream": "` + mappedStream + `"`, "!Stream: \"" + mappedStream + "\": there is EventSourceArn, too: give one of them"},
 		{`"Enabled": "yes"`, `!Enabled: "yes": want true or false`},
 		{`"State": null, "UUID": null, "LastModified": null`, ""},
-		{`"Queues": ["q"]`, `!Queues: this is no setting of a Kinesis stream (["q"])`},
-		{`"Topics": ["t"]`, "!Topics"},
-		{`"SourceAccessConfigurations": [{"Type": "VPC_SUBNET"}]`, "!SourceAccessConfigurations"},
-		{`"SelfManagedEventSource": {"Endpoints": {}}`, "!SelfManagedEventSource"},
-		{`"AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}`, "!AmazonManagedKafkaEventSourceConfig"},
-		{`"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}`, "!SelfManagedKafkaEventSourceConfig"},
-		{`"DocumentDBEventSourceConfig": {"DatabaseName": "d"}`, "!DocumentDBEventSourceConfig"},
-		{`"ScalingConfig": {"MaximumConcurrency": 5}`, "!ScalingConfig"},
-		{`"ProvisionedPollerConfig": {"MinimumPollers": 1}`, "!ProvisionedPollerConfig"},
-		{`"LoggingConfig": {"SystemLogLevel": "DEBUG"}`, "!LoggingConfig"},
+		{`"Queues": ["q"]`, `!Queues: this is a setting of Amazon MQ (["q"]), and none of a Kinesis stream`},
+		{`"Topics": ["t"]`, "!Topics: this is a setting of Kafka"},
+		{`"SourceAccessConfigurations": [{"Type": "VPC_SUBNET"}]`, "!SourceAccessConfigurations: this is a setting of Kafka, Amazon MQ and DocumentDB"},
+		{`"SelfManagedEventSource": {"Endpoints": {}}`, "!SelfManagedEventSource: this is a setting of Kafka"},
+		{`"AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}`, "!AmazonManagedKafkaEventSourceConfig: this is a setting of Kafka"},
+		{`"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}`, "!SelfManagedKafkaEventSourceConfig: this is a setting of Kafka"},
+		{`"DocumentDBEventSourceConfig": {"DatabaseName": "d"}`, "!DocumentDBEventSourceConfig: this is a setting of DocumentDB"},
+		{`"ScalingConfig": {"MaximumConcurrency": 5}`, "!ScalingConfig: this is a setting of SQS"},
+		{`"ProvisionedPollerConfig": {"MinimumPollers": 1}`, "!ProvisionedPollerConfig: this is a setting of Kafka and SQS"},
+		{`"LoggingConfig": {"SystemLogLevel": "DEBUG"}`, "!LoggingConfig: this is a setting of Kafka"},
 	} {
 		m, err := readText(`{"EventSourceArn": "` + mappedStream + `", "StartingPosition": "TRIM_HORIZON", ` + tt.field + `}`)
 		want := strings.Split(tt.want, "!")
@@ -199,22 +210,31 @@ func check(t *testing.T, what string, err error, want []string) {
 
 func TestMappingStreams(t *testing.T) {
 	for arn, want := range map[string]string{
-		`"` + mappedStream + `"`:                                "",
-		`"arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a"`: "",
-		`"` + mappedStream + `/consumer/billing:1541139109"`:    "is the ARN of a stream consumer",
-		`"orders"`: "want the ARN of a Kinesis stream",
+		`"` + mappedStream + `"`:                                               "",
+		`"arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a"`:                "",
+		`"` + mappedStream + `/consumer/billing:1541139109"`:                   "is the ARN of a stream consumer",
+		`"arn:aws:rds:us-east-1:123456789012:cluster:c"`:                       " is a DocumentDB cluster: want the ARN of a Kinesis stream",
+		`"arn:aws:new:us-east-1:123456789012:x"`:                               " is of service new: want the ARN of a Kinesis stream",
+		`"orders"`:                                                             `?"orders": this is no ARN`,
 		`"arn:aws:kinesis:us-east-1:123456789012:orders"`:                      "want the ARN of a Kinesis stream",
-		`"arn:aws:sqs:us-east-1:123456789012:q"`:                               "source of service sqs",
-		`"arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2025:00"`:     "source of service dynamodb",
-		`"arn:aws:kafka:us-east-1:123456789012:cluster/c/1"`:                   "source of service kafka",
-		`"arn:aws:kinesisvideo:us-east-1:123456789012:stream/kinesis:kinesis"`: "source of service kinesisvideo",
-		`{"Fn::GetAtt": ["Orders", "Arn"]}`:                                    "only CloudFormation can resolve it",
-		`7`:                                                                    "want a string",
+		`"arn:aws:sqs:us-east-1:123456789012:q"`:                               " is an SQS queue: want the ARN of a Kinesis stream",
+		`"arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/2025:00"`:     " is a DynamoDB stream: want the ARN of a Kinesis stream",
+		`"arn:aws:kafka:us-east-1:123456789012:cluster/c/1"`:                   " is an MSK cluster, for Kafka topics: want the ARN of a Kinesis stream",
+		`"arn:aws:kinesisvideo:us-east-1:123456789012:stream/kinesis:kinesis"`: " is a Kinesis video stream: want the ARN of a Kinesis stream",
+		`{"Fn::GetAtt": ["Orders", "Arn"]}`:                                    `?{"Fn::GetAtt":["Orders","Arn"]}: only CloudFormation can resolve it`,
+		`{"Fn::Join": ["", ["arn:aws:kinesis:", {"Ref": "AWS::Region"}]]}`:     `?{"Fn::Join":["",["arn:aws:kinesis:",{"Ref":"AWS::Region"}]]}: only CloudFormation can resolve it`,
+		`7`: "want a string",
 	} {
 		for _, key := range []string{"EventSourceArn", "Stream"} {
 			m, err := readText(`{"` + key + `": ` + arn + `}`)
 			if want == "" && (err != nil || `"`+m.Stream+`"` != arn) {
 				t.Errorf("%s %s: stream %q, %v", key, arn, m.Stream, err)
+			}
+			if open, ok := strings.CutPrefix(want, "?"); ok {
+				if err != nil || len(m.Open) != 1 || m.Open[0] != (Reference{Text: key + ": " + open}) {
+					t.Errorf("%s %s: %v, open %q, want %q", key, arn, err, m.Open, open)
+				}
+				continue
 			}
 			if want != "" && (err == nil || m.Stream != "" || !strings.HasPrefix(err.Error(), key+": ") || !strings.Contains(err.Error(), want)) {
 				t.Errorf("%s %s: stream %q, %v; want %q", key, arn, m.Stream, err, want)
@@ -234,11 +254,12 @@ func TestMappingPositions(t *testing.T) {
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "2025-06-12T14:07:21"`, "!StartingPositionTimestamp: \"2025-06-12T14:07:21\": want a time"},
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "NaN"`, "!StartingPositionTimestamp: \"NaN\": want a time"},
 		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": -1`, "!StartingPositionTimestamp: -1: want a time"},
-		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": {"Ref": "T"}`, "!StartingPositionTimestamp: {\"Ref\":\"T\"}: only CloudFormation"},
+		{`"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": {"Ref": "T"}`, `open WithStartingPosition StartingPositionTimestamp: {"Ref":"T"}: only CloudFormation can resolve it`},
 		{`"StartingPosition": "AT_TIMESTAMP"`, "!StartingPosition: AT_TIMESTAMP: want StartingPositionTimestamp"},
 		{`"StartingPosition": "LATEST", "StartingPositionTimestamp": 1`, "!StartingPositionTimestamp: 1 with StartingPosition LATEST"},
 		{`"StartingPositionTimestamp": 1`, "!StartingPositionTimestamp: 1 without StartingPosition: want AT_TIMESTAMP"},
 		{`"StartingPosition": "latest"`, `!StartingPosition: "latest": want TRIM_HORIZON, LATEST or AT_TIMESTAMP`},
+		{`"StartingPosition": {"Ref": "P"}`, `open WithStartingPosition StartingPosition: {"Ref":"P"}: only CloudFormation can resolve it`},
 		{`"StartingPosition": 5`, "!StartingPosition: 5: want a string"},
 		{``, "needs start"},
 		// What exists does not begin again.
@@ -247,9 +268,18 @@ func TestMappingPositions(t *testing.T) {
 		{`"State": "Disabling", "LastModified": 1541139109`, "needs start"},
 		{`"LastModified": 1541139109, "StartingPosition": "TRIM_HORIZON"`, "needs start"},
 		{`"LastProcessingResult": "OK", "StartingPosition": "TRIM_HORIZON"`, "needs start"},
-		{`"State": "Disabled", "StartingPosition": "LATEST"`, "!LastModified: want the time at which the mapping was disabled"},
+		{`"State": "Disabled", "StartingPosition": "LATEST"`, "needs start"},
+		{`"State": "Disabled", "LastModified": {"Ref": "T"}`, `!LastModified: {"Ref":"T"}: only CloudFormation can resolve it: write the value that it has`},
 		{`"State": "Disabled", "LastModified": 1541139109`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
 		{`"State": "Disabled", "LastModified": "2025-06-12T14:07:21.482000+02:00"`, "from AT_TIMESTAMP, 2025-06-12T12:06:21.482Z"},
+		{`"State": "Disabled", "LastModified": "2025-06-12 14:07:21.482000+02:00"`, "from AT_TIMESTAMP, 2025-06-12T12:06:21.482Z"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": "OK"`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": "No records processed"`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": ""`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": null`, "from AT_TIMESTAMP, 2018-11-02T06:10:49Z"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": "PROBLEM: Function call failed"`, "needs start"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": "a word of next year"`, "needs start"},
+		{`"State": "Disabled", "LastModified": 1541139109, "LastProcessingResult": 7`, "needs start"},
 		{`"State": "Disabled", "LastModified": "yesterday"`, `!LastModified: "yesterday": want a time`},
 	} {
 		m, err := readText("{" + tt.text + "}")
@@ -275,9 +305,13 @@ func TestMappingDestinations(t *testing.T) {
 		{`{"OnFailure": {"Destination": "arn:aws:sns:us-east-1:123456789012:t.fifo"}}`, `!DestinationConfig.OnFailure.Destination: "arn:aws:sns:us-east-1:123456789012:t.fifo": want a standard queue or topic`},
 		{`{"OnFailure": {"Destination": "arn:aws:sqs:us-east-1::q"}}`, `!DestinationConfig.OnFailure.Destination: "arn:aws:sqs:us-east-1::q": want an ARN as arn:aws:sqs:`},
 		{`{"OnFailure": {"Destination": "arn:aws:s3:::bucket/key"}}`, `!DestinationConfig.OnFailure.Destination: "arn:aws:s3:::bucket/key": want the ARN of a bucket`},
-		{`{"OnFailure": {"Destination": "arn:aws:events:us-east-1:123456789012:event-bus/b"}}`, `!DestinationConfig.OnFailure.Destination: "arn:aws:events:us-east-1:123456789012:event-bus/b": want the ARN of a standard queue`},
-		{`{"OnFailure": {"Destination": "dead-letters"}}`, `!DestinationConfig.OnFailure.Destination: "dead-letters": want the ARN of a standard queue`},
-		{`{"OnFailure": {"Destination": {"Fn::GetAtt": ["Q", "Arn"]}}}`, `!DestinationConfig.OnFailure.Destination: {"Fn::GetAtt":["Q","Arn"]}: only CloudFormation can resolve it`},
+		{`{"OnFailure": {"Destination": "arn:aws:events:us-east-1:123456789012:event-bus/b"}}`, `!DestinationConfig.OnFailure.Destination: "arn:aws:events:us-east-1:123456789012:event-bus/b" is an event bus: want the ARN of a standard queue`},
+		{`{"OnFailure": {"Destination": "kafka://dead"}}`, `!DestinationConfig.OnFailure.Destination: "kafka://dead" is a Kafka topic: want the ARN of a standard queue`},
+		{`{"OnFailure": {"Destination": "dead-letters"}}`, `?DestinationConfig.OnFailure.Destination: "dead-letters": this is no ARN`},
+		{`{"OnFailure": {"Destination": {"Fn::GetAtt": ["Q", "Arn"]}}}`, `?DestinationConfig.OnFailure.Destination: {"Fn::GetAtt":["Q","Arn"]}: only CloudFormation can resolve it`},
+		{`{"OnFailure": {"Destination": {"Ref": "AWS::NoValue"}}}`, ""},
+		{`{"Fn::If": ["On", {}, {}]}`, `?DestinationConfig: {"Fn::If":["On",{},{}]}: only CloudFormation can resolve it`},
+		{`{"OnSuccess": {"Destination": {"Ref": "Q"}}}`, `!DestinationConfig.OnSuccess.Destination: {"Ref":"Q"}: only CloudFormation can resolve it: write the value`},
 		{`{"OnFailure": [], "OnFail": 1}`, `!DestinationConfig.OnFailure: []: want a JSON object!DestinationConfig.OnFail: unknown (1)`},
 		{`{"OnFailure": {"destination": "arn:aws:s3:::b"}}`, `!DestinationConfig.OnFailure.destination: unknown ("arn:aws:s3:::b"): want Destination`},
 		{`{"OnSuccess": {"Destination": "arn:aws:s3:::b"}}`, `!DestinationConfig.OnSuccess.Destination: "arn:aws:s3:::b": a stream has no destination for successes`},
@@ -286,7 +320,11 @@ func TestMappingDestinations(t *testing.T) {
 		m, err := readText(`{"DestinationConfig": ` + tt.config + `}`)
 		want := strings.Split(tt.want, "!")
 		check(t, tt.config, err, want[1:])
-		switch {
+		switch open, ok := strings.CutPrefix(tt.want, "?"); {
+		case ok:
+			if len(m.Open) != 1 || m.Open[0] != (Reference{"WithOnFailure", open}) {
+				t.Errorf("%s: open %q, want %q", tt.config, m.Open, open)
+			}
 		case len(want) > 1 || tt.want == "":
 			if m.Destination != "" {
 				t.Errorf("%s: destination %q, want none", tt.config, m.Destination)
@@ -307,9 +345,8 @@ func TestMappingIgnored(t *testing.T) {
 		{`"MetricsConfig": {"Metrics": ["EventCount"]}`, "MetricsConfig has no meaning here"},
 		{`"Tags": {"n": 1e999}`, "Tags has no meaning here"},
 		{`"Tags": [{"Key": "a", "Value": "b"}]`, "Tags has no meaning here"},
-		{`"State": "Disabled", "LastModified": 1541139109, "StartingPosition": "LATEST"`, "StartingPosition: LATEST is where the mapping began: " +
-			"unless WithStartingPosition is given, reading starts at 2018-11-02T06:10:49Z, a minute before LastModified, " +
-			"and what Lambda had not handled by then is skipped"},
+		{`"State": "Disabled", "LastModified": 1541139109, "StartingPosition": "LATEST"`, ""},
+		{`"ResultMetadata": {}, "$metadata": {"httpStatusCode": 200}, "ResponseMetadata": {"RetryAttempts": 0}, "HttpStatusCode": 200, "ContentLength": 1`, ""},
 		{`"State": "Enabled", "StateTransitionReason": "User action", "LastProcessingResult": "OK", "EventSourceMappingArn": "arn"`, ""},
 	} {
 		m, err := readText("{" + tt.fields + "}")
@@ -325,15 +362,31 @@ func TestMappingDocuments(t *testing.T) {
 		{"{\n\"BatchSize\": 1,\n}", "not JSON at line 3, offset 18"},
 		{`{"BatchSize": 1`, "not JSON at line 1, offset"},
 		{`{} {}`, "not JSON at line 1, offset 2: something follows"},
-		{"Type: AWS::Lambda::EventSourceMapping", "not JSON at line 1, offset 0"},
+		{"Type: AWS::Lambda::EventSourceMapping", "this is YAML, want JSON: "},
+		{"\n# mine\nBatchSize: 100\n", "this is YAML, want JSON: "},
+		{"---\n{}", "this is YAML"},
+		{"EventSourceMappings:\n- BatchSize: 100\n", "this is YAML"},
+		{"- 'BatchSize': 100\n", "this is YAML"},
+		{"An error occurred: no", "not JSON at line 1, offset 0"},
+		{"https://example.com", "not JSON at line 1, offset 0"},
+		{"{\"BatchSize\": \"\xe9\"}", "the byte at offset 15 is not UTF-8"},
+		{"\xff\xfe{", "a part of a character is missing in UTF-16"},
+		{"\xff\xfe\x00\xd8", "a part of a character is missing in UTF-16"},
 		{"[]", "[]: want a JSON object"},
 		{"null", "null: want a JSON object"},
 		{strings.Repeat("[", 20_000), "not JSON"},
 		{"{" + strings.Repeat(" ", maxSize) + "}", "more than 1048576 bytes"},
 		{"{\"BatchSize\": 1,\n\"BatchSize\": 1e999}", "BatchSize: given twice in one object, again at line 2"},
 		{`{"Tags": [{"Key": 1, "\u004bey": 1}]}`, "Key: given twice"},
-		{`{"EventSourceMappings": []}`, "EventSourceMappings: 0 mappings of Kinesis streams among 0"},
-		{`{"EventSourceMappings": [{"EventSourceArn": "` + mappedStream + `"}, {"EventSourceArn": "` + mappedStream + `"}]}`, "EventSourceMappings: 2 mappings of Kinesis streams among 2"},
+		{`{"EventSourceMappings": []}`, "EventSourceMappings: there is no event source mapping"},
+		{
+			`{"EventSourceMappings": [{"EventSourceArn": "` + mappedStream + `", "UUID": "1-2"}, {"EventSourceArn": "` + mappedStream + `"}]}`,
+			"EventSourceMappings: 2 mappings of Kinesis streams: give one of EventSourceMappings[0] 1-2, EventSourceMappings[1]",
+		},
+		{
+			`{"EventSourceMappings": [{"EventSourceArn": "arn:aws:sqs:us-east-1:123456789012:q", "UUID": "1-2"}, {"Topics": ["t"]}]}`,
+			"EventSourceMappings: no mapping of a Kinesis stream, but EventSourceMappings[0] 1-2 (an SQS queue), EventSourceMappings[1] (Kafka topics)",
+		},
 		{`{"EventSourceMappings": {}}`, "EventSourceMappings: {}: want a list"},
 		{`{"EventSourceMappings": [7, {"EventSourceArn": "` + mappedStream + `"}]}`, "EventSourceMappings[0]: 7: want a JSON object"},
 		{`{"EventSourceMappings": [{"EventSourceArn": "` + mappedStream + `"}], "NextMarker": "m"}`, "NextMarker: the list goes on"},
@@ -342,7 +395,8 @@ func TestMappingDocuments(t *testing.T) {
 		{`{"Properties": {}}`, "properties of the type nothing: want"},
 		{`{"Type": "Kinesis", "Properties": []}`, "Properties: []: want a JSON object"},
 		{`{"Type": "Kinesis", "Properties": {}, "BatchSize": 1}`, "BatchSize: unknown (1)"},
-		{`{"Resources": {"` + strings.Repeat("é", 100) + `": {}}}`, `Resources: unknown ({"é`},
+		{`{"Resources": {"` + strings.Repeat("é", 100) + `": {}}}`, "Resources: there is no event source mapping"},
+		{`{"Resource": {"` + strings.Repeat("é", 100) + `": {}}}`, `Resource: unknown ({"é`},
 	} {
 		_, err := readText(tt.text)
 		check(t, fmt.Sprintf("%.60s", tt.text), err, []string{tt.want})
@@ -374,8 +428,8 @@ func FuzzReadMapping(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if given := m.Start.Position != ""; given == m.NeedsStart {
-			t.Errorf("a position is given: %t, and needed: %t", given, m.NeedsStart)
+		if given := m.Start.Position != ""; given == (m.NeedsStart != "" || m.Refers("WithStartingPosition")) {
+			t.Errorf("a position is given: %t, and needed: %q, %q", given, m.NeedsStart, m.Open)
 		}
 		if m.Stream != "" && (!ValidStream(m.Stream) || !strings.HasPrefix(m.Stream, "arn:")) {
 			t.Errorf("stream %q", m.Stream)

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -26,29 +27,35 @@ func (s *Settings) position(f *fields, bad complaint) {
 // and TRIM_HORIZON repeat the retention. A disabled mapping was modified when it stopped; one that is Disabling has not
 // stopped yet.
 func (s *Settings) resume(f *fields, bad complaint) {
-	began, _ := f.take("StartingPosition")
+	f.take("StartingPosition")
 	f.take("StartingPositionTimestamp")
 	state, _ := f.take("State")
 	if word, err := textOf(state); err != nil || word != "Disabled" {
-		s.NeedsStart = true
+		s.NeedsStart = "where the mapping began long ago says nothing about now: give WithStartingPosition, or the JSON of the disabled mapping"
 		return
 	}
 	modified, ok := value(f, "LastModified", timeOf, bad)
-	if !ok {
-		if f.lacks("LastModified") {
-			bad("LastModified: want the time at which the mapping was disabled")
-		}
-		return
+	result, _ := f.take("LastProcessingResult")
+	switch {
+	case f.lacks("LastModified"):
+		s.NeedsStart = "LastModified, the time at which the mapping was disabled, is absent: give WithStartingPosition"
+	case ok && !fine(result):
+		s.NeedsStart = fmt.Sprintf("LastProcessingResult: %s: when the mapping was disabled, Lambda had older records still to handle than those from "+
+			"LastModified on: give WithStartingPosition", short(result))
+	case ok:
+		s.Start = Start{"AT_TIMESTAMP", modified.Add(-modifiedMargin), true}
 	}
-	start := modified.Add(-modifiedMargin)
-	s.Start = Start{"AT_TIMESTAMP", start}
-	was, err := textOf(began)
-	if err != nil {
-		was = "it"
+}
+
+// fine is true for what Lambda says of a mapping that gets on, and for nothing. Else it says PROBLEM, and which.
+func fine(result json.RawMessage) bool {
+	switch word, err := textOf(result); word {
+	case "OK", "No records processed":
+		return true
+	case "":
+		return result == nil || err == nil
 	}
-	s.Warnings = append(s.Warnings, fmt.Sprintf("StartingPosition: %s is where the mapping began: unless WithStartingPosition is given, reading "+
-		"starts at %s, a minute before LastModified, and what Lambda had not handled by then is skipped",
-		was, start.UTC().Format(time.RFC3339)))
+	return false
 }
 
 // begin starts where a new mapping would.
@@ -57,7 +64,9 @@ func (s *Settings) begin(f *fields, bad complaint) {
 	raw, timed := f.take("StartingPositionTimestamp")
 	switch {
 	case !ok && !timed:
-		s.NeedsStart = f.lacks("StartingPosition")
+		if f.lacks("StartingPosition") {
+			s.NeedsStart = "StartingPosition: it is absent: give WithStartingPosition"
+		}
 	case !ok:
 		if f.lacks("StartingPosition") {
 			bad("StartingPositionTimestamp: %s without StartingPosition: want AT_TIMESTAMP there", short(raw))
@@ -70,7 +79,7 @@ func (s *Settings) begin(f *fields, bad complaint) {
 			bad("StartingPositionTimestamp: %w", err)
 			return
 		}
-		s.Start = Start{position, t}
+		s.Start = Start{Position: position, At: t}
 	case position != "TRIM_HORIZON" && position != "LATEST":
 		bad("StartingPosition: %q: want TRIM_HORIZON, LATEST or AT_TIMESTAMP", position)
 	case timed:
