@@ -40,16 +40,17 @@
 //   - Shards are listed at most 1,000 at a time, through each of the six filters; tokens live for 5 minutes.
 //   - Splits, merges and UpdateShardCount (half to double, ten in 24 hours) close parents and open children.
 //   - Retention is 24 hours ([Server.SetRetention]). Records past it cannot be read; shards closed for longer vanish.
-//   - Throughput per shard is limited on demand: [Server.SetReadLimits], [Server.SetWriteLimits].
+//   - Throughput per shard is limited on demand: [Server.SetReadLimits], [Server.SetWriteLimits]. So is the line to the
+//     clients: [Server.SetBandwidth].
 //
 // # What goes wrong
 //
 // [Server.Fail] puts a [Fault] on an operation: one that refuses calls ([Throttle], [Error], [ExpireIterators], [Drop],
-// [Hang]), that loses the answer of a call which took effect ([ErrorAfter], [DropAfter], [Truncate]), that makes it late
-// ([Delay], [Drip]), or that answers what the service answers now and then ([EmptyPages], [RepeatPages], [HideChildren],
-// [HideParents], [ShortPages], [ListLate], [WrongLag], [FailRecords]), or what few answer that speak its protocol: without
-// a field that is optional ([Omit]), without an iterator at a shard's end ([NoIterators]), or with a refusal there
-// ([RefuseEnds]). [Server.Control] decides call by call.
+// [Hang]), that loses the answer of a call which took effect ([ErrorAfter], [DropAfter], [Truncate], [CutAfter],
+// [StallAfter]), that makes it late ([Delay], [Drip]), or that answers what the service answers now and then
+// ([EmptyPages], [RepeatPages], [HideChildren], [HideParents], [ShortPages], [ListLate], [WrongLag], [FailRecords]), or
+// what few answer that speak its protocol: without a field that is optional ([Omit]), without an iterator at a shard's end
+// ([NoIterators]), or with a refusal there ([RefuseEnds]). [Server.Control] decides call by call.
 //
 // # What is left out
 //

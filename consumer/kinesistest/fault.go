@@ -37,7 +37,6 @@ type effects struct {
 	after      error // answered after the effect
 	delay      time.Duration
 	hang       bool
-	truncate   bool
 	empty      bool
 	expire     bool
 	repeat     bool
@@ -52,6 +51,8 @@ type effects struct {
 	omit       []string // fields of the answer
 	noIterator bool
 	refuseEnd  bool
+	keep       func(size int) int // bytes of a body that go out
+	stall      bool               // then nothing does, but the connection stays
 }
 
 func fault(n int, ends bool, does func(*call, *effects)) *Fault {
@@ -110,7 +111,19 @@ func Hang(n int) *Fault {
 // Truncate carries n calls out and closes their connections after half of the answer's body. Status and headers say
 // success, and the caller fails while it reads the body.
 func Truncate(n int) *Fault {
-	return fault(n, true, func(_ *call, e *effects) { e.truncate = true })
+	return fault(n, true, func(_ *call, e *effects) { e.keep = func(size int) int { return size / 2 } })
+}
+
+// CutAfter carries n calls out and closes their connections after so many bytes of the answer's body, 0 or more. Status and
+// headers say success. An answer that is no longer than that arrives unharmed.
+func CutAfter(bytes, n int) *Fault {
+	return fault(n, true, func(_ *call, e *effects) { e.keep = func(int) int { return max(bytes, 0) } })
+}
+
+// StallAfter is [CutAfter] with a connection that stays open: nothing more comes, until the caller gives up or the server is
+// closed.
+func StallAfter(bytes, n int) *Fault {
+	return fault(n, true, func(_ *call, e *effects) { e.keep, e.stall = func(int) int { return max(bytes, 0) }, true })
 }
 
 // EmptyPages makes n GetRecords calls return no record although there are some, with an iterator that goes on and a

@@ -21,9 +21,9 @@ type Injected struct {
 
 // Fail puts faults on an operation ("GetRecords"), or on all with "*". It returns what was injected, one for each fault.
 //
-// Faults that decide how a call ends (Throttle, Error, ErrorAfter, Drop, DropAfter, Hang, Truncate, ExpireIterators) take
-// turns, in the order in which they were given: at most one meets a call, and the next waits until the one before is used
-// up. The others (delays, pages, lists) meet a call together and besides.
+// Faults that decide how a call ends (Throttle, Error, ErrorAfter, Drop, DropAfter, Hang, Truncate, CutAfter, StallAfter,
+// ExpireIterators) take turns, in the order in which they were given: at most one meets a call, and the next waits until
+// the one before is used up. The others (delays, pages, lists) meet a call together and besides.
 //
 // A fault begins with the next call to arrive. It panics on an operation that there is not, on a nil fault, on a fault
 // that belongs to another operation (EmptyPages on "ListShards", or on "*"), and on a Rate without a seed.

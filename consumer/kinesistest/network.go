@@ -210,7 +210,9 @@ func (b *buffer) setDeadline(d *deadline, t time.Time) {
 }
 
 // plainTransport hides every method of a request's body but Read and Close. The SDK closes the body as soon as it has
-// the answer, and the WriteTo of its closed body makes net/http cut the connection.
+// the answer, and the WriteTo of its closed body makes net/http cut the connection. It also lets one Read of an answer's
+// body wait for another: older releases of the SDK leave one behind when it takes 5 s and start a second, which would
+// wait for a mutex of net/http and so stop a bubble's clock.
 type plainTransport struct{ http.RoundTripper }
 
 type plainBody struct {
@@ -223,5 +225,21 @@ func (t plainTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Body = plainBody{r.Body, r.Body}
 	}
-	return t.RoundTripper.RoundTrip(r)
+	out, err := t.RoundTripper.RoundTrip(r)
+	if err == nil {
+		out.Body = turnBody{out.Body, make(chan struct{}, 1)}
+	}
+	return out, err
+}
+
+// turnBody is a body that is read by one at a time.
+type turnBody struct {
+	io.ReadCloser
+	turn chan struct{}
+}
+
+func (b turnBody) Read(p []byte) (int, error) {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	return b.ReadCloser.Read(p)
 }

@@ -28,7 +28,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errDropped) {
 		panic(http.ErrAbortHandler)
 	}
-	s.reply(w, c, out, err)
+	s.reply(r.Context(), w, c, out, err)
 }
 
 // errDropped says that the connection ends without an answer.
@@ -152,7 +152,7 @@ func (s *Server) subject(in any) (stream, shard string) {
 	return stream, shard
 }
 
-func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, err error) {
+func (s *Server) reply(ctx context.Context, w http.ResponseWriter, c *call, body []byte, err error) {
 	s.mu.Lock()
 	s.requests++
 	date := time.Now().Add(s.settings.offset)
@@ -177,23 +177,7 @@ func (s *Server) reply(w http.ResponseWriter, c *call, body []byte, err error) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Amzn-RequestId", id)
 	w.WriteHeader(status)
-	if c.faults.drip > 0 {
-		const parts = 16
-		for i := range parts {
-			if !s.sleep(c.faults.drip / parts) {
-				panic(http.ErrAbortHandler)
-			}
-			w.Write(body[len(body)*i/parts : len(body)*(i+1)/parts])
-			http.NewResponseController(w).Flush()
-		}
-		return
-	}
-	if c.faults.truncate {
-		w.Write(body[:len(body)/2])
-		http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler)
-	}
-	w.Write(body)
+	s.sendAll(ctx, w, &c.faults, body)
 }
 
 func deref[T any](p *T) (v T) {

@@ -43,6 +43,7 @@ type Server struct {
 	faults   []*Injected
 	controls []*Injected
 	settings settings
+	lineFree time.Time  // when the line has carried what it promised
 	rand     *rand.Rand // nil unless seeded
 	seed     uint64
 }
@@ -58,6 +59,7 @@ type settings struct {
 	writeLimits bool
 	shardLimit  int
 	prefix      string // of sequence numbers
+	bandwidth   int    // bytes per second; 0: no limit
 }
 
 // NewServer returns a running server that holds one active stream with so many shards of equal ranges of hash keys,
