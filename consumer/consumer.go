@@ -97,7 +97,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
 	}
-	return &Consumer{client: c, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
+	return &Consumer{client: &punctual{Client: c}, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
 }
 
 // Run is [New] and [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the ending
@@ -115,15 +115,21 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 // 5 s after the drain timeout, with no goroutine left but that of a handler or a destination that does not return. A Consumer may run
 // again after Run has returned.
 //
-// It returns nil after a clean drain and at the ending position. Errors are, wrapped in an [*Error]:
+// Without an ending position it returns nil after a clean drain: the end of ctx is no error, and ctx.Err says whether it
+// was that. With one, nil means that all before it has an outcome. Errors are, wrapped in an [*Error]:
 //
-//   - [ErrStreamNotFound], [ErrAccessDenied]: at the start only, until the stream has been described and its shards
-//     listed. Later they are waited out and shown by [Consumer.Status].
+//   - [ErrNotReached]: ctx was done before the ending position was reached. The text says how many shards have come to
+//     it, and [Consumer.Status] which. The same group and store go on from there.
+//   - [ErrStreamNotFound], [ErrAccessDenied], and [ErrConfig] for a client without a region or with an endpoint that is no
+//     URL: at the start only, until the stream has been described and its shards listed. Later they are waited out and
+//     shown by [Consumer.Status], as missing credentials are from the start: a role's may come. A signature that is
+//     refused ends Run after five tries, unless the reply shows that this machine's clock is off.
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
 //   - [ErrDrainTimeout], joined over the shards that did not finish: handlers, or deliveries, ended with their context.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
 //   - a failed last write to the store.
-//   - [ErrRunning], without any effect, while another Run of the Consumer has not returned.
+//   - [ErrRunning], without any effect, while another Run of the Consumer has not returned. It is not in an [*Error], and
+//     neither is [ErrConfig] for a Consumer that New has not made.
 //
 // No other error of AWS or of the store, and none of the handler, ends Run: one shard's trouble never stops another.
 func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
@@ -136,6 +142,11 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
 		return fmt.Errorf("%w: RunAll needs a consumer", ErrConfig)
+	}
+	for i, c := range cs {
+		if c == nil || c.cfg == nil {
+			return fmt.Errorf("%w: consumer %d of %d is not one that New has returned", ErrConfig, i+1, len(cs))
+		}
 	}
 	var errs []error
 	for i, c := range cs {
@@ -195,6 +206,9 @@ func (c *Consumer) warn() {
 // Status says what the consumer is doing, from memory and without a call. While it does not run, it is the status at the
 // end of the last Run, and before the first one it has no shards. It may be called at any time, as often as one likes.
 func (c *Consumer) Status() Status {
+	if c == nil || c.cfg == nil { // New has not made it
+		return Status{}
+	}
 	if s := c.running.Load(); s != nil {
 		return s.status(time.Now())
 	}

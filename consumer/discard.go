@@ -8,6 +8,7 @@ import (
 
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer/internal/page"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -21,10 +22,11 @@ func (c *caller) GiveUp(d *batch.Discard[page.Item]) bool {
 	if sh.lost.Load() {
 		return false
 	}
-	e := &Error{Stream: sh.s.c.stream, Shard: sh.id, Op: "discard", Err: d.Err, Hint: "see the error of the handler; the lane goes on behind these records"}
-	if e.Err == nil {
-		e.Err = errors.New("no attempt was made")
+	f := tell.Failure{Op: "discard", Err: d.Err, Hint: "see the error of the handler; the lane goes on behind these records"}
+	if f.Err == nil {
+		f.Err = errors.New("no attempt was made")
 	}
+	e := sh.s.c.out.Wrap(sh.id, f)
 	detail := fmt.Sprintf("%s: %s after %d attempts, request %s", d.Condition, records(n), d.InvokeCount, d.RequestID)
 	if n > 0 {
 		detail += ", from " + d.Records[0].Seq()
@@ -46,10 +48,10 @@ func (c *caller) GiveUp(d *batch.Discard[page.Item]) bool {
 	sh.tell.Record(metrics.DestinationDeliveryFailures, 1)
 	sh.tell.Record(metrics.DroppedEventCount, float64(n))
 	sh.tell.Event(metrics.RecordsDiscarded, e, detail)
-	sh.tell.Event(metrics.DestinationFailed, &Error{
-		Stream: sh.s.c.stream, Shard: sh.id, Op: "deliver", Err: err,
+	sh.tell.Event(metrics.DestinationFailed, sh.s.c.out.Wrap(sh.id, tell.Failure{
+		Op: "deliver", Err: err,
 		Hint: "the destination did not take the document, and nothing tries again; the records are in the stream until their retention ends",
-	}, detail)
+	}), detail)
 	return true
 }
 

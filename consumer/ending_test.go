@@ -1,12 +1,15 @@
 package consumer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
@@ -142,4 +145,81 @@ func spoil(t *testing.T, s checkpoint.Store, shard, value string) (mend func()) 
 	}
 	t.Fatalf("no row of %s", shard)
 	return nil
+}
+
+// A run that is stopped before its ending position says so, and how far it got; the next one goes on.
+func TestEndingPositionNotReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 3)
+		defer srv.Close()
+		put := func(shard int, data string) {
+			srv.PutHash("orders", "alice", srv.Shards("orders")[shard].HashStart, []byte(data))
+		}
+		put(0, "0")
+		put(1, "slow")
+		put(2, "2")
+		time.Sleep(2 * time.Second)
+		store := new(checkpoint.Memory)
+		var j journal
+		h := func(ctx context.Context, ev events.KinesisEvent) error {
+			if string(ev.Records[0].Kinesis.Data) == "slow" && !j.has("again") {
+				return errors.New("not yet")
+			}
+			return j.handle(ctx, ev)
+		}
+		opts := []consumer.Option{silent(), consumer.WithGroup("g"), consumer.WithCheckpointer(store), consumer.WithEndingPosition(consumer.Latest())}
+		r := start(t, srv, h, opts...)
+		time.Sleep(time.Minute)
+		_, err := r.stop()
+		var e *consumer.Error
+		if !errors.Is(err, consumer.ErrNotReached) || !errors.As(err, &e) || !strings.Contains(err.Error(), "shards done: 2 of 3") {
+			t.Errorf("Run returned %v, want ErrNotReached with 2 of 3", err)
+		}
+		var reached []string
+		for _, sh := range r.c.Status().Shards {
+			if sh.State == consumer.Reached {
+				reached = append(reached, sh.Shard)
+			}
+		}
+		if len(reached) != 2 {
+			t.Errorf("the status says that %v have reached it", reached)
+		}
+		j.add("again")
+		r = start(t, srv, h, opts...)
+		if err := <-r.ended; err != nil || !j.has("slow") {
+			t.Errorf("the next Run returned %v and handled %q", err, j.entries)
+		}
+		r.cancel()
+		if err := r.c.Status().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The end of ctx is no error where no end was asked for, and none of its own where the stream was never opened for
+// another reason.
+func TestEndingPositionAndOtherErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		end := consumer.WithEndingPosition(consumer.Latest())
+		run := func(stream string, opts ...consumer.Option) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			return consumer.Run(ctx, srv.Client(), stream, nothing, append(opts, silent())...)
+		}
+		if err := run("orders"); err != nil {
+			t.Errorf("without an end: %v", err)
+		}
+		if err := run("orders", end); err != nil {
+			t.Errorf("with one that is reached: %v", err)
+		}
+		if err := run("clicks", end); !errors.Is(err, consumer.ErrStreamNotFound) || errors.Is(err, consumer.ErrNotReached) {
+			t.Errorf("of a stream that is not there: %v, want ErrStreamNotFound alone", err)
+		}
+		srv.Fail("DescribeStreamSummary", kinesistest.Error("InternalFailure", 0))
+		if err := run("orders", end); !errors.Is(err, consumer.ErrNotReached) || !strings.Contains(err.Error(), "not listed") {
+			t.Errorf("of a stream that was never opened: %v, want ErrNotReached", err)
+		}
+	})
 }

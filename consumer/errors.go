@@ -2,15 +2,13 @@ package consumer
 
 import (
 	"errors"
-	"fmt"
 	"strings"
-
-	"github.com/aws/smithy-go"
 )
 
 // The errors that callers tell apart. Each comes wrapped, most in an [Error].
 var (
-	// ErrConfig is wrapped by every option error; the text names option, value and range.
+	// ErrConfig is wrapped by every option error; the text names option, value and range. It is also wrapped when a client
+	// turns out to have no region, or an endpoint that is no URL.
 	ErrConfig = errors.New("consumer: invalid configuration")
 	// ErrRunning is returned by a second Run of a running Consumer.
 	ErrRunning = errors.New("consumer: already running")
@@ -26,6 +24,8 @@ var (
 	ErrDrainTimeout = errors.New("consumer: drain timeout")
 	// ErrHandlerRunning says that a handler ignored the end of its context and still runs. Its shard is not released.
 	ErrHandlerRunning = errors.New("consumer: handler is still running")
+	// ErrNotReached says that Run was stopped before all shards had come to the ending position.
+	ErrNotReached = errors.New("consumer: ending position not reached")
 	// ErrLeaseLost says that somebody else has claimed a shard. Run goes on with the others; Status and a Notice tell.
 	ErrLeaseLost = errors.New("consumer: lease lost")
 )
@@ -36,46 +36,47 @@ type Error struct {
 	Shard  string // empty if the error concerns the stream
 	Op     string // the API call or the step, for example "GetRecords" or "checkpoint"
 	Err    error
-	Hint   string // what an operator can do; may be empty
+	Hint   string // what an operator can do; never empty in an Error of this package
 }
 
-// Error returns "consumer: stream[/shard]: op: error".
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("consumer: ")
-	b.WriteString(e.Stream)
-	if e.Shard != "" {
-		b.WriteString("/" + e.Shard)
+// newError is the only one to make an Error. Without a hint it looks for the one that err asks for.
+func newError(stream, shard, op string, err error, hint string) *Error {
+	if hint == "" {
+		hint, _ = classified(err)
 	}
-	fmt.Fprintf(&b, ": %s: %v", e.Op, e.Err)
-	return b.String()
+	return &Error{Stream: stream, Shard: shard, Op: op, Err: err, Hint: hint}
 }
+
+// Error returns "consumer: stream[/shard]: op: error; hint".
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.text()
+	}
+	return strings.TrimRight(e.text(), ".\n ") + "; " + e.Hint
+}
+
+// text is what Error returns, without the hint.
+func (e *Error) text() string {
+	text := "consumer: " + e.Stream
+	if e.Shard != "" {
+		text += "/" + e.Shard
+	}
+	text += ": " + e.Op
+	if e.Err != nil {
+		text += ": " + strings.TrimPrefix(e.Err.Error(), "consumer: ")
+	}
+	return text
+}
+
+// MarshalText returns what Error does: as JSON, an Error is this string.
+func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// classified wraps an error of the service with the sentinel that it stands for, and says what to do about it.
-func classified(err error) (hint string, _ error) {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return "", err
-	}
-	switch code := api.ErrorCode(); code {
-	case "ResourceNotFoundException":
-		return "check the stream's name, and the client's region and account",
-			fmt.Errorf("%w: %w", ErrStreamNotFound, err)
-	case "AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException",
-		"MissingAuthenticationTokenException", "IncompleteSignatureException":
-		return "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream, and check that the credentials are valid",
-			fmt.Errorf("%w: %w", ErrAccessDenied, err)
-	case "KMSAccessDeniedException", "KMSDisabledException", "KMSInvalidStateException", "KMSNotFoundException", "KMSOptInRequired":
-		return "the stream is encrypted: allow kms:Decrypt on its key, and check that the key is enabled",
-			fmt.Errorf("%w: %w", ErrAccessDenied, err)
-	}
-	return "", err
-}
-
-// permanent tells whether err ends a consumer that has not read anything yet: waiting does not mend it.
+// permanent tells whether err ends a consumer that has not read anything yet: waiting does not mend it. Credentials that
+// are missing may come, from an instance's or a task's metadata, and a clock may be set: they are waited for.
 func permanent(err error) bool {
-	return errors.Is(err, ErrStreamNotFound) || errors.Is(err, ErrAccessDenied) || errors.Is(err, ErrStreamRecreated)
+	return errors.Is(err, ErrConfig) || errors.Is(err, ErrStreamNotFound) || errors.Is(err, ErrStreamRecreated) ||
+		errors.Is(err, ErrAccessDenied) && !signatureRefused(err)
 }

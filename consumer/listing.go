@@ -14,6 +14,7 @@ import (
 
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -53,11 +54,11 @@ func (s *stream) identify(ctx context.Context) error {
 		return err
 	}
 	if created := aws.ToTime(d.StreamCreationTimestamp); created.Unix() != s.created.Unix() {
-		e := &Error{
-			Stream: s.c.stream, Op: "DescribeStreamSummary",
+		e := s.c.out.Wrap("", tell.Failure{
+			Op:   "DescribeStreamSummary",
 			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),
 			Hint: "start again: the new stream has rows of its own, and is read from the starting position",
-		}
+		})
 		s.mu.Lock()
 		first := s.fatal == nil
 		s.fatal = e

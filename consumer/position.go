@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 )
 
 // A Position is a place in a stream: where reading starts ([WithStartingPosition]) or ends ([WithEndingPosition]).
@@ -74,4 +75,27 @@ func (p Position) end(now time.Time) ending {
 		return ending{at: p.at}
 	}
 	return ending{}
+}
+
+// unreached is the error of a run that was stopped before the ending position; nil if there is none, or it was reached.
+func (s *stream) unreached() error {
+	if s.c.cfg.end.kind == noPosition || s.reached {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done, far := 0, "the shards were not listed"
+	for id, r := range s.rows {
+		if r.Ended() || s.states[id] == Reached {
+			done++
+		}
+	}
+	if n := len(s.rows); n > 0 {
+		far = fmt.Sprintf("shards done: %d of %d", done, n)
+	}
+	hint := "run again to go on: the checkpoints are stored, and Status says where each shard is"
+	if s.c.cfg.defaultMemory {
+		hint = "run this Consumer again to go on; another process begins anew, unless WithCheckpointer gives a store that keeps the checkpoints"
+	}
+	return s.c.out.Wrap("", tell.Failure{Op: "run", Err: fmt.Errorf("%w: %s", ErrNotReached, far), Hint: hint})
 }

@@ -81,11 +81,11 @@ func (c *config) outlet(stream string) *tell.Outlet {
 	o := &tell.Outlet{
 		Group: c.group, Stream: stream, Worker: c.worker, Logger: c.logger, Recorder: c.recorder, Final: permanent,
 		Wrap: func(shard string, f tell.Failure) error {
-			return &Error{Stream: stream, Shard: shard, Op: f.Op, Err: f.Err, Hint: f.Hint}
+			return newError(stream, shard, f.Op, f.Err, f.Hint)
 		},
 		Text: func(err error) (text, hint string) {
-			if e := new(Error); errors.As(err, &e) {
-				return err.Error(), e.Hint
+			if e, ok := err.(*Error); ok { //nolint:errorlint // the text of what wraps one has its hint
+				return e.text(), e.Hint
 			}
 			return err.Error(), ""
 		},

@@ -36,6 +36,7 @@ type stream struct {
 	mapping string       // UUID of the event source mapping
 	created time.Time
 	end     ending
+	reached bool                // all shards have come to the end; belongs to the loop
 	from    checkpoint.Position // where reading of the stream began
 	begun   sync.Once           // that it begins has been told
 	table   *lease.Table
@@ -113,6 +114,7 @@ func (s *stream) run(ctx context.Context) error {
 			return nil
 		case !s.end.at.IsZero() && s.idle():
 			if fresh {
+				s.reached = true
 				return nil
 			}
 			if !tried {
@@ -134,6 +136,7 @@ func (s *stream) look() {
 // opened opens the stream, as often as it takes. What waiting does not mend is returned.
 func (s *stream) opened(ctx context.Context) error {
 	pause := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	refused := 0
 	for {
 		err := s.open(ctx)
 		switch {
@@ -141,6 +144,10 @@ func (s *stream) opened(ctx context.Context) error {
 			return nil
 		case permanent(err):
 			return err
+		case signatureRefused(err) && !clockOff(err):
+			if refused++; refused == signatureTries {
+				return err
+			}
 		}
 		sleep(ctx, nil, pause.NextBackOff())
 	}

@@ -92,7 +92,10 @@ func (w *worker) run(ctx context.Context, cs []*Consumer) error {
 	err := errors.Join(errors.Join(errs...), w.end(deadline, streams))
 	w.tasks.Wait()
 	w.cut()
-	for _, s := range streams {
+	for i, s := range streams {
+		if errs[i] == nil {
+			err = errors.Join(err, s.unreached())
+		}
 		err = errors.Join(err, s.overdue)
 	}
 	for _, c := range cs {
