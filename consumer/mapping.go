@@ -28,7 +28,7 @@ import (
 // (MappingIgnored) where New has it besides, and else an error. What has no meaning here is told of likewise, as is a
 // handler whose type disagrees with FunctionResponseTypes; what cannot be honoured is an error.
 func WithEventSourceMapping(r io.Reader) Option {
-	if r == nil {
+	if isNil(r) {
 		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
 	}
 	s, err := mapping.Read(r)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 )
 
 // An Option sets one thing about a [Consumer]. An option that is not given means its default; one that is given is
-// literal, zero included; given twice, the last one wins. [New] checks all of them and reports all that is wrong.
+// literal, zero included; given twice, the last one wins. A nil Option does nothing. [New] checks all of them and reports
+// all that is wrong.
 type Option func(*config)
 
 // config is what the options say.
@@ -87,11 +89,7 @@ func newConfig(opts []Option) *config {
 		version: "$LATEST", retries: -1, maxAge: -1, idleWindow: defaultIdle, timeout: defaultTimeout, payload: payloadLimit,
 		backoffBase: 200 * time.Millisecond, backoffFactor: 2, backoffCap: time.Minute,
 	}
-	for _, o := range opts {
-		if o != nil {
-			o(c)
-		}
-	}
+	Options(opts...)(c)
 	if !c.given["WithCheckpointer"] {
 		c.store, c.defaultMemory = new(checkpoint.Memory), true
 	}
@@ -330,13 +328,25 @@ func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l; c.given["WithLogger"] = true }
 }
 
+// isNil is true for nil and for a nil pointer, function, map or channel in an interface: a call of a method would panic,
+// later and elsewhere.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
+
 // validate returns all that is wrong, joined (L12).
 func (c *config) validate(client Client, stream string, h batch.Handler, now time.Time) error {
 	var errs []error
 	bad := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...))
 	}
-	if client == nil {
+	if isNil(client) {
 		bad("client is nil: want a *kinesis.Client")
 	}
 	switch {
@@ -351,7 +361,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 			bad("%s(%q): want 1 to 128 characters without '/'", o.option, o.id)
 		}
 	}
-	if c.store == nil {
+	if isNil(c.store) {
 		bad("WithCheckpointer(nil): want a checkpoint.Store")
 	} else if _, memory := c.store.(*checkpoint.Memory); !memory && !c.given["WithGroup"] {
 		bad("WithCheckpointer(%T) needs WithGroup: two services that share a default name would split one stream", c.store)
@@ -393,7 +403,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	if c.drain < 0 {
 		bad("WithDrainTimeout(%v): want 0s or more", c.drain)
 	}
-	if c.recorder == nil {
+	if isNil(c.recorder) {
 		bad("WithMetrics(nil): want a metrics.Recorder")
 	}
 	if c.logger == nil {
@@ -439,10 +449,9 @@ func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...
 	if c.filter, err = filter.Compile(c.patterns...); err != nil {
 		bad("WithFilter: %w", err)
 	}
-	if c.given["WithOnFailure"] && c.destination == nil {
+	if c.given["WithOnFailure"] && isNil(c.destination) {
 		bad("WithOnFailure(nil): want a batch.Destination")
-	}
-	if v, ok := c.destination.(interface{ Validate() error }); ok {
+	} else if v, ok := c.destination.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
 			bad("WithOnFailure: %w (L11)", err)
 		}
