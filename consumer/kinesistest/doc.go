@@ -4,7 +4,7 @@
 //
 // One state machine has two fronts. [Server.Client] returns an SDK client on an in-memory network, which works inside
 // a testing/synctest bubble; [Server.URL] starts a TCP listener for other processes and other clients. The clock is
-// time.Now: in a bubble, iterators expire and records are trimmed in virtual time.
+// time.Now, or off it by [Server.SetClock]: in a bubble, iterators expire and records are trimmed in virtual time.
 //
 //	srv := kinesistest.NewServer("orders", 2)
 //	defer srv.Close()
@@ -55,6 +55,7 @@
 // # What is left out
 //
 // Stream consumers (enhanced fan-out), encryption, tags, monitoring and resource policies do not exist; calls for them
-// get UnknownOperationException. Signatures and permissions are not checked: [Error] stands in for a denial. The limits
-// on calls other than GetRecords, as ten ListShards a second, are not kept: [Throttle] stands in.
+// get UnknownOperationException. Of a signature only the date is checked, on demand ([Server.SetClockCheck]), and
+// permissions are not: [Error] stands in for a denial. The limits on calls other than GetRecords, as ten ListShards a
+// second, are not kept: [Throttle] stands in.
 package kinesistest

@@ -49,6 +49,7 @@ type operation struct {
 type call struct {
 	Request
 	faults  effects
+	signed  string // X-Amz-Date
 	records int    // records put or read
 	bytes   int    // of data and keys of them
 	first   string // sequence numbers of the first and the last of them

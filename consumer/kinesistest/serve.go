@@ -23,7 +23,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	c := &call{Request: Request{Time: time.Now(), Body: body}}
+	c := &call{Request: Request{Time: time.Now(), Body: body}, signed: r.Header.Get("X-Amz-Date")}
 	out, err := s.answer(r.Context(), c, r.Header.Get("X-Amz-Target"))
 	if errors.Is(err, errDropped) {
 		panic(http.ErrAbortHandler)
@@ -64,6 +64,9 @@ func (s *Server) answer(ctx context.Context, c *call, target string) (body []byt
 	}
 	var out any
 	if err = c.faults.before; err == nil {
+		err = s.checkClock(c.signed)
+	}
+	if err == nil {
 		out, err = s.apply(c, op, in)
 	} else {
 		s.note(c, err)

@@ -59,7 +59,8 @@ type settings struct {
 	writeLimits bool
 	shardLimit  int
 	prefix      string // of sequence numbers
-	bandwidth   int    // bytes per second; 0: no limit
+	clockCheck  bool
+	bandwidth   int // bytes per second; 0: no limit
 }
 
 // NewServer returns a running server that holds one active stream with so many shards of equal ranges of hash keys,
