@@ -34,7 +34,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -94,7 +93,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		cfg.reports = cfg.reports || m.Reports && !cfg.given["WithReportBatchItemFailures"]
 	}
 	handler.Reports = cfg.reports
-	if err := errors.Join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
+	if err := join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
 	}
 	return &Consumer{client: &punctual{Client: c}, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
@@ -141,11 +140,11 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 // by name and once by ARN is not seen to be one.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
-		return fmt.Errorf("%w: RunAll needs a consumer", ErrConfig)
+		return join(fmt.Errorf("%w: RunAll needs a consumer", ErrConfig))
 	}
 	for i, c := range cs {
 		if c == nil || c.cfg == nil {
-			return fmt.Errorf("%w: consumer %d of %d is not one that New has returned", ErrConfig, i+1, len(cs))
+			return join(fmt.Errorf("%w: consumer %d of %d is not one that New has returned", ErrConfig, i+1, len(cs)))
 		}
 	}
 	var errs []error
@@ -166,7 +165,7 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 		}
 	}
 	if len(errs) > 0 {
-		return errors.Join(errs...)
+		return join(errs...)
 	}
 	for i, c := range cs {
 		if !c.busy.CompareAndSwap(false, true) {

@@ -74,6 +74,38 @@ func (e *Error) MarshalText() ([]byte, error) { return []byte(e.Error()), nil }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// A list is several errors that came together, as [errors.Join] makes it, and can be marshalled as their text.
+type list struct{ errs []error }
+
+// join is [errors.Join] for errors that leave the package. A single Error stays as it is.
+func join(errs ...error) error {
+	var all []error
+	for _, err := range errs {
+		switch err := err.(type) { //nolint:errorlint // what wraps a list stays as it is
+		case nil:
+		case *list:
+			all = append(all, err.errs...)
+		default:
+			all = append(all, err)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	if e, ok := all[0].(*Error); ok && len(all) == 1 { //nolint:errorlint // only an Error itself
+		return e
+	}
+	return &list{all}
+}
+
+// Error returns a line for each error.
+func (l *list) Error() string { return errors.Join(l.errs...).Error() }
+
+func (l *list) Unwrap() []error { return l.errs }
+
+// MarshalText returns what Error does.
+func (l *list) MarshalText() ([]byte, error) { return []byte(l.Error()), nil }
+
 // permanent tells whether err ends a consumer that has not read anything yet: waiting does not mend it. Credentials that
 // are missing may come, from an instance's or a task's metadata, and a clock may be set: they are waited for.
 func permanent(err error) bool {

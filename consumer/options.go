@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -409,7 +408,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	if c.logger == nil {
 		bad("WithLogger(nil): want a *slog.Logger")
 	}
-	return errors.Join(errs...)
+	return join(errs...)
 }
 
 // validateBatch checks what becomes of a batch.

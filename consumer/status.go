@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -103,7 +102,7 @@ func (s *stream) status(now time.Time) Status {
 	s.mu.Lock()
 	all := Status{Worker: s.c.cfg.worker, err: s.tell.Lasting(now)}
 	if s.fatal != nil {
-		all.err = errors.Join(s.fatal, all.err)
+		all.err = join(s.fatal, all.err)
 	}
 	for id, r := range s.rows {
 		st := ShardStatus{Group: s.c.cfg.group, Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: r.Ck}
@@ -127,7 +126,7 @@ func (s *stream) status(now time.Time) Status {
 			all.behind = max(all.behind, behind)
 		}
 	}
-	all.err = errors.Join(errs...)
+	all.err = join(errs...)
 	return all
 }
 

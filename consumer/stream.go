@@ -347,7 +347,7 @@ func (s *stream) lost(sh *shard, f tell.Failure) {
 		err := sh.drained()
 		s.mu.Lock()
 		delete(s.shards, sh.id)
-		s.overdue = errors.Join(s.overdue, err)
+		s.overdue = join(s.overdue, err)
 		s.mu.Unlock()
 		s.look()
 	})

@@ -89,14 +89,14 @@ func (w *worker) run(ctx context.Context, cs []*Consumer) error {
 	<-polls
 	<-checkpoints
 	w.tasks.Wait()
-	err := errors.Join(errors.Join(errs...), w.end(deadline, streams))
+	err := join(join(errs...), w.end(deadline, streams))
 	w.tasks.Wait()
 	w.cut()
 	for i, s := range streams {
 		if errs[i] == nil {
-			err = errors.Join(err, s.unreached())
+			err = join(err, s.unreached())
 		}
-		err = errors.Join(err, s.overdue)
+		err = join(err, s.overdue)
 	}
 	for _, c := range cs {
 		c.ended(c.running.Load())
@@ -121,14 +121,14 @@ func (w *worker) end(ctx context.Context, streams []*stream) error {
 			if errors.Is(err, ErrHandlerRunning) {
 				sh.checkpoint() // what the others have done is kept, the lease is not given up
 			} else {
-				err = errors.Join(err, sh.release(ctx))
+				err = join(err, sh.release(ctx))
 			}
 			<-slots
 			errs[i] = err
 		})
 	}
 	ends.Wait()
-	return errors.Join(errs...)
+	return join(errs...)
 }
 
 // checkpoint writes the marks that have moved, every 10 s (C24). A write that fails is due again with the next.
