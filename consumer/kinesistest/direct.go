@@ -53,13 +53,17 @@ func (s *Server) createStream(method, stream string, shards int, as func(*stream
 	s.streams[stream] = st
 }
 
-// DeleteStream deletes a stream with all it holds, at once. Iterators of it are good for no stream of the same name
-// that is created later. It panics when the stream does not exist.
-func (s *Server) DeleteStream(stream string) {
+// DeleteStream deletes a stream, at once, and returns what it held, as [Server.Shards] does. Its iterators and sequence
+// numbers are good for no stream of the same name that is created later, and that one's creation time is in a later
+// second. It panics when the stream does not exist.
+func (s *Server) DeleteStream(stream string) []ShardInfo {
+	var held []ShardInfo
 	s.act("DeleteStream", stream, func(st *streamState, _ time.Time) error {
-		delete(s.streams, st.name)
+		held = st.infos(s.settings.prefix)
+		s.bury(st)
 		return nil
 	})
+	return held
 }
 
 // Put puts a record, at once, and returns its shard and its sequence number. The MD5 of key chooses the shard. data is

@@ -40,6 +40,9 @@
 //   - Shards are listed at most 1,000 at a time, through each of the six filters; tokens live for 5 minutes.
 //   - Splits, merges and UpdateShardCount (half to double, ten in 24 hours) close parents and open children.
 //   - Retention is 24 hours ([Server.SetRetention]). Records past it cannot be read; shards closed for longer vanish.
+//     [Server.Trim] and [Server.TrimBefore] do not wait for it.
+//   - A stream that is deleted and created again ([Server.DeleteStream], [Server.CreateStream]) is another one: nothing that
+//     the old one gave out is good for it.
 //   - Throughput per shard is limited on demand: [Server.SetReadLimits], [Server.SetWriteLimits]. So is the line to the
 //     clients: [Server.SetBandwidth].
 //

@@ -27,19 +27,24 @@ type ShardInfo struct {
 func (s *Server) Shards(stream string) []ShardInfo {
 	var infos []ShardInfo
 	s.act("Shards", stream, func(st *streamState, _ time.Time) error {
-		for _, sh := range st.shards {
-			info := ShardInfo{
-				ID: sh.id, Parents: slices.Clone(sh.parents), HashStart: sh.start.String(), HashEnd: sh.end.String(),
-				Created: sh.created, Closed: !sh.closed.IsZero(), ClosedAt: sh.closed, Expired: sh.expired,
-				Records: told(sh.records, s.settings.prefix), Trimmed: sh.trimmed,
-			}
-			for _, ch := range sh.children {
-				info.Children = append(info.Children, ch.id)
-			}
-			infos = append(infos, info)
-		}
+		infos = st.infos(s.settings.prefix)
 		return nil
 	})
+	return infos
+}
+
+func (st *streamState) infos(prefix string) (infos []ShardInfo) {
+	for _, sh := range st.shards {
+		info := ShardInfo{
+			ID: sh.id, Parents: slices.Clone(sh.parents), HashStart: sh.start.String(), HashEnd: sh.end.String(),
+			Created: sh.created, Closed: !sh.closed.IsZero(), ClosedAt: sh.closed, Expired: sh.expired,
+			Records: told(sh.records, prefix), Trimmed: sh.trimmed,
+		}
+		for _, ch := range sh.children {
+			info.Children = append(info.Children, ch.id)
+		}
+		infos = append(infos, info)
+	}
 	return infos
 }
 

@@ -36,7 +36,8 @@ type Server struct {
 	closed   bool
 	url      string
 	streams  map[string]*streamState
-	births   int // streams created so far
+	births   int    // streams created so far
+	buried   uint64 // the highest second of creation in the sequence numbers of deleted streams
 	requests uint64
 	calls    []Call
 	counts   map[callKey]int

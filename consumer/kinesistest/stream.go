@@ -68,11 +68,16 @@ const (
 	deleting = "DELETING"
 )
 
-// newStream returns an active stream. The caller holds the lock.
+// newStream returns an active stream. One that is created in the second of a deletion counts as created in the next:
+// the service takes longer, and creation times and sequence numbers have to differ. The caller holds the lock.
 func (s *Server) newStream(name string, shards int, at time.Time) *streamState {
 	s.births++
+	created := at
+	if after := time.Unix(int64(s.buried)+1, 0); s.buried > 0 && created.Before(after) {
+		created = after.UTC()
+	}
 	st := &streamState{
-		name: name, birth: s.births, created: at, retention: 24 * time.Hour, maxRecord: 1 << 20,
+		name: name, birth: s.births, created: created, retention: 24 * time.Hour, maxRecord: 1 << 20,
 		horizon: at, status: active, distribution: UserPartitionKey,
 	}
 	if shards > 0 {
@@ -98,7 +103,7 @@ func (st *streamState) populate(shards int, at time.Time) {
 func (st *streamState) addShard(start, end hash, at time.Time, parents ...*shard) *shard {
 	sh := &shard{
 		id: fmt.Sprintf("shardId-%012d", len(st.shards)), number: uint32(len(st.shards)),
-		start: start, end: end, created: at, createdSec: uint64(max(at.Unix(), 0)),
+		start: start, end: end, created: at, createdSec: uint64(max(at.Unix(), st.created.Unix(), 0)),
 	}
 	for _, p := range parents {
 		sh.parents = append(sh.parents, p.id)
@@ -184,7 +189,7 @@ func (st *streamState) trim(horizon time.Time) {
 
 // settle brings every stream to a time: it makes changes that are due and drops what is past retention.
 func (s *Server) settle(at time.Time) {
-	for name, st := range s.streams {
+	for _, st := range s.streams {
 		if st.status != active && !at.Before(st.changeAt) {
 			change, due := st.change, st.changeAt
 			deleted := st.status == deleting
@@ -193,11 +198,19 @@ func (s *Server) settle(at time.Time) {
 				change(due)
 			}
 			if deleted {
-				delete(s.streams, name)
+				s.bury(st)
 				continue
 			}
 		}
 		st.trim(at.Add(-st.retention))
+	}
+}
+
+// bury forgets a stream.
+func (s *Server) bury(st *streamState) {
+	delete(s.streams, st.name)
+	for _, sh := range st.shards {
+		s.buried = max(s.buried, sh.createdSec)
 	}
 }
 

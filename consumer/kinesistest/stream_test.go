@@ -90,6 +90,44 @@ func TestStreamLife(t *testing.T) {
 	})
 }
 
+// TestCreatedAgain deletes a stream and creates it again in the same instant: nothing of the old one is good for the new.
+func TestCreatedAgain(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, srv *Server, c *kinesis.Client) {
+		created := func() time.Time {
+			out := must(c.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String("s")}))
+			return *out.StreamDescriptionSummary.StreamCreationTimestamp
+		}
+		old := created()
+		for range 5 {
+			lower, _ := srv.Split("s", srv.Shards("s")[len(srv.Shards("s"))-1].ID)
+			shard, seq := srv.PutHash("s", "k", srv.Shards("s")[0].HashStart, []byte("old"))
+			it := iteratorOf(c, shard, types.ShardIteratorTypeTrimHorizon)
+			held := srv.DeleteStream("s")
+			if n := len(held); n < 4 || held[n-2].ID != lower || len(held[0].Records) != 1 || held[0].Records[0].SequenceNumber != seq {
+				t.Fatalf("the stream held %+v", held)
+			}
+			srv.CreateStream("s", 2)
+			again := created()
+			if again.Unix() <= old.Unix() {
+				t.Errorf("created at %v, and again at %v", old, again)
+			}
+			old = again
+			_, err := get(c, it, 0)
+			wantCode(t, err, "ResourceNotFoundException")
+			for range 10 {
+				srv.PutHash("s", "k", "0", []byte("new"))
+			}
+			_, err = c.GetShardIterator(t.Context(), &kinesis.GetShardIteratorInput{
+				StreamName: aws.String("s"), ShardId: &shard, ShardIteratorType: "AFTER_SEQUENCE_NUMBER", StartingSequenceNumber: &seq,
+			})
+			wantCode(t, err, "InvalidArgumentException")
+			srv.DeleteStream("s")
+			srv.CreateStream("s", 2)
+			old = created()
+		}
+	})
+}
+
 func TestUpdateShardCount(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, srv *Server, c *kinesis.Client) {
 		srv.SetTransition(0)
