@@ -420,6 +420,9 @@ func FuzzReadMapping(f *testing.F) {
 		`{"Type": "Kinesis", "Properties": {"Stream": "` + mappedStream + `", "StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": "1e9"}}`,
 		`{"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::b\"\u0000"}}, "BatchSize": {"Ref": "A"}, "Tags": {"a": {"a": 1, "a": 2}}}`,
 		`{"FilterCriteria": {"Filters": [{"Pattern": "{}"}]}, "MaximumRecordAgeInSeconds": "-1", "FunctionResponseTypes": ["ReportBatchItemFailures"]}`,
+		"\ufeff" + `{"Resources": {"A": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": {"EventSourceArn": {"Ref": "S"}, "FunctionName": {"Ref": "F"}}}}}`,
+		`{"Type": "AWS::Serverless::Function", "Properties": {"Events": {"S": {"Type": "Kinesis", "Properties": {"BatchSize": {"Ref": "AWS::NoValue"}}}}}}`,
+		"\xff\xfe{\x00}\x00",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -431,6 +434,11 @@ func FuzzReadMapping(f *testing.F) {
 		if given := m.Start.Position != ""; given == (m.NeedsStart != "" || m.Refers("WithStartingPosition")) {
 			t.Errorf("a position is given: %t, and needed: %q, %q", given, m.NeedsStart, m.Open)
 		}
+		for _, r := range m.Open {
+			if option, ok := optionOf(r.Text); !ok || option != r.Option {
+				t.Errorf("open: %q", r)
+			}
+		}
 		if m.Stream != "" && (!ValidStream(m.Stream) || !strings.HasPrefix(m.Stream, "arn:")) {
 			t.Errorf("stream %q", m.Stream)
 		}
@@ -438,7 +446,11 @@ func FuzzReadMapping(f *testing.F) {
 			t.Errorf("the line for %q is no Go: %v", m.Destination, err)
 		}
 		var spread bytes.Buffer
-		if err := json.Indent(&spread, text, "\t", " "); err != nil {
+		plain, err := read(bytes.NewReader(text))
+		if err == nil {
+			err = json.Indent(&spread, plain, "\t", " ")
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if spread.Len() > maxSize {
