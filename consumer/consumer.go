@@ -84,14 +84,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	cfg := newConfig(opts)
-	if m := cfg.mapping; m != nil {
-		if stream == "" {
-			stream = m.Stream
-		} else {
-			cfg.given[""] = true // the stream
-		}
-		cfg.reports = cfg.reports || m.Reports && !cfg.given["WithReportBatchItemFailures"]
-	}
+	stream = cfg.mapped(stream)
 	handler.Reports = cfg.reports
 	if err := join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err

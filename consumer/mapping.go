@@ -21,7 +21,7 @@ import (
 //
 // What get-event-source-mapping prints never says where to start. If its State is Disabled, reading starts a minute before
 // LastModified, and what Lambda had not handled by then is skipped: before you disable a mapping, first let IteratorAge
-// reach 0, or give a position. Where no checkpoint is stored yet, the event MappingResumed says so. If its
+// reach 0, or give a position, which counts wherever it stands among the options. Where no checkpoint is stored yet, the event MappingResumed says so. If its
 // LastProcessingResult is a problem, or its State another one, WithStartingPosition has to be given.
 //
 // A destination in it needs [WithOnFailure]. A value that templates have by reference only, as Ref or Fn::GetAtt, is told of
@@ -32,23 +32,24 @@ func WithEventSourceMapping(r io.Reader) Option {
 		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }
 	}
 	s, err := mapping.Read(r)
-	opts := mapped(s)
+	opts := optionsOf(s)
 	return func(c *config) {
 		c.mapping, c.mappingErr = &s, err
 		opts(c)
 	}
 }
 
-// mapped is what the settings of a mapping stand for. What is not given is not set, and what is given is, zero included
+// optionsOf is what the settings of a mapping stand for. What is not given is not set, and what is given is, zero included
 // (L7).
-func mapped(s mapping.Settings) Option {
+func optionsOf(s mapping.Settings) Option {
 	var opts []Option
-	switch s.Start.Position {
-	case "TRIM_HORIZON":
+	switch {
+	case s.Start.Stopped: // the mapping does not say it: any position that is given is the better one
+	case s.Start.Position == "TRIM_HORIZON":
 		opts = append(opts, WithStartingPosition(TrimHorizon()))
-	case "LATEST":
+	case s.Start.Position == "LATEST":
 		opts = append(opts, WithStartingPosition(Latest()))
-	case "AT_TIMESTAMP":
+	case s.Start.Position == "AT_TIMESTAMP":
 		opts = append(opts, WithStartingPosition(At(s.Start.At)))
 	}
 	if s.Function != "" {
@@ -76,6 +77,24 @@ func given[T int | bool | time.Duration](v *T, option func(T) Option) Option {
 		return nil
 	}
 	return option(*v)
+}
+
+// mapped sets what a mapping says and options have not said. It returns the stream, if New was given none that of the
+// mapping.
+func (c *config) mapped(stream string) string {
+	m := c.mapping
+	if m == nil {
+		return stream
+	}
+	c.given[""] = stream != ""
+	if stream == "" {
+		stream = m.Stream
+	}
+	c.reports = c.reports || m.Reports && !c.given["WithReportBatchItemFailures"]
+	if m.Start.Stopped && !c.given["WithStartingPosition"] {
+		c.start = At(m.Start.At)
+	}
+	return stream
 }
 
 // validateMapping checks what an event source mapping asks for.
@@ -144,7 +163,7 @@ func nameOf(stream string) string { return stream[strings.LastIndex(stream, "/")
 
 // resumed tells that reading begins where Lambda stopped, if that is what begin, the stored beginning, means.
 func (c *Consumer) resumed(begin checkpoint.Position, t *tell.Teller) {
-	if m := c.cfg.mapping; m == nil || !m.Start.Stopped || c.cfg.start != At(m.Start.At) || begin != c.cfg.start.start(time.Time{}) {
+	if m := c.cfg.mapping; m == nil || !m.Start.Stopped || c.cfg.given["WithStartingPosition"] || begin != c.cfg.start.start(time.Time{}) {
 		return
 	}
 	t.Event(metrics.MappingResumed, nil, fmt.Sprintf("reading begins at %s, a minute before LastModified of the mapping, and what Lambda had not handled "+
