@@ -395,7 +395,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	if c.aheadRecords < 1 || c.aheadRecords > defaultRecords || c.aheadBytes < 1 {
 		bad("WithReadAhead(%d, %d): want 1 to %d records and at least 1 byte", c.aheadRecords, c.aheadBytes, defaultRecords)
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
-		bad("WithReadAhead(%d, %d): want at least the %d records of WithBatchSize", c.aheadRecords, c.aheadBytes, c.batchSize)
+		bad("WithReadAhead(%d, %d): want at least as many records as WithBatchSize(%d)", c.aheadRecords, c.aheadBytes, c.batchSize)
 	}
 	c.validateMapping(h, bad)
 	c.validateBatch(h, bad)
@@ -417,7 +417,7 @@ func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...
 		bad("WithMaxRetryAttempts(%d): want 0 to %d, or -1 for no limit", c.retries, maxRetries)
 	}
 	if c.maxAge != -1 && (c.maxAge < minAge || c.maxAge > maxAge) {
-		bad("WithMaxRecordAge(%v): want %v to %v, or -1 for no limit (L8)", c.maxAge, minAge, maxAge)
+		bad("WithMaxRecordAge(%v): want %v to %v, or -1 for no limit", c.maxAge, minAge, maxAge)
 	}
 	if c.tumbling < 0 || c.tumbling > maxTumbling || c.tumbling%time.Second != 0 {
 		bad("WithTumblingWindow(%v): want whole seconds from 0s to %v", c.tumbling, maxTumbling)
@@ -425,18 +425,18 @@ func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...
 	windows := c.tumbling > 0
 	switch {
 	case windows && c.factor > 1:
-		bad("WithTumblingWindow(%v) with WithParallelizationFactor(%d): windows want a factor of 1 (L10, B3)", c.tumbling, c.factor)
+		bad("WithTumblingWindow(%v) with WithParallelizationFactor(%d): windows want a factor of 1", c.tumbling, c.factor)
 	case windows && len(c.patterns) > 0:
-		bad("WithTumblingWindow(%v) with WithFilter: windows want no filter (L10, B3)", c.tumbling)
+		bad("WithTumblingWindow(%v) with WithFilter: windows want no filter", c.tumbling)
 	}
 	switch kind := h.Kind(); {
 	case windows && kind != batch.Windowed && kind != batch.JSON && kind != 0:
-		bad("WithTumblingWindow(%v) with a handler of the %s form: want one that takes events.KinesisTimeWindowEvent, or JSON (L10)", c.tumbling, kind)
+		bad("WithTumblingWindow(%v) with a handler of the %s form: want one that takes events.KinesisTimeWindowEvent, or JSON", c.tumbling, kind)
 	case !windows && kind == batch.Windowed:
-		bad("the handler takes events.KinesisTimeWindowEvent: want WithTumblingWindow (L10)")
+		bad("the handler takes events.KinesisTimeWindowEvent: want WithTumblingWindow")
 	}
 	if c.given["WithReportBatchItemFailures"] && h.Kind() != batch.JSON && h.Kind() != 0 {
-		bad("WithReportBatchItemFailures(%t): the type of a handler of the %s form decides (L2); want a handler of the JSON form", c.reports, h.Kind())
+		bad("WithReportBatchItemFailures(%t): the type of a handler of the %s form decides; want a handler of the JSON form", c.reports, h.Kind())
 	}
 	if c.idleWindow < 0 {
 		bad("WithWindowIdle(%v): want 0s or more", c.idleWindow)
@@ -452,7 +452,7 @@ func (c *config) validateBatch(h batch.Handler, bad func(format string, args ...
 		bad("WithOnFailure(nil): want a batch.Destination")
 	} else if v, ok := c.destination.(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {
-			bad("WithOnFailure: %w (L11)", err)
+			bad("WithOnFailure: %w", err)
 		}
 	}
 	if c.timeout <= 0 && c.timeout != -1 {

@@ -57,7 +57,7 @@ func TestInvalidOptions(t *testing.T) {
 		{consumer.WithSharder(nil), []string{"WithSharder(nil)"}},
 		{consumer.Options(consumer.WithUnordered(), consumer.WithSharder(func(string) uint64 { return 0 })), []string{"WithUnordered excludes WithSharder"}},
 		{consumer.WithReadAhead(0, 1), []string{"WithReadAhead(0, 1)", "1 to 1000000 records"}},
-		{consumer.WithReadAhead(99, 1), []string{"WithReadAhead(99, 1)", "100 records of WithBatchSize"}},
+		{consumer.WithReadAhead(99, 1), []string{"WithReadAhead(99, 1)", "at least as many records as WithBatchSize(100)"}},
 		{consumer.WithDrainTimeout(-1), []string{"WithDrainTimeout(-1ns)", "0s or more"}},
 		{consumer.WithMetrics(nil), []string{"WithMetrics(nil)"}},
 		{consumer.WithLogger(nil), []string{"WithLogger(nil)"}},
