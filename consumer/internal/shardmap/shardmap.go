@@ -1,6 +1,7 @@
 // Package shardmap derives from a stream's shards and the rows of a group which rows are missing and which shards may
-// start: parents before children, children of a merge after both parents, nothing skipped. It keeps no state and does
-// no I/O; what it says is computed from what it is given, at each look.
+// start: parents before children, children of a merge after both parents, nothing skipped. It does no I/O and reads no
+// clock. The functions keep no state: what they say is computed from what they are given, at each look. A [Census] keeps
+// the newest that is known.
 //
 // Three words recur. A shard is listed when ListShards returns it, known when it has a row, and settled when it has no
 // row and is an ancestor of a known shard that is a root or has progress: it is older than the start, or was finished
@@ -26,7 +27,19 @@ type State struct {
 	Root    bool // starts without waiting for its parents
 	Started bool // has own progress: its checkpoint is a sequence number
 	Ended   bool // its checkpoint is END
+
+	Children   []string // named at its end
+	Owner      string   // empty if nobody owns it
+	Epoch      int64    // grows with every change of owner: of two looks at a row, the one with the greater is younger
+	Checkpoint string   // not looked at
+
+	// Unreadable is true for a row that cannot be read. It counts as one with progress that is not ended, and is not
+	// started.
+	Unreadable bool
 }
+
+// Unreadable returns the State of a row that cannot be read.
+func Unreadable(s Shard) State { return State{Shard: s, Started: true, Unreadable: true} }
 
 // waits reports whether the shard starts only after its parents.
 func (s State) waits() bool { return !s.Root && !s.Started && !s.Ended }
@@ -104,7 +117,7 @@ func Missing(listed []Shard, known map[string]State) []Root {
 }
 
 // Startable returns the IDs of the known shards that may be read now, sorted: those that are not ended and are a root,
-// have progress, or have only parents that are out of the way. A parent is out of the way when it is ended, when it is
+// have progress, or have only parents that are out of the way; not those whose rows cannot be read. A parent is out of the way when it is ended, when it is
 // settled, or when it has expired: it is neither known nor listed. A parent that is listed and has no row is waited for;
 // Missing tells to put its row. One that has no row and is not waited for says nothing of its own parents: then the shard
 // waits for every older one that is known, not ended, and overlaps it.
@@ -114,7 +127,7 @@ func Startable(listed []Shard, known map[string]State) []string {
 	l := newLineage(listed, known)
 	var ids []string
 	for id, s := range known {
-		if !s.Ended && (!s.waits() || !slices.ContainsFunc(s.Parents, l.blocks) && !l.overtakes(s.Shard)) {
+		if !s.Ended && !s.Unreadable && (!s.waits() || !slices.ContainsFunc(s.Parents, l.blocks) && !l.overtakes(s.Shard)) {
 			ids = append(ids, id)
 		}
 	}

@@ -40,7 +40,7 @@ func only(all []Shard, ids ...string) []Shard {
 	return slices.DeleteFunc(slices.Clone(all), func(s Shard) bool { return !slices.Contains(ids, s.ID) })
 }
 
-// known returns rows from ID to what is set: r root, s started, e ended, nothing for a row that waits.
+// known returns rows from ID to what is set: r root, s started, e ended, u unreadable, nothing for a row that waits.
 func known(set map[string]string) map[string]State {
 	rows := make(map[string]State)
 	for id, flags := range set {
@@ -53,6 +53,8 @@ func known(set map[string]string) map[string]State {
 				st.Started = true
 			case 'e':
 				st.Ended = true
+			case 'u':
+				st = Unreadable(st.Shard)
 			}
 		}
 		rows[id] = st
