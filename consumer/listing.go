@@ -22,7 +22,7 @@ import (
 func (s *stream) closed(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.listed, func(l shardmap.Shard) bool { return l.ID == id && l.Closed })
+	return s.census.Closed(id)
 }
 
 // describe asks for the stream's identity and retention.

@@ -84,14 +84,14 @@ func (s *stream) unreached() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	done, far := 0, "the shards were not listed"
-	for id, r := range s.rows {
-		if r.Ended() || s.states[id] == Reached {
+	done, all, far := 0, 0, "the shards were not listed"
+	for id, r := range s.census.Rows() {
+		if all++; r.Ended || s.states[id] == Reached {
 			done++
 		}
 	}
-	if n := len(s.rows); n > 0 {
-		far = fmt.Sprintf("shards done: %d of %d", done, n)
+	if all > 0 {
+		far = fmt.Sprintf("shards done: %d of %d", done, all)
 	}
 	hint := "run again to go on: the checkpoints are stored, and Status says where each shard is"
 	if s.c.cfg.defaultMemory {

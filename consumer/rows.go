@@ -99,15 +99,20 @@ func row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease.Row {
 	return lease.Row{Ck: ck, Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
 }
 
-// states is what the lineage needs to know of rows.
+// state is what a row says of its shard.
+func state(id string, r lease.Row) shardmap.State {
+	_, _, _, numeric := r.Ck.Sequence()
+	return shardmap.State{
+		Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
+		Root:  r.Root, Started: numeric, Ended: r.Ended(), Children: r.Children,
+		Owner: r.Owner, Epoch: r.Epoch, Checkpoint: string(r.Ck),
+	}
+}
+
 func states(rows map[string]lease.Row) map[string]shardmap.State {
 	known := make(map[string]shardmap.State, len(rows))
 	for id, r := range rows {
-		_, _, _, numeric := r.Ck.Sequence()
-		known[id] = shardmap.State{
-			Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
-			Root:  r.Root, Started: numeric, Ended: r.Ended(),
-		}
+		known[id] = state(id, r)
 	}
 	return known
 }
@@ -121,7 +126,8 @@ func (s *stream) audit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.relatives(ctx, rows); err != nil {
+	asked := map[string]bool{}
+	if _, err := s.relatives(ctx, nil, rows, asked); err != nil {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
 	listed, _, err := s.list(ctx, nil) // after the rows: a parent that is in neither has expired
@@ -130,9 +136,8 @@ func (s *stream) audit(ctx context.Context) error {
 	}
 	// The list may be too old to have a row. What looks like a hole then is none, and ancestors of its shards, which are
 	// older than the start, are not to be read.
-	missing := shardmap.Missing(listed, s.known(rows, listed))
-	if err = s.reread(ctx, missing, rows); err == nil {
-		missing = shardmap.Missing(listed, s.known(rows, listed))
+	missing, err := s.relatives(ctx, listed, rows, asked)
+	if err == nil {
 		err = each(missing, func(r shardmap.Root) error {
 			from := checkpoint.TrimHorizon
 			if r.Root { // its row was lost: it is as old as the first ones
@@ -148,45 +153,29 @@ func (s *stream) audit(ctx context.Context) error {
 		return s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
 	s.tell.Mend("checkpoint store")
-	s.holes(shardmap.Holes(s.known(rows, listed)))
+	s.holes(shardmap.Holes(rows))
 	s.take(rows, listed)
 	return nil
 }
 
 // take keeps what an audit has found, where what is known is not younger.
-func (s *stream) take(rows map[string]lease.Row, listed []shardmap.Shard) {
+func (s *stream) take(rows map[string]shardmap.State, listed []shardmap.Shard) {
 	var free []string // given up by who took them
 	s.mu.Lock()
-	s.listed, s.newest = listed, ""
+	s.census.Merge(listed, rows, func(id string) bool { return s.shards[id] != nil })
 	for _, l := range listed {
-		s.newest = max(s.newest, l.ID)
 		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {
 			delete(s.states, l.ID) // it was closed before its tip was seen, perhaps: its children are to be read
 		}
 	}
-	for id, r := range rows {
-		delete(s.unlisted, id)
-		if s.shards[id] == nil && r.Epoch >= s.rows[id].Epoch { // else what is known is younger than the list
-			s.rows[id] = r
-		}
-		if s.states[id] == Lost && s.shards[id] == nil && r.Owner == "" && r.Epoch >= s.rows[id].Epoch {
+	for id, st := range s.states {
+		if st == Lost && s.shards[id] == nil && s.census.Row(id).Owner == "" {
 			delete(s.states, id)
 			free = append(free, "lease "+id)
 		}
 	}
 	s.mu.Unlock()
 	s.tell.Mend(free...)
-}
-
-// known is what the lineage needs to know of rows, those that cannot be read included: their shards are no holes.
-func (s *stream) known(rows map[string]lease.Row, listed []shardmap.Shard) map[string]shardmap.State {
-	known := states(rows)
-	for _, l := range listed {
-		if _, readable := rows[l.ID]; !readable && s.unreadable[s.table.Key(l.ID)] {
-			known[l.ID] = shardmap.State{Shard: l, Started: true}
-		}
-	}
-	return known
 }
 
 // holes tells, once, that nobody will read a part of the hash space as things stand.
@@ -198,68 +187,65 @@ func (s *stream) holes(found []shardmap.Range) {
 	s.holed = len(found) > 0
 }
 
-// reread puts the rows of shards, as they are now, to those that were listed. One that cannot be read is left out: load
-// has told of it.
-func (s *stream) reread(ctx context.Context, shards []shardmap.Root, rows map[string]lease.Row) error {
+// reread puts the rows of shards, as they are now, to those that were listed.
+func (s *stream) reread(ctx context.Context, shards []shardmap.Root, rows map[string]shardmap.State) error {
 	var mu sync.Mutex
 	return each(shards, func(sh shardmap.Root) error {
 		r, ok, err := s.table.Row(ctx, sh.ID)
+		st := state(sh.ID, r)
 		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
-			return nil
+			st, ok, err = shardmap.Unreadable(sh.Shard), true, nil
 		}
 		if ok {
 			mu.Lock()
 			defer mu.Unlock()
-			rows[sh.ID] = r
+			rows[sh.ID] = st
 		}
 		return err
 	})
 }
 
-// relatives adds the rows that those in rows speak of and the list of them does not have: children of shards that have
-// ended, and parents that are waited for. A list may be too old to have them, and the list of shards, too; their part of the
-// hash space would look like a hole then, and they like expired.
-func (s *stream) relatives(ctx context.Context, rows map[string]lease.Row) error {
-	asked := map[string]bool{}
+// relatives adds the rows that the list of them does not have, and that those it has, or the shards that are listed, speak
+// of. Each is asked for once. It returns what is missing then.
+func (s *stream) relatives(ctx context.Context, listed []shardmap.Shard, rows map[string]shardmap.State, asked map[string]bool) ([]shardmap.Root, error) {
 	for {
-		var absent []shardmap.Root
-		look := func(ids []string) {
-			for _, id := range ids {
-				if _, known := rows[id]; !known && !asked[id] {
-					asked[id] = true
-					absent = append(absent, shardmap.Root{Shard: shardmap.Shard{ID: id}})
-				}
+		for _, l := range listed {
+			if rows[l.ID].Unreadable {
+				rows[l.ID] = shardmap.Unreadable(l) // its part of the hash space is no hole
 			}
 		}
-		for _, r := range rows {
-			_, _, _, begun := r.Ck.Sequence()
-			switch {
-			case r.Ended():
-				look(r.Children)
-			case !begun && !r.Root:
-				look(r.Parents)
+		missing := shardmap.Missing(listed, rows)
+		var absent []shardmap.Root
+		for _, id := range shardmap.Absent(rows, missing) {
+			if !asked[id] {
+				asked[id] = true
+				absent = append(absent, shardmap.Root{Shard: shardmap.Shard{ID: id}})
 			}
 		}
 		if len(absent) == 0 {
-			return nil
+			return missing, nil
 		}
 		if err := s.reread(ctx, absent, rows); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
 
-// load reads all rows. One that cannot be read holds only its shard up.
-func (s *stream) load(ctx context.Context) (map[string]lease.Row, error) {
-	rows, unreadable, err := s.table.Rows(ctx)
+// load reads all rows. One that cannot be read holds only its shard up, and those that come after it.
+func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
+	list, unreadable, err := s.table.Rows(ctx)
 	if err != nil {
 		return nil, s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
+	rows := states(list)
 	was := s.unreadable // by the loop of the stream only
 	now := map[string]bool{}
 	for _, e := range unreadable {
 		op := "row " + e.Key
 		now[e.Key] = true
+		if e.Key == s.table.Key(e.Shard) { // else it is nobody's
+			rows[e.Shard] = shardmap.Unreadable(shardmap.Shard{ID: e.Shard})
+		}
 		m := metrics.RowUnreadable
 		if errors.Is(e, lease.ErrRowVersion) {
 			m = metrics.RowVersion
@@ -284,7 +270,7 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 		return errors.Join(err, errors.New("the row of shard "+id+" is gone"))
 	}
 	s.mu.Lock()
-	s.rows[id] = r
+	s.census.Put(state(id, r))
 	s.mu.Unlock()
 	s.look() // its children may start
 	return nil

@@ -104,12 +104,12 @@ func (s *stream) status(now time.Time) Status {
 	if s.fatal != nil {
 		all.err = join(s.fatal, all.err)
 	}
-	for id, r := range s.rows {
-		st := ShardStatus{Group: s.c.cfg.group, Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: r.Ck}
+	for id, r := range s.census.Rows() {
+		st := ShardStatus{Group: s.c.cfg.group, Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: checkpoint.Position(r.Checkpoint)}
 		if known := s.states[id]; known != "" {
 			st.State = known
 		}
-		if r.Ended() {
+		if r.Ended {
 			st.State = Ended
 		}
 		all.Shards = append(all.Shards, st)

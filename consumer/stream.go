@@ -46,10 +46,7 @@ type stream struct {
 
 	mu         sync.Mutex
 	keep       time.Duration // retention
-	rows       map[string]lease.Row
-	listed     []shardmap.Shard
-	newest     string            // the greatest ID of listed
-	unlisted   map[string]bool   // rows that are younger than listed
+	census     *shardmap.Census
 	unreadable map[string]bool   // keys of rows that could not be read
 	holed      bool              // a part of the hash space has no shard
 	shards     map[string]*shard // those that run, end, or were lost and still have a handler running
@@ -72,8 +69,8 @@ func newStream(w *worker, c *Consumer) *stream {
 		serial = bound.NewSlots[*shard](1)
 	}
 	return &stream{
-		c: c, w: w, tell: c.out.Teller(""), serial: serial, kick: make(chan struct{}, 1), rows: map[string]lease.Row{},
-		unlisted: map[string]bool{}, shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
+		c: c, w: w, tell: c.out.Teller(""), serial: serial, kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
+		shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
 	}
 }
 
@@ -157,7 +154,7 @@ func (s *stream) opened(ctx context.Context) error {
 func (s *stream) begin(ctx context.Context) bool {
 	s.mu.Lock()
 	var ids []string
-	for _, id := range s.startable() {
+	for _, id := range s.census.Startable() {
 		if s.shards[id] == nil && s.states[id] == "" {
 			ids = append(ids, id)
 		}
@@ -166,34 +163,11 @@ func (s *stream) begin(ctx context.Context) bool {
 	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
 }
 
-// startable lists the shards that may run, whether they do or not. The caller holds mu.
-func (s *stream) startable() []string {
-	return slices.DeleteFunc(shardmap.Startable(s.listed, states(s.rows)), s.orphan)
-}
-
-// orphan is true for a shard that waits for the next listing: the last one is older than the shard, or its row, and a
-// parent has no row. The parent may be younger than the listing, too, and not expired. The caller holds mu.
-func (s *stream) orphan(id string) bool {
-	r := s.rows[id]
-	if _, _, _, begun := r.Ck.Sequence(); begun || r.Root || r.Ended() || !s.unlisted[id] && s.newest >= id {
-		return false
-	}
-	return slices.ContainsFunc(r.Parents, func(p string) bool {
-		_, known := s.rows[p]
-		return !known
-	})
-}
-
 // orphans is true if a shard waits for a listing.
 func (s *stream) orphans() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id := range s.rows {
-		if s.orphan(id) {
-			return true
-		}
-	}
-	return false
+	return len(s.census.Orphans()) > 0
 }
 
 func (s *stream) claim(ctx context.Context, id string) error {
@@ -224,7 +198,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	s.mu.Lock()
 	if !s.stopped {
 		s.shards[id] = sh
-		s.rows[id] = r
+		s.census.Put(state(id, r))
 	}
 	stopped := s.stopped
 	s.mu.Unlock()
@@ -302,11 +276,11 @@ func (s *stream) conclude(sh *shard) bool {
 	sh.cut()
 	s.mu.Lock()
 	delete(s.shards, sh.id)
-	s.rows[sh.id] = sh.lease.Row()
+	s.census.Put(state(sh.id, sh.lease.Row()))
 	if sh.closed {
 		for id, r := range sh.put {
-			if _, known := s.rows[id]; !known && r.V > 0 { // else it cannot be read
-				s.rows[id], s.unlisted[id] = r, true
+			if r.V > 0 { // else it cannot be read
+				s.census.Add(state(id, r))
 			}
 		}
 	} else {
@@ -329,7 +303,7 @@ func (s *stream) idle() bool {
 	if len(s.shards) > 0 || len(s.done) > 0 || len(s.unreadable) > 0 {
 		return false
 	}
-	for _, id := range s.startable() {
+	for _, id := range s.census.Startable() {
 		if s.states[id] != Reached {
 			return false
 		}
