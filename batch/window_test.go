@@ -261,6 +261,15 @@ func TestWindow(t *testing.T) {
 			},
 		},
 		{
+			name: "record without arrival while an older window is open", rules: []string{"C27"}, records: "a@0",
+			end: func(w *tumbler) {
+				w.now = time.Unix(200, 0)
+				w.add("b@ c@59")
+				w.lane.Close(false)
+			},
+			want: []string{"[0 60) {} a", `[0 60) {"n":"a"} b c`, `[0 60) {"n":"abc"} final`},
+		},
+		{
 			name: "record without arrival in the window of now", rules: []string{"C27"}, records: "a@0", most: 1,
 			end: func(w *tumbler) {
 				w.lane.Close(false)

@@ -1,7 +1,7 @@
 package filter
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,20 +20,6 @@ type Set struct {
 	unknown  []string
 }
 
-// A node is a pattern object: all of its fields have to match, and one of its alternatives if it has "$or".
-type node struct {
-	fields []field
-	or     []*node
-}
-
-// A field of a node has a leaf, or a node below it.
-type field struct {
-	name string
-	way  way // from data; empty for the top level
-	leaf *leaf
-	node *node
-}
-
 // Compile compiles patterns, of which a record has to match one (L55): at most 10, of at most 4,096 characters each.
 // Without patterns every record matches (L10). The error joins an [*Error] for each pattern that is not valid (L12); of
 // several flaws of one pattern it tells the first.
@@ -50,7 +36,6 @@ func Compile(patterns ...string) (*Set, error) {
 			errs = append(errs, err)
 			continue
 		}
-		n.number(0)
 		s.patterns = append(s.patterns, n)
 		s.look(n)
 	}
@@ -78,8 +63,10 @@ func (s *Set) look(n *node) {
 			s.unknown = append(s.unknown, f.name)
 		}
 	}
-	for _, alternative := range n.or {
-		s.look(alternative)
+	for _, group := range n.groups {
+		for _, alternative := range group {
+			s.look(alternative)
+		}
 	}
 }
 
@@ -88,47 +75,17 @@ func compile(text string) (*node, *Error) {
 	if n := utf8.RuneCountInString(text); n > maxLength {
 		return nil, &Error{Reason: fmt.Sprintf("it has %d characters: want at most %d", n, maxLength)}
 	}
-	var raw json.RawMessage
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		return nil, &Error{Reason: "it is not JSON: " + err.Error()}
+	raw := []byte(text)
+	if at, ok := valid(raw); !ok {
+		return nil, &Error{Reason: fmt.Sprintf("it is not JSON: see byte %d", at)}
 	}
-	n := new(node)
-	if err := n.object(raw, "", way{}, top); err != nil {
+	raw = bytes.Trim(repair(raw), " \t\r\n")
+	entries, err := new(reader).object(raw, "")
+	if err == nil {
+		err = dataIsObject(entries)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return n, n.dataIsObject()
-}
-
-// bits is how many words number the leaves with {"exists": false}: 4,096 characters have room for 186 of them.
-const bits = 3
-
-// number numbers these leaves from next on, and returns the number of the next one.
-func (n *node) number(next int) int {
-	for _, f := range n.fields {
-		if f.node != nil {
-			next = f.node.number(next)
-		} else if f.leaf.absent {
-			f.leaf.bit = next
-			next++
-		}
-	}
-	for _, alternative := range n.or {
-		next = alternative.number(next)
-	}
-	return next
-}
-
-// dataIsObject refuses patterns in which data has a leaf (L57).
-func (n *node) dataIsObject() *Error {
-	for _, f := range n.fields {
-		if f.name == "data" && f.node == nil {
-			return &Error{Path: "data", Reason: "want an object with fields of the payload"}
-		}
-	}
-	for _, alternative := range n.or {
-		if err := alternative.dataIsObject(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return build(entries)
 }

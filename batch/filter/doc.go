@@ -12,7 +12,7 @@
 // # Cost
 //
 // Matching works on the bytes of the payload and builds no maps. It allocates in these cases only: strings with escapes,
-// and metadata, of more than 256 bytes (keys with escapes: 64), numbers of more than 32 bytes, strings compared by cidr,
+// and metadata, of more than 256 bytes (keys with escapes: 64), numbers of more than 24 digits, strings compared by cidr,
 // objects of the payload that have a field both under a name and under dotted keys, and payloads that are not UTF-8.
 // Time is linear in the size of the payload, whatever it holds (P5).
 //
@@ -21,7 +21,7 @@
 // Names are case-sensitive. In an array of the payload one element that matches suffices (L56).
 //
 //	"text", true, false, null         equal, of the same type
-//	300                               equal: integers exactly, others as doubles; 300.0 and 3e2 are integers (C17)
+//	300                               equal: integers exactly, others as doubles, and exactly where both exceed those (C17)
 //	{"prefix": s}, {"suffix": s}      s is a string, or {"equals-ignore-case": string}
 //	{"equals-ignore-case": s}         by Unicode simple folding
 //	{"wildcard": s}                   * is any run of characters; \* and \\ are literals; ** is invalid
@@ -34,7 +34,8 @@
 //
 // # Payloads
 //
-// A payload is JSON if encoding/json takes the whole of it, which is at most 10,000 levels deep. Of a key that an object
+// A payload is JSON if encoding/json takes the whole of it, which is at most 10,000 levels deep; its version does not
+// matter, as it is not used. Of a key that an object
 // has twice, the last one counts. Keys and strings are compared decoded; a byte that is not UTF-8 and half of a surrogate
 // pair are U+FFFD, as encoding/json reads them.
 //
@@ -46,6 +47,12 @@
 //
 // # Alternatives
 //
-// An alternative of "$or" is a pattern of its own at its place: it picks elements of arrays by itself. At the top level,
-// an alternative that does not name data may match a record with any payload.
+// "$or" is written out as AWS's matcher does it: what stands before it in the pattern is copied into each of its
+// alternatives, and what stands behind it is added to each of them. Of a field that both name the later one counts alone
+// (C31): {"status": ["active"], "$or": [{"status": ["new"]}, {"vip": [true]}]} lets {"status": "new"} pass. Like any other
+// fields, those of an alternative and those around it have to match in one element of an array (C17). A pattern that has
+// more than 10,000 fields when it is written out is not valid.
+//
+// An alternative of a top-level "$or" that does not name data, in a pattern that does not name it either, may match a
+// record with any payload.
 package filter

@@ -106,7 +106,7 @@ func TestLeaf(t *testing.T) {
 
 // Each row is a whole pattern.
 func TestPattern(t *testing.T) {
-	for _, rule := range []string{"L55", "L56", "L57", "L58", "C16", "C17"} {
+	for _, rule := range []string{"L55", "L56", "L57", "L58", "C16", "C17", "C31"} {
 		t.Attr("rule", rule)
 	}
 	nested := func(depth int) string { return strings.Repeat(`[`, depth) + strings.Repeat(`]`, depth) }
@@ -129,6 +129,15 @@ func TestPattern(t *testing.T) {
 		{`{"data":{"a":{"b":["x"],"c":[{"exists":false}]}}}`, []string{`{"a":[{"b":"x"},{"d":1}]}`, `{"a":{"b":"x"}}`}, []string{`{"a":[{"b":"x"},{"c":1}]}`, `{"a":[{"b":"x","c":1}]}`}},
 		{`{"data":{"a":{"b":[{"exists":false}]}}}`, []string{`{}`, `{"a":1}`, `{"a":[]}`, `{"a":[1]}`, `[{"a":{"c":1}}]`}, []string{`{"a":{"b":1}}`, `{"a.b":1}`, `[{"a":{"b":1}},{}]`}},
 		{`{"data":{"$or":[{"a":["1"]},{"b":["2"]}],"c":["3"]}}`, []string{`{"a":"1","c":"3"}`, `{"b":"2","c":"3"}`}, []string{`{"c":"3"}`, `{"a":"1"}`}},
+		{`{"data":{"a":["1"],"$or":[{"a":["2"]},{"b":["2"]}]}}`, []string{`{"a":"2"}`, `{"a":"1","b":"2"}`}, []string{`{"a":"1"}`, `{"b":"2"}`, `{"a":"3","b":"2"}`}},
+		{`{"data":{"$or":[{"a":["2"]},{"b":["2"]}],"a":["1"]}}`, []string{`{"a":"1"}`, `{"a":"1","b":"3"}`}, []string{`{"a":"2"}`, `{"b":"2"}`, `{"a":"2","b":"2"}`}},
+		{`{"data":{"a":["1"]},"$or":[{"data":{"a":["2"]}},{"data.b":["2"]}]}`, []string{`{"a":"2"}`, `{"a":"1","b":"2"}`}, []string{`{"a":"1"}`, `{"b":"2"}`}},
+		{`{"data":{"x":{"a":["1"],"c":["3"]},"$or":[{"x.a":["2"]},{"x":{"b":["2"]}}]}}`, []string{`{"x":{"a":"2","c":"3"}}`, `{"x":{"a":"1","b":"2","c":"3"}}`}, []string{`{"x":{"a":"2"}}`, `{"x":{"a":"1","c":"3"}}`}},
+		{`{"data":{"x":{"a":["1"]},"$or":[{"x":{"b":["2"]}},{"x":{"c":["2"]}}]}}`, []string{`{"x":[{"a":"1","b":"2"}]}`}, []string{`{"x":[{"a":"1"},{"b":"2"}]}`}},
+		{`{"data":{"a":["1"],"$or":[{"b":["1"],"$or":[{"a":["2"]},{"b":["2"]}]},{"c":["1"]}]}}`, []string{`{"a":"2","b":"1"}`, `{"a":"1","b":"2"}`, `{"a":"1","c":"1"}`}, []string{`{"a":"1","b":"1"}`, `{"a":"2","b":"2"}`, `{"c":"1"}`}},
+		{`{"data":{"x":{"$or":[{"a":["1"]},{"b":["1"]}]},"$or":[{"x.a":["2"]},{"x.c":["2"]}]}}`, []string{`{"x":{"a":"2"}}`, `{"x":{"a":"2","b":"1"}}`, `{"x":{"a":"1","c":"2"}}`, `{"x":{"b":"1","c":"2"}}`}, []string{`{"x":{"a":"1"}}`, `{"x":{"c":"2"}}`, `{"x":{"b":"1"}}`}},
+		{`{"partitionKey":["no"],"$or":[{"partitionKey":["customer-17"]},{"data":{"a":["1"]}}]}`, []string{`{"a":"2"}`, `not JSON`}, nil},
+		{`{"partitionKey":["no"],"$or":[{"sequenceNumber":["4967"]},{"data":{"a":["1"]}}]}`, nil, []string{`{"a":"1"}`, `not JSON`}},
 		{`{"$or":[{"data":{"a":[1]}},{"partitionKey":["customer-17"]}]}`, []string{`{}`, `not JSON`}, nil},
 		{`{"data":{"a":["1"],"a":["2"]}}`, []string{`{"a":"2"}`}, []string{`{"a":"1"}`}},
 		{`{"kinesis":{"data":{"a":["2"]}}}`, nil, []string{`{"a":"2"}`}},
@@ -255,6 +264,36 @@ func TestInvalid(t *testing.T) {
 			t.Errorf("%.80s: %v at %q, want an error at %q", pattern, err, e, at)
 		}
 	}
+}
+
+// Nested alternatives of the same fields multiply when they are written out. Up to a bound they are, quickly; beyond it the
+// pattern is not valid.
+func TestWrittenOut(t *testing.T) {
+	t.Attr("rule", "C31")
+	nested := func(depth int) string {
+		p := `{"a":[0],"$or":[{"x":[0]},{"y":[0]}]}`
+		for i := range depth {
+			p = fmt.Sprintf(`{"p":{"$or":[{"x":[%d]},{"y":[%d]}]},"$or":[%s,{"p":{"y":[%d],"$or":[{"x":[%d]},{"z":[%[1]d]}]}}]}`, i, i, p, i, i)
+		}
+		return `{"data":` + p + `}`
+	}
+	start := time.Now()
+	if s := compile(t, nested(5)); !s.Match(source(), record(`{"p":{"x":4,"z":4,"y":4}}`)) || s.Match(source(), record(`{"p":{"x":4}}`)) {
+		t.Error("five levels are not matched")
+	}
+	_, err := filter.Compile(nested(20))
+	var e *filter.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Reason, "10000 fields") {
+		t.Errorf("twenty levels: %v", err)
+	}
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("it took %v", d)
+	}
+	wide := `{"data":{` // a hundred alternatives that do not meet stay beside each other
+	for i := range 100 {
+		wide += fmt.Sprintf(`"k%d":{"$or":[{"a":[1]},{"b":[1]}]},`, i)
+	}
+	compile(t, wide+`"k":[1]}}`)
 }
 
 // Limits are inclusive, and each bad pattern has its error.

@@ -14,8 +14,10 @@ func (s *Set) Match(src *batch.Source, r *batch.Record) bool {
 		return true
 	}
 	var payload []byte // nil if it is not JSON
-	if s.payload && valid(r.Data) {
-		payload = repair(r.Data[space(r.Data, 0):])
+	if s.payload {
+		if _, ok := valid(r.Data); ok {
+			payload = repair(r.Data[space(r.Data, 0):])
+		}
 	}
 	for _, n := range s.patterns {
 		if n.record(src, r, payload) {
@@ -44,13 +46,20 @@ func (n *node) record(src *batch.Source, r *batch.Record, payload []byte) bool {
 			return false
 		}
 	}
-	for _, alternative := range n.or {
-		if alternative.record(src, r, payload) {
-			return true
+	for _, group := range n.groups {
+		matched := false
+		for i := 0; i < len(group) && !matched; i++ {
+			matched = group[i].record(src, r, payload)
+		}
+		if !matched {
+			return false
 		}
 	}
-	return n.or == nil
+	return true
 }
+
+// bits is how many words number the leaves with {"exists": false}: 4,096 characters have room for 186 of them.
+const bits = 3
 
 // An outer is the outermost array that a field is under, the parts beside the array, and their depth. It remembers which
 // leaves it has: each leaf is looked for once, however many elements ask.
@@ -115,12 +124,16 @@ func (n *node) in(parts []part, o *outer) bool {
 			return false
 		}
 	}
-	for _, alternative := range n.or {
-		if alternative.in(parts, o) {
-			return true
+	for _, group := range n.groups {
+		matched := false
+		for i := 0; i < len(group) && !matched; i++ {
+			matched = group[i].in(parts, o)
+		}
+		if !matched {
+			return false
 		}
 	}
-	return n.or == nil
+	return true
 }
 
 // in matches the field in an object. An array is searched; what the object has of the field under dotted keys is a part

@@ -35,8 +35,8 @@ func (l *leaf) metadata(name string, src *batch.Source, r *batch.Record) bool {
 		if r.Arrival.IsZero() {
 			return l.match(&scalar{kind: 'n'})
 		}
-		seconds := float64(r.Arrival.UnixMilli()) / 1000
-		return l.match(&scalar{kind: '0', num: parse(strconv.AppendFloat(text, seconds, 'f', -1, 64))})
+		text = append(strconv.AppendInt(text, r.Arrival.UnixMilli(), 10), "e-3"...)
+		return l.match(&scalar{kind: '0', num: parse(text)})
 	case "eventSource":
 		text = append(text, "aws:kinesis"...)
 	case "eventID":

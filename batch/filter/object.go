@@ -1,41 +1,131 @@
 package filter
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// top is the depth of the pattern itself; that of the object of data is 0.
-const top = -1
-
-// A pair is a key of a pattern object. Of a key that is given twice the last one counts (C17).
-type pair struct {
-	key string
-	raw json.RawMessage
+// An entry is a key of a pattern object with its value: a leaf, an object, or the alternatives of "$or".
+type entry struct {
+	key    string
+	names  []string // that the dots of the key part
+	leaf   *leaf
+	object []entry
+	or     [][]entry
 }
 
-// pairs returns the keys of an object with their values, in the order in which they count; ok is false for another value.
-func pairs(raw json.RawMessage) (all []pair, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, false
+// A reader reads the text of one pattern.
+type reader struct {
+	absent int // leaves with {"exists": false}; each has a number
+}
+
+// object reads a pattern object. Its keys keep their order; of a key that is given twice the last one counts (C17).
+func (r *reader) object(raw []byte, path string) ([]entry, *Error) {
+	if raw[0] != '{' {
+		return nil, &Error{Path: path, Reason: "want an object"}
 	}
-	for dec.More() {
-		t, _ := dec.Token()
-		p := pair{key: t.(string)}
-		if dec.Decode(&p.raw) != nil {
-			return nil, false
+	all := pairs(raw)
+	if len(all) == 0 {
+		return nil, &Error{Path: path, Reason: "an object without keys"}
+	}
+	entries := make([]entry, len(all))
+	for i, p := range all {
+		e := &entries[i]
+		e.key, e.names = p.key, strings.Split(p.key, ".")
+		if err := r.value(e, p.raw, join(path, p.key)); err != nil {
+			return nil, err
 		}
-		p.raw = bytes.TrimSpace(p.raw)
+	}
+	return entries, nil
+}
+
+// value reads what stands behind a key.
+func (r *reader) value(e *entry, raw []byte, path string) (err *Error) {
+	switch or := slices.Index(e.names, "$or"); {
+	case or >= 0 && or < len(e.names)-1:
+		return &Error{Path: path, Reason: "want an array of at least two patterns"}
+	case or >= 0:
+		e.or, err = r.alternatives(raw, path)
+	case raw[0] == '{':
+		e.object, err = r.object(raw, path)
+	case raw[0] == '[':
+		e.leaf, err = members(raw, path)
+		if err == nil && e.leaf.absent {
+			e.leaf.bit = r.absent
+			r.absent++
+		}
+	default:
+		return &Error{Path: path, Reason: "want an array of what the field may be, or an object"}
+	}
+	return err
+}
+
+// alternatives reads the patterns of "$or".
+func (r *reader) alternatives(raw []byte, path string) (or [][]entry, _ *Error) {
+	patterns := elements(raw)
+	if len(patterns) < 2 {
+		return nil, &Error{Path: path, Reason: "want an array of at least two patterns"}
+	}
+	for i, one := range patterns {
+		entries, err := r.object(one, fmt.Sprintf("%s[%d]", path, i))
+		if err != nil {
+			return nil, err
+		}
+		or = append(or, entries)
+	}
+	return or, nil
+}
+
+// dataIsObject refuses patterns in which data has a leaf (L57).
+func dataIsObject(entries []entry) *Error {
+	for _, e := range entries {
+		if e.key == "data" && e.leaf != nil {
+			return &Error{Path: "data", Reason: "want an object with fields of the payload"}
+		}
+		for _, alternative := range e.or {
+			if err := dataIsObject(alternative); e.key == "$or" && err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A pair is a key of a pattern object.
+type pair struct {
+	key string
+	raw []byte
+}
+
+// pairs returns the keys of an object with their values, in the order in which they count.
+func pairs(object []byte) (all []pair) {
+	for w := over(object); ; {
+		k, v, ok := w.member()
+		if !ok {
+			return all
+		}
+		p := pair{string(unquote(nil, k)), v}
 		if i := slices.IndexFunc(all, func(q pair) bool { return q.key == p.key }); i >= 0 {
 			all = slices.Delete(all, i, i+1)
 		}
 		all = append(all, p)
 	}
-	return all, true
+}
+
+// elements returns the elements of an array, and nothing for another value.
+func elements(raw []byte) (all [][]byte) {
+	if raw[0] != '[' {
+		return nil
+	}
+	for i := space(raw, 1); raw[i] != ']'; {
+		end := skip(raw, i)
+		all = append(all, raw[i:end])
+		if i = space(raw, end); raw[i] == ',' {
+			i = space(raw, i+1)
+		}
+	}
+	return all
 }
 
 // join returns the place of key in errors.
@@ -44,83 +134,4 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
-}
-
-// object adds what a pattern object has to n, which stands at depth of w.
-func (n *node) object(raw json.RawMessage, path string, w way, depth int) *Error {
-	all, ok := pairs(raw)
-	switch {
-	case !ok:
-		return &Error{Path: path, Reason: "want an object"}
-	case len(all) == 0:
-		return &Error{Path: path, Reason: "an object without keys"}
-	}
-	for _, p := range all {
-		below, key, dotted := way{}, p.key, true
-		if depth == top { // ways begin below the first name
-			_, key, dotted = strings.Cut(key, ".")
-		}
-		if dotted {
-			below = w.extend(key)
-		}
-		if err := n.add(strings.Split(p.key, "."), p.raw, join(path, p.key), below, depth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// add adds a key of a pattern object to n: names are those that its dots part, and w leads to the last of them. A dotted
-// key goes where the nested form of it goes (L56), so that both share their elements (C17).
-func (n *node) add(names []string, raw json.RawMessage, path string, w way, depth int) (err *Error) {
-	name, rest := names[0], names[1:]
-	if name == "$or" {
-		if len(rest) > 0 {
-			return &Error{Path: path, Reason: "want an array of at least two patterns"}
-		}
-		n.or, err = alternatives(raw, path, w.to(depth), depth)
-		return err
-	}
-	depth++
-	switch {
-	case len(rest) > 0:
-		return n.field(name, w.to(depth), false).node.add(rest, raw, path, w, depth)
-	case raw[0] == '{':
-		return n.field(name, w.to(depth), false).node.object(raw, path, w.to(depth), depth)
-	case raw[0] == '[':
-		n.field(name, w.to(depth), true).leaf, err = members(raw, path)
-		return err
-	}
-	return &Error{Path: path, Reason: "want an array of what the field may be, or an object"}
-}
-
-// field returns the field of this name with a leaf, which the caller sets, or with a node. n gets one if it has none.
-func (n *node) field(name string, w way, leaf bool) *field {
-	for i := range n.fields {
-		if f := &n.fields[i]; f.name == name && leaf == (f.leaf != nil) {
-			return f
-		}
-	}
-	f := field{name: name, way: w}
-	if !leaf {
-		f.node = new(node)
-	}
-	n.fields = append(n.fields, f)
-	return &n.fields[len(n.fields)-1]
-}
-
-// alternatives compiles the patterns of "$or", which stand where the object stands that has it.
-func alternatives(raw json.RawMessage, path string, w way, depth int) (or []*node, _ *Error) {
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil || len(list) < 2 {
-		return nil, &Error{Path: path, Reason: "want an array of at least two patterns"}
-	}
-	for i, one := range list {
-		n := new(node)
-		if err := n.object(one, fmt.Sprintf("%s[%d]", path, i), w, depth); err != nil {
-			return nil, err
-		}
-		or = append(or, n)
-	}
-	return or, nil
 }

@@ -1,16 +1,15 @@
 package filter
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 )
 
 // members compiles a leaf: a non-empty array.
-func members(raw json.RawMessage, path string) (*leaf, *Error) {
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil || len(list) == 0 {
+func members(raw []byte, path string) (*leaf, *Error) {
+	list := elements(raw)
+	if len(list) == 0 {
 		return nil, &Error{Path: path, Reason: "an empty array"}
 	}
 	l := new(leaf)
@@ -23,7 +22,7 @@ func members(raw json.RawMessage, path string) (*leaf, *Error) {
 }
 
 // add compiles a member of the array.
-func (l *leaf) add(raw json.RawMessage, path string) *Error {
+func (l *leaf) add(raw []byte, path string) *Error {
 	switch raw[0] {
 	case '[':
 		return &Error{Path: path, Reason: "an array inside an array"}
@@ -35,7 +34,7 @@ func (l *leaf) add(raw json.RawMessage, path string) *Error {
 }
 
 // constant returns the member that is equal to a scalar.
-func constant(raw json.RawMessage) member {
+func constant(raw []byte) member {
 	switch kind := raw[0]; kind {
 	case '"':
 		return member{kind: kind, text: []byte(str(raw))}
@@ -47,17 +46,14 @@ func constant(raw json.RawMessage) member {
 }
 
 // str decodes raw, which is a string.
-func str(raw json.RawMessage) (s string) {
-	_ = json.Unmarshal(raw, &s)
-	return s
-}
+func str(raw []byte) string { return string(unquote(nil, raw[1:len(raw)-1])) }
 
 // isNumber reports whether raw, which is valid, is a number.
-func isNumber(raw json.RawMessage) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
+func isNumber(raw []byte) bool { return raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' }
 
 // operator adds {"name": operand}. {"exists": false} is no member: it matches no value.
-func (l *leaf) operator(raw json.RawMessage, path string) *Error {
-	all, _ := pairs(raw)
+func (l *leaf) operator(raw []byte, path string) *Error {
+	all := pairs(raw)
 	if len(all) != 1 {
 		return &Error{Path: path, Reason: "want an object with one operator"}
 	}
@@ -90,11 +86,11 @@ func (l *leaf) operator(raw json.RawMessage, path string) *Error {
 
 // textual compiles an operator on strings. Its operand is a string, of prefix and suffix also
 // {"equals-ignore-case": string}.
-func textual(name string, operand json.RawMessage, path string) (m member, _ *Error) {
+func textual(name string, operand []byte, path string) (m member, _ *Error) {
 	m.op = name
 	affix := name == "prefix" || name == "suffix"
 	if affix && operand[0] == '{' {
-		all, _ := pairs(operand)
+		all := pairs(operand)
 		if len(all) != 1 || all[0].key != "equals-ignore-case" {
 			return m, &Error{Path: path, Reason: `want a string, or {"equals-ignore-case": string}`}
 		}
@@ -121,9 +117,9 @@ func textual(name string, operand json.RawMessage, path string) (m member, _ *Er
 }
 
 // numeric compiles one comparison, or a lower bound and then a greater upper bound.
-func numeric(operand json.RawMessage, path string) (bounds []bound, _ *Error) {
-	var list []json.RawMessage
-	if json.Unmarshal(operand, &list) != nil || len(list) != 2 && len(list) != 4 {
+func numeric(operand []byte, path string) (bounds []bound, _ *Error) {
+	list := elements(operand)
+	if len(list) != 2 && len(list) != 4 {
 		return nil, &Error{Path: path, Reason: "want an array of one or two comparisons, as [\">\", 0, \"<=\", 5]"}
 	}
 	for i := 0; i < len(list); i += 2 {
@@ -150,12 +146,15 @@ func numeric(operand json.RawMessage, path string) (bounds []bound, _ *Error) {
 
 // anythingBut compiles what its operand names, of which a value may match none: a string, a number, or a list of either,
 // but not of both (C17).
-func anythingBut(operand json.RawMessage, path string) (not []member, _ *Error) {
+func anythingBut(operand []byte, path string) (not []member, _ *Error) {
 	if operand[0] == '{' {
 		return anythingButText(operand, path)
 	}
-	list := []json.RawMessage{operand}
-	if operand[0] == '[' && (json.Unmarshal(operand, &list) != nil || len(list) == 0) {
+	list := [][]byte{operand}
+	if operand[0] == '[' {
+		list = elements(operand)
+	}
+	if len(list) == 0 {
 		return nil, &Error{Path: path, Reason: "an empty list"}
 	}
 	texts := 0
@@ -176,14 +175,17 @@ func anythingBut(operand json.RawMessage, path string) (not []member, _ *Error) 
 
 // anythingButText compiles {"anything-but": {"name": string or list of strings}}. An empty prefix or suffix, which would
 // leave no string, is not valid.
-func anythingButText(operand json.RawMessage, path string) (not []member, _ *Error) {
-	all, _ := pairs(operand)
+func anythingButText(operand []byte, path string) (not []member, _ *Error) {
+	all := pairs(operand)
 	if len(all) != 1 || !slices.Contains([]string{"prefix", "suffix", "equals-ignore-case", "wildcard"}, all[0].key) {
 		return nil, &Error{Path: path, Reason: "want one of prefix, suffix, equals-ignore-case and wildcard"}
 	}
-	name, list := all[0].key, []json.RawMessage{all[0].raw}
+	name, list := all[0].key, [][]byte{all[0].raw}
 	path = join(path, name)
-	if list[0][0] == '[' && (json.Unmarshal(all[0].raw, &list) != nil || len(list) == 0) {
+	if list[0][0] == '[' {
+		list = elements(list[0])
+	}
+	if len(list) == 0 {
 		return nil, &Error{Path: path, Reason: "an empty list"}
 	}
 	for _, one := range list {

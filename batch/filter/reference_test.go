@@ -3,10 +3,12 @@ package filter_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,15 +89,113 @@ func leaves(v any, path []string) (out []any) {
 	return out
 }
 
-// refMatch matches the pattern object p against element e, which is part of all at path.
-func refMatch(p map[string]any, e, all any, path []string) bool {
+// A refPair is a key of a pattern object with its value: a list, or pairs again.
+type refPair struct {
+	key   string
+	value any
+}
+
+// ordered decodes the value that dec is before, objects as pairs in the order of the text. Of a key that is given twice the
+// last one counts (C17).
+func ordered(dec *json.Decoder) any {
+	switch t, _ := dec.Token(); t {
+	case json.Delim('{'):
+		object := []refPair{}
+		for dec.More() {
+			key, _ := dec.Token()
+			object = slices.DeleteFunc(object, func(p refPair) bool { return p.key == key })
+			object = append(object, refPair{key.(string), ordered(dec)})
+		}
+		_, _ = dec.Token()
+		return object
+	case json.Delim('['):
+		list := []any{}
+		for dec.More() {
+			list = append(list, ordered(dec))
+		}
+		_, _ = dec.Token()
+		return list
+	default:
+		return t
+	}
+}
+
+// plain is v with objects as maps.
+func plain(v any) any {
+	switch v := v.(type) {
+	case []refPair:
+		out := map[string]any{}
+		for _, p := range v {
+			out[p.key] = plain(p.value)
+		}
+		return out
+	case []any:
+		out := []any{}
+		for _, e := range v {
+			out = append(out, plain(e))
+		}
+		return out
+	}
+	return v
+}
+
+// written writes a pattern object at a path out as C31 says it: rules are the alternatives so far, each with its leaves by
+// path. A key sets its leaf in all of them, and replaces what was there; "$or" copies them for each of its alternatives.
+func written(rules []map[string][]any, at string, object []refPair) []map[string][]any {
+	for _, p := range object {
+		switch value := p.value.(type) {
+		case []refPair:
+			rules = written(rules, at+p.key+".", value)
+		case []any:
+			if below, ok := strings.CutSuffix(p.key, "$or"); ok {
+				var all []map[string][]any
+				for _, alternative := range value {
+					var copies []map[string][]any
+					for _, r := range rules {
+						copies = append(copies, maps.Clone(r))
+					}
+					all = append(all, written(copies, at+below, alternative.([]refPair))...)
+				}
+				rules = all
+				continue
+			}
+			for _, r := range rules {
+				r[at+p.key], _ = plain(value).([]any)
+			}
+		}
+	}
+	return rules
+}
+
+// A refNode is a rule as a tree: what the value has to be by itself, and what its fields have to be.
+type refNode struct {
+	leaf   []any
+	fields map[string]*refNode
+}
+
+func refTree(rule map[string][]any) *refNode {
+	root := &refNode{fields: map[string]*refNode{}}
+	for path, leaf := range rule {
+		n := root
+		for name := range strings.SplitSeq(path, ".") {
+			if n.fields[name] == nil {
+				n.fields[name] = &refNode{fields: map[string]*refNode{}}
+			}
+			n = n.fields[name]
+		}
+		n.leaf = leaf
+	}
+	return root
+}
+
+// refMatch matches p against element e, which is part of all at path.
+func refMatch(p *refNode, e, all any, path []string) bool {
 	m, _ := e.(map[string]any)
-	for k, sub := range p {
+	for k, sub := range p.fields {
 		here := append(append([]string(nil), path...), k)
-		switch sub := sub.(type) {
-		case map[string]any:
+		x, present := m[k]
+		if len(sub.fields) > 0 {
 			matched := false
-			x, present := m[k]
 			var objects []any
 			if present {
 				for _, c := range flat(x) {
@@ -113,34 +213,26 @@ func refMatch(p map[string]any, e, all any, path []string) bool {
 			if !matched {
 				return false
 			}
-		case []any:
-			if k == "$or" {
-				matched := false
-				for _, alternative := range sub {
-					matched = matched || refMatch(alternative.(map[string]any), e, all, path)
-				}
-				if !matched {
-					return false
-				}
+		}
+		if sub.leaf == nil {
+			continue
+		}
+		var values []any
+		if present {
+			values = scalarsOf(x)
+		}
+		matched := false
+		for _, want := range sub.leaf {
+			if op, ok := want.(map[string]any); ok && op["exists"] == false {
+				matched = matched || len(leaves(all, here)) == 0
 				continue
 			}
-			var values []any
-			if x, ok := m[k]; ok {
-				values = scalarsOf(x)
+			for _, v := range values {
+				matched = matched || refScalar(want, v)
 			}
-			matched := false
-			for _, want := range sub {
-				if op, ok := want.(map[string]any); ok && op["exists"] == false {
-					matched = matched || len(leaves(all, here)) == 0
-					continue
-				}
-				for _, v := range values {
-					matched = matched || refScalar(want, v)
-				}
-			}
-			if !matched {
-				return false
-			}
+		}
+		if !matched {
+			return false
 		}
 	}
 	return true
@@ -312,8 +404,16 @@ func (m maker) pattern(depth int) string {
 		return "[" + m.list(1+m.IntN(4), m.member) + "]"
 	}, "x", "x", "x", "y", "x y", "y z", "z x", "x.y", "x.y x.z", "y.z x", "!", `\u0078.y.z y`)
 	if depth > 0 && m.IntN(5) == 0 {
-		or := m.list(2, func() string { return m.pattern(depth - 1) })
-		object = object[:len(object)-1] + fmt.Sprintf(`,"%s":[%s]}`, m.one("$or", "$or", "w.$or"), or)
+		or := fmt.Sprintf(`"%s":[%s]`, m.one("$or", "$or", "w.$or", "x.$or"), m.list(2+m.IntN(2), func() string { return m.pattern(depth - 1) }))
+		switch m.IntN(3) { // what stands behind "$or" counts otherwise than what stands before it
+		case 0:
+			object = "{" + or + "," + object[1:]
+		case 1:
+			more := m.pattern(0)
+			object = object[:len(object)-1] + "," + or + "," + more[1:]
+		default:
+			object = object[:len(object)-1] + "," + or + "}"
+		}
 	}
 	return object
 }
@@ -371,9 +471,13 @@ func agree(t *testing.T, pattern, data string) bool {
 	if len(objects) == 0 {
 		objects = []any{nil}
 	}
+	dec := json.NewDecoder(strings.NewReader(pattern))
+	dec.UseNumber()
 	want := false
-	for _, e := range objects {
-		want = want || refMatch(decoded(pattern).(map[string]any), e, all, nil)
+	for _, rule := range written([]map[string][]any{{}}, "", ordered(dec).([]refPair)) {
+		for _, e := range objects {
+			want = want || refMatch(refTree(rule), e, all, nil)
+		}
 	}
 	if got != want {
 		t.Fatalf("%s on %s: %t, the reference says %t", pattern, data, got, want)
@@ -386,6 +490,7 @@ func TestReference(t *testing.T) {
 	t.Attr("rule", "L55")
 	t.Attr("rule", "L56")
 	t.Attr("rule", "C17")
+	t.Attr("rule", "C31")
 	matched := 0
 	const cases = 25_000
 	for seed := range uint64(cases) {

@@ -5,10 +5,13 @@ import "strings"
 // maxDepth is how deep JSON may be nested; encoding/json has the same limit.
 const maxDepth = 10_000
 
-// valid reports whether b is one JSON value, by the rules of encoding/json.
-func valid(b []byte) bool {
-	i, ok := value(b, space(b, 0), 0)
-	return ok && space(b, i) == len(b)
+// valid reports whether b is one JSON value, by the rules of encoding/json, and else near which byte it is not.
+func valid(b []byte) (at int, ok bool) {
+	if at, ok = value(b, space(b, 0), 0); !ok {
+		return min(at, len(b)), false
+	}
+	at = space(b, at)
+	return at, at == len(b)
 }
 
 // space returns where the white space that begins at i ends.
