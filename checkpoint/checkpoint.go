@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MaxValue is the size in bytes up to which every Store takes a value. Memory and File refuse a larger one.
@@ -60,8 +61,12 @@ var (
 	// or Delete that wraps neither it nor ErrConflict leaves the outcome unknown.
 	ErrNotApplied = errors.New("checkpoint: write not applied")
 
-	// ErrLocked says that a File is open elsewhere, in this process or another one.
+	// ErrLocked says that a File is open elsewhere, in this process or another one. The error is a *LockedError.
 	ErrLocked = errors.New("checkpoint: file is locked")
+
+	// ErrReplaced says that the file of an open File, or its lock file, was removed, replaced or changed by somebody
+	// else. The error says which, whether the File has mended it, and what to do.
+	ErrReplaced = errors.New("checkpoint: file was removed or replaced while it was open")
 
 	// ErrSequence says that a record's sequence number is no number: empty, other characters than decimal digits, or
 	// more than 999 of them. There is no Position for such a record.
@@ -90,8 +95,17 @@ func (e *CorruptError) Error() string {
 // Unwrap returns ErrCorrupt.
 func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
+// A because is an error and its cause, in a text that names the package once.
+type because struct{ err, cause error }
+
+func (b because) Error() string {
+	return b.err.Error() + ": " + strings.TrimPrefix(b.cause.Error(), "checkpoint: ")
+}
+
+func (b because) Unwrap() []error { return []error{b.err, b.cause} }
+
 // notApplied returns err as the cause for which a write is known not to be applied.
-func notApplied(err error) error { return fmt.Errorf("%w: %w", ErrNotApplied, err) }
+func notApplied(err error) error { return because{ErrNotApplied, err} }
 
 // checkSize refuses a value that not every Store takes.
 func checkSize(e Entry) error {

@@ -2,8 +2,8 @@ package checkpoint
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 )
 
@@ -16,8 +16,12 @@ func (f *File) commit() {
 	if len(writes) == 0 {
 		return
 	}
-	if err := f.repair(); err != nil {
-		finish(writes, notApplied(fmt.Errorf("checkpoint: %w", err)))
+	err := f.guard()
+	if err == nil {
+		err = f.repair()
+	}
+	if err != nil {
+		finish(writes, notApplied(err))
 		return
 	}
 	changed, records := f.decide(writes)
@@ -31,11 +35,20 @@ func (f *File) commit() {
 	for _, w := range writes {
 		close(w.done)
 	}
-	if f.size > 4*f.live+f.slack && f.size > f.stay {
-		if err := f.rewrite(); err != nil {
-			f.stay = 2 * f.size // no write failed by it; a disk that is full says so at the next
-		}
+	f.compact()
+}
+
+// compact writes a log anew that is much larger than its rows, and reports whether it has. No write fails with it: a
+// disk that is full says so at the next.
+func (f *File) compact() bool {
+	if f.size <= 4*f.live+f.slack || f.size <= f.stay {
+		return false
 	}
+	if err := f.rewrite(); err != nil {
+		f.stay = 2 * f.size
+		return false
+	}
+	return true
 }
 
 // apply puts what is durable now in the rows. An Entry without a revision is a deletion.
@@ -84,18 +97,24 @@ func finish(writes []*write, err error) {
 func (f *File) append(records []byte) error {
 	line, sum := appendLine(nil, f.sum, records)
 	if n, err := f.log.WriteAt(line, f.size); err != nil {
-		f.torn = true
-		if n < len(line) {
-			return notApplied(fmt.Errorf("checkpoint: %w", err)) // a line without its end is never read
+		f.end = -1
+		if info, err := f.log.Stat(); err == nil {
+			f.end = info.Size()
 		}
-		return fmt.Errorf("checkpoint: %w", err)
+		if n < len(line) {
+			return notApplied(err) // a line without its end is never read
+		}
+		return openError(err)
 	}
+	f.end = f.size + int64(len(line))
 	if err := f.log.Sync(); err != nil {
 		f.distrust()
-		return fmt.Errorf("checkpoint: %w", err)
+		return openError(err)
 	}
-	f.size += int64(len(line))
-	f.sum = sum
+	if err := f.confirm(); err != nil {
+		return err
+	}
+	f.size, f.sum = f.end, sum
 	return nil
 }
 
@@ -103,15 +122,21 @@ func (f *File) append(records []byte) error {
 // fsync it writes the log anew: the system may have forgotten what it could not write, and a second fsync of the same
 // file would say nothing of it.
 func (f *File) repair() error {
-	if f.log == nil {
+	if f.log == nil || f.cut() != nil {
 		return f.rewrite()
 	}
-	if f.torn {
-		if err := f.log.Truncate(f.size); err != nil {
-			return f.rewrite()
-		}
-		f.torn = false
+	return nil
+}
+
+// cut removes what lies behind the last line.
+func (f *File) cut() error {
+	if f.end == f.size {
+		return nil
 	}
+	if err := f.log.Truncate(f.size); err != nil {
+		return err
+	}
+	f.end = f.size
 	return nil
 }
 
@@ -124,10 +149,9 @@ func (f *File) distrust() {
 // rewrite puts a log of the present rows in the place of the old one. Until the rename, the old one is untouched; from
 // then on either holds all that was acknowledged, and nothing more is until the rename is durable.
 func (f *File) rewrite() error {
-	name := f.path + ".new"
-	size, sum, err := f.writeNew(name)
+	name := f.path + newSuffix
+	next, err := f.writeNew(name)
 	if err != nil {
-		_ = f.disk.remove(name) // the next rewrite begins with an empty one anyway
 		return err
 	}
 	if f.log != nil {
@@ -136,6 +160,7 @@ func (f *File) rewrite() error {
 	if err := f.disk.rename(name, f.path); err != nil {
 		return err
 	}
+	f.info, f.end = next.info, next.size
 	if err := f.disk.syncDir(filepath.Dir(f.path)); err != nil {
 		return err
 	}
@@ -143,19 +168,42 @@ func (f *File) rewrite() error {
 	if err != nil {
 		return err
 	}
-	f.log, f.size, f.sum, f.torn, f.stay = log, size, sum, false, 0
+	f.log, f.size, f.sum, f.stay = log, next.size, next.sum, 0
 	return nil
 }
 
-// writeNew writes the rows to a new file and makes its content durable.
-func (f *File) writeNew(name string) (size int64, sum uint32, err error) {
-	file, err := f.disk.create(name)
+// A newLog is a log that was written and is not in its place yet.
+type newLog struct {
+	info fs.FileInfo
+	size int64
+	sum  uint32
+}
+
+// writeNew writes the rows to a new file, as readable as the old one, and makes its content durable. What it leaves when
+// it fails, or a crash leaves, the next one removes: nobody else writes under that name while f holds the lock.
+func (f *File) writeNew(name string) (next newLog, err error) {
+	mode := newMode
+	if f.info != nil {
+		mode = f.info.Mode().Perm()
+	}
+	out, err := f.disk.create(name, mode)
+	if errors.Is(err, fs.ErrExist) {
+		if err = f.disk.remove(name); err == nil {
+			out, err = f.disk.create(name, mode)
+		}
+	}
 	if err != nil {
-		return 0, 0, err
+		return newLog{}, err
 	}
-	size, sum, err = writeLog(io.NewOffsetWriter(file, 0), f.rows)
+	next.size, next.sum, err = writeLog(io.NewOffsetWriter(out, 0), f.rows)
 	if err == nil {
-		err = file.Sync()
+		err = out.Sync()
 	}
-	return size, sum, errors.Join(err, file.Close())
+	if err == nil {
+		next.info, err = out.Stat()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		_ = f.disk.remove(name) // makes room
+	}
+	return next, err
 }

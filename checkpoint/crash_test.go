@@ -225,6 +225,131 @@ func TestFileFullDisk(t *testing.T) {
 	}
 }
 
+// TestFileFaultKilled lets a step fail, at which the process is killed. The system lives on, with what it holds in its
+// cache, so that the next process reads what was never made durable. That one is killed so, too; the third one writes,
+// with a power cut at every step.
+func TestFileFaultKilled(t *testing.T) {
+	seen := map[string]bool{}
+	for _, step := range []string{"sync", "write", "rename", "syncDir", "truncate"} {
+		failures := 0
+		for first := 0; ; first++ {
+			more := false
+			for second := range 2 {
+				h, d := newHistory(), newSimDisk()
+				one := h.life(t, d, step, first)
+				h.life(t, d, step, second)
+				if more = one; !one {
+					break
+				}
+				failures++
+				d.before = func(d *simDisk, _ string) error { return h.checkCrashes(d, seen, false) }
+				f := h.reopen(t, d)
+				for range 3 {
+					if err := h.swap(f, "b", false); err != nil {
+						t.Fatalf("%s fails after %d and %d, then: %v", step, first, second, err)
+					}
+				}
+			}
+			if !more {
+				break
+			}
+		}
+		if failures == 0 && step != "truncate" {
+			t.Errorf("no %s failed", step)
+		}
+	}
+	t.Logf("%d disks", len(seen))
+}
+
+// life opens the store and writes until the named step fails after n of them, and reports whether it has. Then the
+// process is dead.
+func (h *history) life(t *testing.T, d *simDisk, name string, n int) (failed bool) {
+	d.before = func(_ *simDisk, step string) error {
+		if step == name {
+			if n--; n < 0 {
+				failed = true
+			}
+		}
+		if failed {
+			return syscall.EIO
+		}
+		return nil
+	}
+	defer func() { d.before = nil }()
+	f, err := h.open(d)
+	if err != nil {
+		return failed
+	}
+	for i := 0; i < 14 && !failed; i++ {
+		if err := h.swap(f, string(rune('a'+i%3)), i%7 == 6 && i%3 != 0); err != nil && !failed {
+			t.Fatal(err)
+		}
+	}
+	return failed
+}
+
+// open opens a store whose last process is dead, and takes what it shows for granted, as a program does.
+func (h *history) open(d *simDisk) (*File, error) {
+	for _, f := range d.names {
+		f.locked = false
+	}
+	f, err := openFile(d, simPath, 100)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.check(f, true); err != nil {
+		return nil, err
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		if got, _ := f.Get(context.Background(), key); got.Revision != h.acked[key].Revision {
+			h.unknown[key] = append(h.unknown[key], Entry{Key: key, Value: h.acked[key].Value})
+			h.acked[key] = got
+		}
+	}
+	return f, nil
+}
+
+func (h *history) reopen(t *testing.T, d *simDisk) *File {
+	t.Helper()
+	f, err := h.open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestFileOpensOnFullDisk opens stores, of which some are due to be written anew, while the disk takes nothing at all.
+func TestFileOpensOnFullDisk(t *testing.T) {
+	for writes := 1; writes < 40; writes++ {
+		h, d := newHistory(), newSimDisk()
+		f := h.reopen(t, d)
+		f.slack = 1 << 20 // it grows; the next process is stricter
+		for i := range writes {
+			if err := h.swap(f, string(rune('a'+i%3)), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full := true
+		d.before = func(_ *simDisk, step string) error {
+			if full && slices.Contains([]string{"create", "write", "truncate", "sync", "rename", "syncDir"}, step) {
+				return errFull
+			}
+			return nil
+		}
+		f = h.reopen(t, d)
+		if err := errors.Join(h.check(f, false), h.checkCrashes(d, map[string]bool{}, false)); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.swap(f, "a", false); !errors.Is(err, errFull) {
+			t.Fatalf("a write: %v", err)
+		}
+		full = false
+		if err := errors.Join(h.swap(f, "a", false), h.check(f, false), h.checkCrashes(d, map[string]bool{}, false)); err != nil {
+			t.Fatalf("after %d writes, then room: %v", writes, err)
+		}
+	}
+}
+
 func count(list []string, s string) (n int) {
 	for _, e := range list {
 		if e == s {

@@ -4,32 +4,53 @@ package checkpoint
 
 import (
 	"errors"
-	"io"
 	"os"
 	"syscall"
 )
 
-// lockFile locks the file name by flock(2), which ends with the process at the latest. The file stays behind: a lock on
-// a file that somebody removes is no lock.
-func lockFile(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
+// lockTries is how often a lock file is opened that is removed at the same time.
+const lockTries = 100
+
+// lockFile locks the file name by flock(2), which ends with the process at the latest. The file stays behind: whoever
+// removes it removes the lock.
+func lockFile(name string) (*os.File, error) {
+	for range lockTries {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, newMode)
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(f); err != nil {
+			f.Close()
+			return nil, err
+		}
+		mine, err := f.Stat()
+		if err == nil && !mine.Mode().IsRegular() {
+			err = &os.PathError{Op: "lock", Path: name, Err: errors.New("not a regular file")}
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		if now, err := os.Lstat(name); err == nil && os.SameFile(mine, now) {
+			return f, nil
+		}
+		f.Close() // it was removed before it was locked
 	}
+	return nil, &os.PathError{Op: "lock", Path: name, Err: errors.New("it is replaced again and again")}
+}
+
+func flock(f *os.File) error {
 	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
+		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+		case err == nil:
+			return nil
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EWOULDBLOCK):
+			return ErrLocked
+		default:
+			return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
 		}
 	}
-	if err == nil {
-		return f, nil
-	}
-	f.Close()
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, ErrLocked
-	}
-	return nil, &os.PathError{Op: "flock", Path: name, Err: err}
 }
 
 // syncDir makes the names in dir durable. File systems that have no such call answer EINVAL.

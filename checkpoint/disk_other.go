@@ -4,12 +4,11 @@ package checkpoint
 
 import (
 	"errors"
-	"io"
 	"os"
 )
 
 // lockFile fails: the system has no lock that is exclusive and ends with the process.
-func lockFile(name string) (io.Closer, error) {
+func lockFile(name string) (*os.File, error) {
 	return nil, &os.PathError{Op: "lock", Path: name, Err: errors.ErrUnsupported}
 }
 

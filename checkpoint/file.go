@@ -6,45 +6,58 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
-	"syscall"
 )
 
-// compactSlack is the number of bytes by which a log may exceed four times its live bytes.
-const compactSlack = 1 << 20
-
 // A File is a Store in one file, for one process on one machine. Rows are held in memory; the file is a log to which
-// each write is appended and made durable (fsync) before Swap or Delete returns. Writes that come while one is under
-// way are made durable together by the next. A log above four times its live bytes and 1 MiB is written anew.
-//
-// The path with ".lock" added is the lock file: while a File is open, opening it again gives [ErrLocked], in this
-// process and in any other one of this machine. The lock file stays behind and is harmless. The path with ".new" added
-// is the log that is about to replace the present one. File systems that are shared between machines may not honour
-// the lock.
+// each write is appended. Swap and Delete return when the write is durable (fsync, on macOS F_FULLFSYNC): neither a crash
+// of the process nor a power cut loses what they have acknowledged, as far as the disk keeps its promise. A write that was
+// under way when the process died may be there or not. Writes that come while one is under way are made durable together
+// by the next. A log above four times its live bytes and 1 MiB is written anew, if there is room for that.
 //
 // An error while writing, such as a full disk, loses nothing that was acknowledged. The next write repairs the log
-// first, so that writes succeed again as soon as the cause is gone.
+// first, so that writes succeed again as soon as the cause is gone. To open a store takes no room on the disk.
 //
-// Create one with [OpenFile].
+// # Files
+//
+// The path with ".lock" added is the lock file, which names the process that has the store open: to open it once more
+// gives a [*LockedError], in this process and in any other one of this machine. The lock file stays behind and is
+// harmless. The path with ".new" added is a log that is about to replace the present one; what a crash leaves of it is
+// removed by the next. File systems that are shared between machines may not honour the lock.
+//
+// All are made with mode 0600, for their owner only: who may write the store can make records be skipped, and who may
+// open the lock file can keep the store from being opened. A store that exists keeps its mode, which somebody may have
+// chosen, also when its log is written anew; one that an earlier version made has 0644, to be mended with chmod. Neither
+// the lock file nor the new log is reached through a symbolic link; the path itself may be one.
+//
+// # Interference
+//
+// Each write first looks whether the file and the lock file are still its own, and looks at the file again before it
+// acknowledges. If somebody has removed the file, or changed its size, it is written anew from memory: nothing is lost,
+// and that one write fails with [ErrReplaced], so that it is told. So it is when the lock file was removed and nobody has
+// used that. A file that was put in the place of the store is left alone, and so is one that another process has opened
+// or changed after the lock file was removed: every write fails with ErrReplaced then, until the File is closed. To begin
+// anew, remove the file while no process has it open; Close, too, puts back a file that was removed.
+//
+// Create one with [OpenFile] or [OpenFileContext].
 type File struct {
-	path   string
-	disk   disk
-	slack  int64
-	unlock io.Closer
+	path  string
+	disk  disk
+	slack int64
 
 	// turn holds a token while somebody writes. What writing needs alone is guarded by it and not by mu.
-	turn chan struct{}
-	log  logFile // nil: there is none that can be trusted, and the next commit writes one
-	size int64   // bytes of the log that count: behind them lies what a failed write left
-	sum  uint32  // checksum for the next line
-	torn bool    // something lies behind size
-	live int64   // bytes of the records of rows
-	stay int64   // size up to which the log is not written anew, after that has failed
+	turn     chan struct{}
+	lock     file
+	lockInfo fs.FileInfo
+	log      file        // nil: there is none that can be trusted, and the next commit writes one
+	info     fs.FileInfo // of the file at path
+	size     int64       // bytes of the log that count
+	end      int64       // bytes of the file at path: more than size if a failed write left something
+	sum      uint32      // checksum for the next line
+	live     int64       // bytes of the records of rows
+	stay     int64       // size up to which the log is not written anew, after that has failed
 
 	mu     sync.Mutex
 	rows   map[string]Entry // what is durable
@@ -60,79 +73,6 @@ type write struct {
 	to   Entry  // the row afterwards; Revision "" deletes
 	err  error  // valid when done is closed
 	done chan struct{}
-}
-
-// OpenFile opens the store at path, or creates it if there is no such file; the folder must exist.
-//
-// A last line that was cut off by a crash is dropped, as nobody was told that it was written. Damage anywhere else is
-// refused with a [*CorruptError], and the file left as it is. A file that is open elsewhere gives [ErrLocked]. Other
-// errors wrap an [*fs.PathError], so that errors.Is finds fs.ErrNotExist (no such folder) and fs.ErrPermission.
-func OpenFile(path string) (*File, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, openError(err)
-	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target // one lock for all names of the file
-	}
-	mode := os.FileMode(0o644)
-	switch info, err := os.Stat(path); {
-	case err == nil && info.IsDir():
-		return nil, openError(&fs.PathError{Op: "open", Path: path, Err: syscall.EISDIR})
-	case err == nil && !info.Mode().IsRegular():
-		return nil, openError(&fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")})
-	case err == nil:
-		mode = info.Mode().Perm()
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, openError(err)
-	default:
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return nil, fmt.Errorf("checkpoint: folder of %s: %w", path, err)
-		}
-	}
-	return openFile(osDisk{mode}, path, compactSlack)
-}
-
-func openError(err error) error { return fmt.Errorf("checkpoint: %w", err) }
-
-func openFile(d disk, path string, slack int64) (*File, error) {
-	unlock, err := d.lock(path + ".lock")
-	if errors.Is(err, ErrLocked) {
-		return nil, fmt.Errorf("%w: %s is open in another process, or elsewhere in this one", ErrLocked, path)
-	}
-	if err != nil {
-		return nil, openError(err)
-	}
-	f := &File{path: path, disk: d, slack: slack, unlock: unlock, turn: make(chan struct{}, 1)}
-	if err := f.load(); err != nil {
-		unlock.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
-// load reads the log and writes it anew: what was read may be in the system's cache only, after a failed fsync of an
-// earlier process.
-func (f *File) load() error {
-	f.rows = make(map[string]Entry)
-	r, err := f.disk.read(f.path)
-	if err == nil {
-		f.rows, err = readLog(f.path, r)
-		r.Close()
-	}
-	if errors.Is(err, ErrCorrupt) {
-		return err
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return openError(err)
-	}
-	for _, e := range f.rows {
-		f.live += recordSize(e)
-	}
-	if err := f.rewrite(); err != nil {
-		return openError(err)
-	}
-	return nil
 }
 
 // Exclusive reports true: nobody else has the file open.
@@ -179,7 +119,8 @@ func (f *File) Delete(ctx context.Context, e Entry) error {
 }
 
 // Close waits for the write under way, closes the file and gives up the lock. Writes that wait fail, as does every
-// later call but Close, which then does nothing.
+// later call but Close, which then does nothing. If the file was removed meanwhile, Close writes it anew and returns an
+// error that wraps ErrReplaced.
 func (f *File) Close() error {
 	f.turn <- struct{}{}
 	defer func() { <-f.turn }()
@@ -191,12 +132,12 @@ func (f *File) Close() error {
 	if closed {
 		return nil
 	}
-	var err error
+	err := f.guard()
 	if f.log != nil {
-		err = f.log.Close()
+		err = errors.Join(err, f.log.Close())
 		f.log = nil
 	}
-	return errors.Join(err, f.unlock.Close())
+	return errors.Join(err, f.lock.Close())
 }
 
 func (f *File) errClosed() error {

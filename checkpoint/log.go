@@ -111,45 +111,54 @@ func cutQuoted(s string, field *string) (rest string, err error) {
 	return s[len(quoted)-1:], err
 }
 
-// readLog reads a whole log and returns its rows. A last line that a crash left half written is ignored: it was never
-// acknowledged. It has no newline, or holds zeros in the place of blocks that were not written. Anything else that
-// does not fit is a *CorruptError. An empty log is a new one.
-func readLog(path string, r io.Reader) (map[string]Entry, error) {
-	rows := make(map[string]Entry)
+// A logText is what was read of a log.
+type logText struct {
+	rows map[string]Entry
+	size int64  // bytes of the lines that count
+	last int64  // where the last one of these begins
+	sum  uint32 // checksum for the next line
+}
+
+// readLog reads a whole log. A last line that a crash left half written is ignored: it was never acknowledged. It has no
+// newline, or holds zeros in the place of blocks that were not written. Anything else that does not fit is a
+// *CorruptError. An empty log is a new one.
+func readLog(path string, r io.Reader) (logText, error) {
+	read := logText{rows: make(map[string]Entry)}
 	lines := bufio.NewReader(r)
-	var sum uint32
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if err != nil && err != io.EOF {
-			return nil, err
+			return logText{}, err
 		}
 		torn := err == io.EOF
+		length := int64(len(line))
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if n == 1 {
 			if string(line) != logHeader && !(torn && strings.HasPrefix(logHeader, string(line))) {
-				return nil, &CorruptError{path, n, "this is no checkpoint file, or one of another version"}
+				return logText{}, &CorruptError{path, n, "this is no checkpoint file, or one of another version"}
 			}
-			sum = checksum(0, line)
+			read.sum = checksum(0, line)
 		} else if !torn {
-			changes, next, err := parseLine(line, sum)
+			changes, next, err := parseLine(line, read.sum)
 			if err != nil {
 				if _, eof := lines.Peek(1); eof == io.EOF && bytes.IndexByte(line, 0) >= 0 {
-					return rows, nil
+					return read, nil
 				}
-				return nil, &CorruptError{path, n, err.Error()}
+				return logText{}, &CorruptError{path, n, err.Error()}
 			}
 			for _, e := range changes {
 				if e.Revision == "" {
-					delete(rows, e.Key)
+					delete(read.rows, e.Key)
 				} else {
-					rows[e.Key] = e
+					read.rows[e.Key] = e
 				}
 			}
-			sum = next
+			read.sum = next
 		}
 		if torn {
-			return rows, nil
+			return read, nil
 		}
+		read.last, read.size = read.size, read.size+length
 	}
 }
 

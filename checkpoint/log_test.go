@@ -51,14 +51,14 @@ func TestReadLogTorn(t *testing.T) {
 			if err != nil {
 				t.Fatalf("cut at %d of %d, and %d zeros: %v", cut, len(text), zeros, err)
 			}
-			if diff := cmp.Diff(rows[max(0, whole-1)], got); diff != "" {
+			if diff := cmp.Diff(rows[max(0, whole-1)], got.rows); diff != "" {
 				t.Fatalf("cut at %d of %d, and %d zeros: %s", cut, len(text), zeros, diff)
 			}
 		}
 	}
 	last := lines[len(lines)-1]
 	hole := strings.Join(lines[:len(lines)-1], "") + strings.Repeat("\x00", 20) + last[20:]
-	if got, err := readLog("p", strings.NewReader(hole)); err != nil || len(got) != 2 {
+	if got, err := readLog("p", strings.NewReader(hole)); err != nil || len(got.rows) != 2 {
 		t.Errorf("a block of the last line was not written: %v, %v", got, err)
 	}
 }
@@ -112,7 +112,7 @@ func TestReadLogRemedy(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := readLog("p", strings.NewReader(strings.Join(strings.SplitAfter(damaged, "\n")[:2], "")))
-	if err != nil || !cmp.Equal(got, rows[1]) {
+	if err != nil || !cmp.Equal(got.rows, rows[1]) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -150,7 +150,8 @@ func FuzzReadLog(f *testing.F) {
 			line, _ := appendLine(nil, checksum(0, []byte(logHeader)), data)
 			data = append([]byte(logHeader+"\n"), line...)
 		}
-		rows, err := readLog("p", bytes.NewReader(data))
+		read, err := readLog("p", bytes.NewReader(data))
+		rows := read.rows
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || rows != nil {
 				t.Fatalf("got %v, %v", rows, err)
@@ -163,10 +164,11 @@ func FuzzReadLog(f *testing.F) {
 			t.Fatalf("wrote %d bytes and said %d, %v", buf.Len(), size, err)
 		}
 		line, _ := appendLine(nil, sum, appendRecord(nil, Entry{Key: "one more", Revision: "R"}))
-		again, err := readLog("p", bytes.NewReader(append(buf.Bytes(), line...)))
-		if err != nil {
-			t.Fatal(err)
+		all, err := readLog("p", bytes.NewReader(append(buf.Bytes(), line...)))
+		if err != nil || all.last != size || all.size != size+int64(len(line)) {
+			t.Fatalf("the line at %d ends at %d, want %d and %d: %v", all.last, all.size, size, size+int64(len(line)), err)
 		}
+		again := all.rows
 		if _, ok := again["one more"]; !ok {
 			t.Fatal("the line after is not read")
 		}

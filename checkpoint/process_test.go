@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The test binary runs itself again as another process that does one of these.
@@ -89,9 +90,15 @@ func TestFileLockedByProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if line := start(t, "hold", path).line(); !strings.HasPrefix(line, "true ") || !strings.Contains(line, "another process") {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%s is open in another process: %d on host %s, since 2", path, os.Getpid(), host)
+	if line := start(t, "hold", path).line(); !strings.HasPrefix(line, "true checkpoint: ") || !strings.Contains(line, want) {
 		t.Errorf("a second process is told: %s", line)
 	}
+	before := time.Now().Add(-time.Second)
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +107,11 @@ func TestFileLockedByProcess(t *testing.T) {
 		if line := p.line(); line != "false <nil>" {
 			t.Fatalf("a process alone is told: %s", line)
 		}
-		if _, err := OpenFile(path); !errors.Is(err, ErrLocked) {
+		var locked *LockedError
+		if _, err := OpenFile(path); !errors.Is(err, ErrLocked) || !errors.As(err, &locked) {
 			t.Errorf("while another process has it: got %v", err)
+		} else if locked.Path != path || locked.Host != host || locked.PID != p.Process.Pid || locked.Since.Before(before) || locked.Since.After(time.Now()) {
+			t.Errorf("while another process has it: got %+v", locked)
 		}
 		if end == "close" {
 			p.stdin.Close()
@@ -117,9 +127,30 @@ func TestFileLockedByProcess(t *testing.T) {
 	}
 }
 
+// TestFileWaitsForProcess waits for another process, which is killed.
+func TestFileWaitsForProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	p := start(t, "hold", path)
+	if line := p.line(); line != "false <nil>" {
+		t.Fatal(line)
+	}
+	result := make(chan error, 1)
+	go func() {
+		f, err := OpenFileContext(t.Context(), path)
+		if err == nil {
+			err = f.Close()
+		}
+		result <- err
+	}()
+	p.Process.Kill()
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
 // keepWriting writes one row for ever, and prints each number once it is acknowledged.
 func keepWriting(path string) {
-	f, err := openFile(osDisk{0o644}, path, 2000)
+	f, err := openFile(osDisk{}, path, 2000)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -226,6 +257,31 @@ func limit(path string) {
 		got, err := f.Get(ctx, "k")
 		if err != nil || got.Revision != e.Revision || string(got.Value) != string(e.Value) {
 			return fmt.Errorf("opened again: got %v, %w", got, err)
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		low.Cur = 0 // no byte more, not even in the lock file
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &low); err != nil {
+			return err
+		}
+		if f, err = OpenFile(path); err != nil {
+			return fmt.Errorf("opened without room: %w", err)
+		}
+		if _, err := OpenFile(path); !errors.Is(err, ErrLocked) {
+			return fmt.Errorf("opened without room, and once more: %w", err)
+		}
+		if got, err = f.Get(ctx, "k"); err != nil || got.Revision != e.Revision {
+			return fmt.Errorf("opened without room: got %v, %w", got, err)
+		}
+		if _, err := f.Swap(ctx, e); !errors.Is(err, syscall.EFBIG) || !errors.Is(err, ErrNotApplied) {
+			return fmt.Errorf("written without room: %w", err)
+		}
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			return err
+		}
+		if e, err = f.Swap(ctx, e); err != nil {
+			return fmt.Errorf("there is room again: %w", err)
 		}
 		return f.Close()
 	}()

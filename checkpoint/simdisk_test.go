@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -13,7 +12,8 @@ import (
 
 // A simDisk is a disk in memory that knows what a power cut would leave of it. A file's writes are durable after its
 // Sync, names after syncDir. After a Sync that failed, what it should have written may be durable or not, and later ones
-// of the same file succeed and do nothing: systems report such an error once.
+// of the same file succeed and do nothing about it: systems report such an error once, and then hold the pages for clean
+// until they are written to again.
 type simDisk struct {
 	names   map[string]*simFile   // as programs see them
 	durable []map[string]*simFile // as a power cut may leave them: after the last syncDir, and after each change since
@@ -29,8 +29,18 @@ type simFile struct {
 	data   []byte // as programs see it
 	synced []byte // what is on the platter
 	dirty  []func(platter []byte, cut int) []byte
-	deaf   bool // a Sync has failed
+	locked bool
 }
+
+// A simInfo is what Stat tells of a simFile.
+type simInfo struct {
+	fs.FileInfo
+	f    *simFile
+	size int64
+}
+
+func (i simInfo) Size() int64       { return i.size }
+func (i simInfo) Mode() fs.FileMode { return newMode }
 
 func newSimDisk() *simDisk {
 	return &simDisk{names: map[string]*simFile{}, durable: []map[string]*simFile{{}}}
@@ -52,7 +62,7 @@ const (
 	cutAll   = iota // nothing
 	cutNone         // everything
 	cutHalf         // the first half of the last write
-	cutZeros        // the second half of it, and zeros in place of the first
+	cutZeros        // the second half of it; in place of the first what was there before, or zeros
 	cuts
 )
 
@@ -100,21 +110,8 @@ func (d *simDisk) find(name string) (*simFile, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-func (d *simDisk) lock(string) (io.Closer, error) { return io.NopCloser(nil), d.step("lock") }
-
-func (d *simDisk) read(name string) (io.ReadCloser, error) {
-	if err := d.step("read"); err != nil {
-		return nil, err
-	}
-	f, err := d.find(name)
-	if err != nil {
-		return nil, err
-	}
-	return io.NopCloser(bytes.NewReader(f.data)), nil
-}
-
-func (d *simDisk) create(name string) (logFile, error) {
-	if err := d.step("create"); err != nil {
+func (d *simDisk) lock(name string) (file, error) {
+	if err := d.step("lock"); err != nil {
 		return nil, err
 	}
 	f := d.names[name]
@@ -123,16 +120,53 @@ func (d *simDisk) create(name string) (logFile, error) {
 		d.names[name] = f
 		d.renamed()
 	}
-	f.write(0, nil, true)
-	return &simHandle{d, f}, nil
+	if f.locked {
+		return nil, ErrLocked
+	}
+	f.locked = true
+	return &simHandle{d, f, true}, nil
 }
 
-func (d *simDisk) open(name string) (logFile, error) {
+func (d *simDisk) holder(name string) ([]byte, error) {
+	f, err := d.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.data, nil
+}
+
+func (d *simDisk) stat(name string) (fs.FileInfo, error) {
+	if err := d.step("stat"); err != nil {
+		return nil, err
+	}
+	f, err := d.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return simInfo{f: f, size: int64(len(f.data))}, nil
+}
+
+func (d *simDisk) same(a, b fs.FileInfo) bool { return a.(simInfo).f == b.(simInfo).f }
+
+func (d *simDisk) create(name string, _ fs.FileMode) (file, error) {
+	if err := d.step("create"); err != nil {
+		return nil, err
+	}
+	if d.names[name] != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrExist}
+	}
+	f := &simFile{}
+	d.names[name] = f
+	d.renamed()
+	return &simHandle{d, f, false}, nil
+}
+
+func (d *simDisk) open(name string) (file, error) {
 	if err := d.step("open"); err != nil {
 		return nil, err
 	}
 	f, err := d.find(name)
-	return &simHandle{d, f}, err
+	return &simHandle{d, f, false}, err
 }
 
 func (d *simDisk) rename(from, to string) error {
@@ -177,9 +211,10 @@ func (f *simFile) write(off int64, p []byte, truncate bool) {
 			end = int(off) + len(p)/2
 		}
 		content = append(content, make([]byte, max(0, end-len(content)))...)
-		copy(content[off:end], p)
-		if cut == cutZeros {
-			clear(content[off : int(off)+len(p)/2])
+		if half := len(p) / 2; cut == cutZeros {
+			copy(content[int(off)+half:end], p[half:])
+		} else {
+			copy(content[off:end], p)
 		}
 		return content
 	}
@@ -189,8 +224,23 @@ func (f *simFile) write(off int64, p []byte, truncate bool) {
 
 // A simHandle is a simFile that is open.
 type simHandle struct {
-	d *simDisk
-	f *simFile
+	d    *simDisk
+	f    *simFile
+	lock bool // Close gives it up
+}
+
+func (h *simHandle) ReadAt(p []byte, off int64) (int, error) {
+	if err := h.d.step("read"); err != nil {
+		return 0, err
+	}
+	return bytes.NewReader(h.f.data).ReadAt(p, off)
+}
+
+func (h *simHandle) Stat() (fs.FileInfo, error) {
+	if err := h.d.step("stat"); err != nil {
+		return nil, err
+	}
+	return simInfo{f: h.f, size: int64(len(h.f.data))}, nil
 }
 
 func (h *simHandle) WriteAt(p []byte, off int64) (int, error) {
@@ -212,12 +262,8 @@ func (h *simHandle) Truncate(size int64) error {
 
 func (h *simHandle) Sync() error {
 	if err := h.d.step("sync"); err != nil {
-		h.f.dirty, h.f.deaf = nil, true
-		return err
-	}
-	if h.f.deaf {
 		h.f.dirty = nil
-		return nil
+		return err
 	}
 	for _, apply := range h.f.dirty {
 		h.f.synced = apply(h.f.synced, cutNone)
@@ -226,4 +272,7 @@ func (h *simHandle) Sync() error {
 	return nil
 }
 
-func (h *simHandle) Close() error { return h.d.step("close") }
+func (h *simHandle) Close() error {
+	h.f.locked = h.f.locked && !h.lock
+	return h.d.step("close")
+}
