@@ -6,8 +6,7 @@
 // a testing/synctest bubble; [Server.URL] starts a TCP listener for other processes and other clients. The clock is
 // time.Now, or off it by [Server.SetClock]: in a bubble, iterators expire and records are trimmed in virtual time.
 //
-//	srv := kinesistest.NewServer("orders", 2)
-//	defer srv.Close()
+//	srv := kinesistest.New(t, "orders", 2)
 //	srv.Put("orders", "alice", []byte("1 espresso"))
 //	srv.Fail("GetRecords", kinesistest.Throttle(3))
 //	out, err := srv.Client().ListShards(ctx, &kinesis.ListShardsInput{StreamName: aws.String("orders")})
@@ -16,8 +15,9 @@
 // otherwise. Methods of Server such as [Server.Put] and [Server.Split] act at once, and panic when they are misused.
 // Nothing is random unless [Server.SetSeed] is called.
 //
-// The in-memory network belongs to the bubble in which NewServer was called. Close must be called before that bubble
-// ends; no goroutine of the server is left after it.
+// [New] closes the server when its test ends, and [NewServer] is for programs, which call Close. The in-memory network
+// belongs to the bubble in which the server was made, and Close must be called before that bubble ends, as New does; no
+// goroutine of the server is left after it.
 //
 // # What is kept of the service's rules
 //

@@ -36,6 +36,29 @@ func Example() {
 	// end of shard: true children: 2
 }
 
+// With the strategy AUTO the service places records, and keys are optional.
+func ExampleServer_SetDistribution() {
+	srv := kinesistest.NewServer("orders", 4)
+	defer srv.Close()
+	shards := map[string]bool{}
+	for range 4 {
+		shard, _ := srv.Put("orders", "alice", []byte("1 espresso"))
+		shards[shard] = true
+	}
+	fmt.Println("by key:", len(shards), "shard")
+
+	srv.SetDistribution("orders", kinesistest.Auto)
+	clear(shards)
+	for range 4 {
+		shard, _ := srv.Put("orders", "", []byte("1 espresso"))
+		shards[shard] = true
+	}
+	fmt.Println("by the service:", len(shards), "shards")
+	// Output:
+	// by key: 1 shard
+	// by the service: 4 shards
+}
+
 // A control function sees every call when it arrives, and decides what goes wrong with it.
 func ExampleServer_Control() {
 	srv := kinesistest.NewServer("orders", 1)

@@ -64,9 +64,24 @@ type settings struct {
 	bandwidth   int // bytes per second; 0: no limit
 }
 
+// A TB is what [New] needs of a *testing.T, B or F.
+type TB interface {
+	Helper()
+	Cleanup(func())
+}
+
+// New is [NewServer] for tests: the server is closed when the test ends. In a testing/synctest bubble, which virtual time
+// needs, t is the one that synctest.Test gives to its function.
+func New(t TB, stream string, shards int) *Server {
+	t.Helper()
+	s := NewServer(stream, shards)
+	t.Cleanup(s.Close)
+	return s
+}
+
 // NewServer returns a running server that holds one active stream with so many shards of equal ranges of hash keys,
 // shardId-000000000000 and on. It opens no socket. It panics when the name or the number is one that CreateStream would
-// refuse: 1 to 128 letters, digits, '_', '.' and '-'; 1 to 100,000 shards. End it with [Server.Close].
+// refuse: 1 to 128 letters, digits, '_', '.' and '-'; 1 to 100,000 shards. End it with [Server.Close]. Tests use [New].
 func NewServer(stream string, shards int) *Server {
 	s := &Server{
 		memory:  newMemoryListener(),

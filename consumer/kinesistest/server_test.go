@@ -180,6 +180,20 @@ func TestCloseEndsCalls(t *testing.T) {
 	})
 }
 
+// TestNewClosesItself makes a server in a bubble and leaves it to its test.
+func TestNewClosesItself(t *testing.T) {
+	var srv *Server
+	t.Run("test", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			srv = New(t, "s", 1)
+			wantCode(t, put(srv.Client()), "")
+		})
+	})
+	if !srv.closed || len(srv.Records("s")) != 1 {
+		t.Errorf("closed %v, %d records; want true and 1", srv.closed, len(srv.Records("s")))
+	}
+}
+
 func TestManyCallersInBubble(t *testing.T) {
 	bubble(t, 16, func(t *testing.T, srv *Server, c *kinesis.Client) {
 		var all sync.WaitGroup
