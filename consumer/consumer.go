@@ -7,29 +7,29 @@
 // # Delivery
 //
 // Every record at or after the starting position is handed to the handler at least once, unless the stream's retention
-// takes it away first, which is reported (C10), or a filter leaves it out (L21). A batch whose handler returns an error,
-// panics, or takes too long is tried again, until it succeeds (L33) or reaches a limit: [WithMaxRetryAttempts],
-// [WithMaxRecordAge]. What is given up goes to the destination of [WithOnFailure]. [WithBisectOnError], and handlers that
-// report single records, keep that to the records that fail (L29, L36). Records with the same partition key are handled
-// in their order, never concurrently, across batches, retries, restarts, splits and merges.
+// takes it away first, which is reported, or a filter leaves it out. A batch whose handler returns an error, panics, or
+// takes too long is tried again, until it succeeds or reaches a limit: [WithMaxRetryAttempts], [WithMaxRecordAge]. What
+// is given up goes to the destination of [WithOnFailure]. [WithBisectOnError], and handlers that report single records,
+// keep that to the records that fail. Records with the same partition key are handled in their order, never
+// concurrently, across batches, retries, restarts, splits and merges.
 //
-// A checkpoint never covers a record that has not been handled, nor one behind such a record (L40, L41). It is written
-// every 10 s, at the end of a shard and at a stop (C24). After a restart comes again what was handled above it: after a
-// crash up to 10 s of work, and after any stop what was done behind a record that was not, at most 1,000,000 records.
+// A checkpoint never covers a record that has not been handled, nor one behind such a record. It is written every 10 s,
+// at the end of a shard and at a stop. After a restart comes again what was handled above it: after a crash up to 10 s
+// of work, and after any stop what was done behind a record that was not, at most 1,000,000 records.
 //
-// The handler is called concurrently: once per shard, times the parallelization factor (L6, L24).
+// The handler is called concurrently: once per shard, times the parallelization factor.
 //
 // # Where progress is kept
 //
 // [WithCheckpointer] gives a checkpoint.Store, one row per shard, and [WithGroup] the name under which its rows stand.
-// The first start of a group stores its starting position; from then on the store says where reading goes on (L13). One
+// The first start of a group stores its starting position; from then on the store says where reading goes on. One
 // process at a time works for a group: a second one takes its shards over, and the first one stops working on them.
 //
 // # Trouble
 //
 // An error of AWS, of the store or of the handler concerns its shard, is retried with backoff, and never ends the
 // consumer. [Consumer.Status] shows it, and [WithNotify], [WithMetrics] and [WithLogger] tell of it under one name. A
-// shard whose handler fails holds back only itself and the shards that it is split or merged into (L25).
+// shard whose handler fails holds back only itself and the shards that it is split or merged into.
 package consumer
 
 import (
@@ -59,8 +59,8 @@ type Consumer struct {
 // New returns a Consumer of a stream, given by name or ARN. It checks everything and reports all that is wrong, joined,
 // each wrapping [ErrConfig]. It makes no call and starts no goroutine.
 //
-// The type of the handler says how its results are read (L2). With ctx for context.Context, and events for the package
-// of aws-lambda-go:
+// The type of the handler says how its results are read. With ctx for context.Context, and events for the package of
+// aws-lambda-go:
 //
 //	you have                                                             you write
 //	func(ctx, events.KinesisEvent) error                                 h
@@ -68,16 +68,16 @@ type Consumer struct {
 //	func(ctx, events.KinesisEventRecord) error                           batch.Each(h)
 //	func(ctx, events.KinesisTimeWindowEvent) (events.KinesisTimeWindowEventResponse, error)
 //	                                                                     h, with WithTumblingWindow
-//	a lambda.Handler, or func(ctx, []byte) ([]byte, error)               h.Invoke or h; calls do not overlap (P1)
+//	a lambda.Handler, or func(ctx, []byte) ([]byte, error)               h.Invoke or h; calls do not overlap
 //	anything else that lambda.Start takes                                adapt.Func(h)
 //	a method of one of these types                                       value.Method
 //	a typed one of these, and interceptors a and b around it             batch.Wrap(h, a, b)
 //
-// A response that reports item failures makes the lowest reported record and all behind it come again (L36).
+// A response that reports item failures makes the lowest reported record and all behind it come again.
 //
-// The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of the context of Run.
-// It ends with the handler timeout (C14). It is not cancelled with the context of Run, and lives until the drain timeout
-// has passed, or the shard is lost (C15).
+// The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of the context of
+// Run. It ends with the handler timeout. It is not cancelled with the context of Run, and lives until the drain timeout
+// has passed, or the shard is lost.
 func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer, error) {
 	handler, err := batch.HandlerOf(h)
 	if err != nil {

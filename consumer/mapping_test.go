@@ -169,6 +169,38 @@ func TestMappingWarnings(t *testing.T) {
 	}
 }
 
+// What New was given besides counts, and that is told.
+func TestMappingGivenBesides(t *testing.T) {
+	t.Attr("rule", "L12")
+	srv := kinesistest.NewServer("orders", 1)
+	defer srv.Close()
+	types := `{` + mappedSource + `,"StartingPosition":"LATEST","FunctionResponseTypes":{"Fn::If":["Partial",["ReportBatchItemFailures"],[]]}}`
+	partial := func(context.Context, events.KinesisEvent) (r events.KinesisEventResponse, err error) { return r, nil }
+	for text, want := range map[string]string{
+		`{"Stream":"arn:aws:kinesis:us-east-1:123456789012:stream/audit","StartingPosition":"LATEST","FunctionResponseTypes":["ReportBatchItemFailures"]}`: "the mapping reads " +
+			"arn:aws:kinesis:us-east-1:123456789012:stream/audit: orders, which New was given, counts",
+		types: `FunctionResponseTypes: {"Fn::If":["Partial",["ReportBatchItemFailures"],[]]}: only CloudFormation can resolve it: the handler's type counts`,
+	} {
+		var told []string
+		err := consumer.Run(t.Context(), srv.Client(), "orders", partial, withMapping(text), consumer.WithEndingPosition(consumer.Latest()),
+			consumer.WithLogger(slog.New(slog.DiscardHandler)), consumer.WithNotify(func(n consumer.Notice) {
+				if n.Name == metrics.MappingIgnored.Name {
+					told = append(told, n.Detail)
+				}
+			}))
+		if err != nil || !slices.Equal(told, []string{want}) {
+			t.Errorf("%s: %v, told of %q, want %q", text, err, told, want)
+		}
+	}
+	plain := func(_ context.Context, in []byte) ([]byte, error) { return in, nil }
+	for _, opts := range [][]consumer.Option{nil, {consumer.WithReportBatchItemFailures(true)}} {
+		_, err := consumer.New(srv.Client(), "orders", plain, append(opts, withMapping(types))...)
+		if open := err != nil && strings.Contains(err.Error(), "give WithReportBatchItemFailures, or"); open != (opts == nil) || !open && err != nil {
+			t.Errorf("a handler of the JSON form with %d options: %v", len(opts), err)
+		}
+	}
+}
+
 func FuzzMapping(f *testing.F) {
 	f.Add(`{` + mappedSource + `,"StartingPosition":"LATEST","BatchSize":1}`)
 	f.Add(`{"EventSourceMappings":[{"FilterCriteria":{"Filters":[{"Pattern":"{}"}]}}]}`)

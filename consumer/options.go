@@ -119,9 +119,9 @@ func Options(opts ...Option) Option {
 }
 
 // WithGroup sets the name under which progress is kept: consumers with different groups on one stream are independent,
-// each sees all records (L14). A new name begins at the starting position. A durable store needs one. It is also the
-// default function ARN (C12). 1 to 128 characters, no "/" and no line feed. Defaults to "shardlane", which New accepts
-// with [checkpoint.Memory] only.
+// each sees all records. A new name begins at the starting position. A durable store needs one. It is also the default
+// function ARN. 1 to 128 characters, no "/" and no line feed. Defaults to "shardlane", which New accepts with
+// [checkpoint.Memory] only.
 func WithGroup(name string) Option {
 	return func(c *config) { c.group = name; c.given["WithGroup"] = true }
 }
@@ -142,8 +142,8 @@ func WithWorker(id string) Option {
 }
 
 // WithStartingPosition sets where reading starts the first time that the group sees the stream. It is stored before the
-// first read, and later starts go by the store (L13): to change it, use a new group. Shards that are created later start
-// at their own beginning (C11). Defaults to [TrimHorizon], since to repeat is better than to skip.
+// first read, and later starts go by the store: to change it, use a new group. Shards that are created later start at
+// their own beginning. Defaults to [TrimHorizon], since to repeat is better than to skip.
 func WithStartingPosition(p Position) Option {
 	return func(c *config) { c.start = p; c.given["WithStartingPosition"] = true }
 }
@@ -157,24 +157,24 @@ func WithEndingPosition(p Position) Option {
 	return func(c *config) { c.end = p; c.given["WithEndingPosition"] = true }
 }
 
-// WithBatchSize sets how many records of a lane a handler gets at most at once (L18, C2). It is no minimum: without a
-// batching window a batch has what waits. More payload than 6 MiB, as Lambda counts it, also ends a batch (L17, L19). 1 to
-// 10,000. Defaults to 100.
+// WithBatchSize sets how many records of a lane a handler gets at most at once. It is no minimum: without a batching
+// window a batch has what waits. More payload than 6 MiB, as Lambda counts it, also ends a batch. 1 to 10,000. Defaults
+// to 100.
 func WithBatchSize(records int) Option {
 	return func(c *config) { c.batchSize = records; c.given["WithBatchSize"] = true }
 }
 
-// WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record
-// (L17, C5). A full batch, a full read-ahead (C3) and the end of the shard end it early; a stop drops what it has
-// gathered (C15). Whole seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
+// WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record.
+// A full batch, a full read-ahead and the end of the shard end it early; a stop drops what it has gathered. Whole
+// seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
 func WithBatchingWindow(d time.Duration) Option {
 	return func(c *config) { c.window = d; c.given["WithBatchingWindow"] = true }
 }
 
 // WithParallelizationFactor sets the number of lanes of each shard, and so how many handlers run at once: shards times
 // factor at most. Records with the same partition key share a lane and are neither concurrent nor reordered; records
-// with different keys may be both (L24). A hot key gains nothing. A change takes effect at the next start, without
-// harm to order or progress (C1). 1 to 1,000, where Lambda ends at 10 (B1). Defaults to 1.
+// with different keys may be both. A hot key gains nothing. A change takes effect at the next start, without harm to
+// order or progress. 1 to 1,000, where Lambda ends at 10. Defaults to 1.
 func WithParallelizationFactor(lanes int) Option {
 	return func(c *config) { c.factor = lanes; c.given["WithParallelizationFactor"] = true }
 }
@@ -191,7 +191,7 @@ func WithSharder(sharder func(key string) uint64) Option {
 func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 
 // WithReadAhead sets how many records, and how many bytes of memory for them, a shard holds before it stops reading
-// until some are resolved (C3). A page is charged, until its last record is resolved, with twice its data and keys (the
+// until some are resolved. A page is charged, until its last record is resolved, with twice its data and keys (the
 // second time for the copy that an attempt gets) and 400 bytes per record; the page that was being read comes on top.
 // All shards of a worker together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each.
 // More helps where a few slow keys hold many fast ones up; less where a worker has many shards and little memory.
@@ -201,112 +201,111 @@ func WithReadAhead(records, bytes int) Option {
 }
 
 // WithDrainTimeout sets how long Run waits, once its context is done, for running handlers. Their context ends with it;
-// what they return by then, or in the 2 s after, still counts (C15). Records that wait, and batches in backoff, are
-// dropped undelivered and come again at the next start. Run may take 5 s more: choose it at least so much below the time
-// that the platform gives a process after SIGTERM. Consumers that run as one worker must agree on it. 0 ends running
+// what they return by then, or in the 2 s after, still counts. Records that wait, and batches in backoff, are dropped
+// undelivered and come again at the next start. Run may take 5 s more: choose it at least so much below the time that
+// the platform gives a process after SIGTERM. Consumers that run as one worker must agree on it. 0 ends running
 // handlers at once; a negative one is an error. Defaults to 30 s.
 func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }
 
 // WithMaxRetryAttempts sets how often a failing batch is tried again before its records are given up: they go to the
-// destination of [WithOnFailure], if there is one, and the lane goes on behind them (L28). 0 is no retry. 0 to 10,000, or
-// -1 for no limit: then a batch that cannot succeed blocks its lane until its records leave the stream (L33). Defaults
-// to -1.
+// destination of [WithOnFailure], if there is one, and the lane goes on behind them. 0 is no retry. 0 to 10,000, or -1
+// for no limit: then a batch that cannot succeed blocks its lane until its records leave the stream. Defaults to -1.
 func WithMaxRetryAttempts(n int) Option {
 	return func(c *config) { c.retries = n; c.given["WithMaxRetryAttempts"] = true }
 }
 
 // WithMaxRecordAge sets the age, from its arrival in the stream, at which a record at the front of a batch is given up
-// instead of handled, also before its first attempt (L31). 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
+// instead of handled, also before its first attempt. 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
 func WithMaxRecordAge(d time.Duration) Option {
 	return func(c *config) { c.maxAge = d; c.given["WithMaxRecordAge"] = true }
 }
 
 // WithBisectOnError sets whether a failed batch of several records is split in two, the first half tried before the
-// second, instead of tried again whole (L29): a record that cannot succeed is alone after a few attempts. It spends no
-// retry. Defaults to false.
+// second, instead of tried again whole: a record that cannot succeed is alone after a few attempts. It spends no retry.
+// Defaults to false.
 func WithBisectOnError(on bool) Option {
 	return func(c *config) { c.bisect = on; c.given["WithBisectOnError"] = true }
 }
 
 // WithTumblingWindow sets the length of tumbling windows: the handler gets the state that its latest call in the window
-// returned, and a final call when the window closes (L47, L51). It needs a handler of the window or the JSON form, a
-// parallelization factor of 1 and no filter (L10). The checkpoint stays before an open window, so a restart replays it
-// (C19). 0 to 900 s, whole seconds. Defaults to 0: none.
+// returned, and a final call when the window closes. It needs a handler of the window or the JSON form, a
+// parallelization factor of 1 and no filter. The checkpoint stays before an open window, so a restart replays it. 0 to
+// 900 s, whole seconds. Defaults to 0: none.
 func WithTumblingWindow(d time.Duration) Option {
 	return func(c *config) { c.tumbling = d; c.given["WithTumblingWindow"] = true }
 }
 
-// WithWindowIdle sets how long after a tumbling window's end its final call is made if no record of a later window comes
-// and the shard is caught up (L52, C20). 0 or more. Defaults to 120 s.
+// WithWindowIdle sets how long after a tumbling window's end its final call is made if no record of a later window
+// comes and the shard is caught up. 0 or more. Defaults to 120 s.
 func WithWindowIdle(d time.Duration) Option {
 	return func(c *config) { c.idleWindow = d; c.given["WithWindowIdle"] = true }
 }
 
 // WithFilter sets event filter patterns; a record that none of them matches is never handed to the handler, counts as
-// done and goes to no destination (L55, L58). Package filter has the language. 0 to 10 patterns of at most 4,096
-// characters. Defaults to none: every record is handled.
+// done and goes to no destination. Package filter has the language. 0 to 10 patterns of at most 4,096 characters.
+// Defaults to none: every record is handled.
 func WithFilter(patterns ...string) Option {
 	return func(c *config) { c.patterns = patterns; c.given["WithFilter"] = true }
 }
 
-// WithOnFailure sets where records go that are given up, by [WithMaxRetryAttempts] or [WithMaxRecordAge] (L43): a
-// queue, a topic or a bucket by package destination, or a Go function by [batch.DestinationFunc] (B6). It gets 30 s for
-// each delivery. One that fails is told of (DestinationFailed), its records count as dropped, and the lane goes on (C23).
-// Defaults to none: what is given up is told of and counted.
+// WithOnFailure sets where records go that are given up, by [WithMaxRetryAttempts] or [WithMaxRecordAge]: a queue, a
+// topic or a bucket by package destination, or a Go function by [batch.DestinationFunc]. It gets 30 s for each
+// delivery. One that fails is told of (DestinationFailed), its records count as dropped, and the lane goes on. Defaults
+// to none: what is given up is told of and counted.
 func WithOnFailure(d batch.Destination) Option {
 	return func(c *config) { c.destination = d; c.given["WithOnFailure"] = true }
 }
 
 // WithReportBatchItemFailures sets whether responses of a handler of the JSON form are read for batchItemFailures. For
-// the typed forms the type decides (L2, B5), and New refuses this option. Defaults to false.
+// the typed forms the type decides, and New refuses this option. Defaults to false.
 func WithReportBatchItemFailures(on bool) Option {
 	return func(c *config) { c.reports = on; c.given["WithReportBatchItemFailures"] = true }
 }
 
-// WithDeaggregation sets whether KPL aggregates are split into their user records, or handed over as they are (B4). A
-// user record outside of the hash key range of its shard is left out (L65). Defaults to what Lambda does: aggregates are
-// not split when a stream is polled (L63).
+// WithDeaggregation sets whether KPL aggregates are split into their user records, or handed over as they are. A user
+// record outside of the hash key range of its shard is left out. Defaults to what Lambda does: aggregates are not split
+// when a stream is polled.
 func WithDeaggregation(on bool) Option {
 	return func(c *config) { c.deaggregate = on; c.given["WithDeaggregation"] = true }
 }
 
 // WithHandlerTimeout sets how long an attempt may take. At the deadline its context ends and it has failed, whatever it
-// returns later; its lane waits for it to return before anything else (C14). -1 for none. Defaults to 900 s, Lambda's
+// returns later; its lane waits for it to return before anything else. -1 for none. Defaults to 900 s, Lambda's
 // maximum.
 func WithHandlerTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithMaxConcurrency sets how many handlers run at once in the worker, as Lambda's reserved concurrency does. Lanes wait
-// in the order in which they came; while others wait, no shard has more than half of it, rounded up (C13). Consumers that
-// run as one worker must agree on it. 1 or more. Defaults to no limit but that of the lanes.
+// WithMaxConcurrency sets how many handlers run at once in the worker, as Lambda's reserved concurrency does. Lanes
+// wait in the order in which they came; while others wait, no shard has more than half of it, rounded up. Consumers
+// that run as one worker must agree on it. 1 or more. Defaults to no limit but that of the lanes.
 func WithMaxConcurrency(n int) Option {
 	return func(c *config) { c.concurrency = n; c.given["WithMaxConcurrency"] = true }
 }
 
-// WithPayloadLimit sets the most bytes of an event as JSON (C6). A batch ends before it would exceed it; a single record
-// that does is not handed over but fails, and is given up in the end (L32). 1,024 or more, or -1 for none (B2). Defaults to
+// WithPayloadLimit sets the most bytes of an event as JSON. A batch ends before it would exceed it; a single record
+// that does is not handed over but fails, and is given up in the end. 1,024 or more, or -1 for none. Defaults to
 // 6,291,456, Lambda's limit.
 func WithPayloadLimit(bytes int) Option { return func(c *config) { c.payload = bytes } }
 
-// WithBackoff sets the wait before retry n of a batch: min(limit, base × factor^(n-1)), and up to 20 % jitter on top (L34,
-// C9). base is 1 ms or more, factor 1 to 10, limit at least base and at most 1 hour. Defaults to 200 ms, 2 and 1 minute.
+// WithBackoff sets the wait before retry n of a batch: min(limit, base × factor^(n-1)), and up to 20 % jitter on top.
+// base is 1 ms or more, factor 1 to 10, limit at least base and at most 1 hour. Defaults to 200 ms, 2 and 1 minute.
 func WithBackoff(base time.Duration, factor float64, limit time.Duration) Option {
 	return func(c *config) { c.backoffBase, c.backoffFactor, c.backoffCap = base, factor, limit }
 }
 
-// WithExecutedVersion sets executedVersion of on-failure documents (C12). Defaults to "$LATEST".
+// WithExecutedVersion sets executedVersion of on-failure documents. Defaults to "$LATEST".
 func WithExecutedVersion(v string) Option { return func(c *config) { c.version = v } }
 
-// WithMappingUUID sets the UUID of the event source mapping in the names of on-failure objects (L46, C12). Defaults to a
-// UUID made of group and stream ARN, which is the same after every restart.
+// WithMappingUUID sets the UUID of the event source mapping in the names of on-failure objects. Defaults to a UUID made
+// of group and stream ARN, which is the same after every restart.
 func WithMappingUUID(id string) Option {
 	return func(c *config) { c.mappingUUID = id; c.given["WithMappingUUID"] = true }
 }
 
-// WithIdentityARN sets invokeIdentityArn of event records, in Lambda the execution role (L59). Defaults to none.
+// WithIdentityARN sets invokeIdentityArn of event records, in Lambda the execution role. Defaults to none.
 func WithIdentityARN(arn string) Option { return func(c *config) { c.identityARN = arn } }
 
 // WithFunctionARN sets InvokedFunctionArn of the lambdacontext of every invocation, and functionArn of on-failure
-// documents (C12). Defaults to the group.
+// documents. Defaults to the group.
 func WithFunctionARN(arn string) Option {
 	return func(c *config) { c.functionARN = arn; c.given["WithFunctionARN"] = true }
 }
@@ -321,8 +320,9 @@ func WithMetrics(r metrics.Recorder) Option {
 	return func(c *config) { c.recorder = r; c.given["WithMetrics"] = true }
 }
 
-// WithLogger sets where events are logged: as a warning those with an error, at info level the others, and at debug level
-// a read or a checkpoint that goes on failing. nil is an error. Defaults to [slog.Default].
+// WithLogger sets where events are logged, each at the level that package metrics has for it, and with an error as a
+// warning at least. What goes on failing is a warning when it begins and once a minute, and else at debug level. nil is an
+// error. Defaults to [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l; c.given["WithLogger"] = true }
 }

@@ -28,11 +28,11 @@ const (
 func TrimHorizon() Position { return Position{kind: trimHorizon} }
 
 // Latest is the tip of the stream when a consumer first sees it. As a starting position it is stored before the first
-// read, as the service's time, so that a restart skips nothing (C11).
+// read, as the service's time, so that a restart skips nothing.
 func Latest() Position { return Position{kind: latest} }
 
 // At is the first record whose approximate arrival time is t or later. As a starting position t must not lie in the
-// future (§2); as an ending position it may.
+// future; as an ending position it may.
 func At(t time.Time) Position { return Position{kind: atTimestamp, at: t} }
 
 // String returns Lambda's word for the position.

@@ -32,8 +32,8 @@ type Status struct {
 	behind time.Duration
 }
 
-// ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages are
-// by the clock of this machine (C9), except for HeadAge.
+// ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages
+// are by the clock of this machine, except for HeadAge.
 type ShardStatus struct {
 	Group      string // of the consumer
 	Stream     string // name or ARN as given

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"path/filepath"
 	"regexp"
@@ -43,5 +44,47 @@ func TestTextsNameNoRules(t *testing.T) {
 	})
 	if err != nil || files < 50 {
 		t.Errorf("%d files were read: %v", files, err)
+	}
+}
+
+// Nor does the documentation that go doc shows of this package.
+func TestDocsNameNoRules(t *testing.T) {
+	rule := regexp.MustCompile(`\b[BCLP][0-9]{1,2}\b|§[0-9]`)
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments|parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.FileExports(f) // leaves what users see
+		docs := []*ast.CommentGroup{f.Doc}
+		ast.Inspect(f, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				if n.Recv == nil || ast.IsExported(strings.TrimPrefix(types.ExprString(n.Recv.List[0].Type), "*")) {
+					docs = append(docs, n.Doc)
+				}
+			case *ast.GenDecl:
+				docs = append(docs, n.Doc)
+			case *ast.TypeSpec:
+				docs = append(docs, n.Doc, n.Comment)
+			case *ast.ValueSpec:
+				docs = append(docs, n.Doc, n.Comment)
+			case *ast.Field:
+				docs = append(docs, n.Doc, n.Comment)
+			}
+			return true
+		})
+		for _, doc := range docs {
+			if said := rule.FindString(doc.Text()); said != "" {
+				t.Errorf("%s: the documentation names %s: %q", path, said, doc.Text())
+			}
+		}
 	}
 }
