@@ -24,8 +24,10 @@ type caller struct {
 	src     batch.Source
 	epoch   int64
 
-	busy    atomic.Int64 // handlers running
-	overdue atomic.Int64 // handlers left behind
+	busy       atomic.Int64      // handlers running
+	overdue    atomic.Int64      // handlers left behind
+	began      []atomic.Int64    // when the handler of a lane was called, in nanoseconds since the worker began; 0: none runs
+	deliveries []<-chan struct{} // a lane's delivery that was left behind, and still runs perhaps
 }
 
 // Attempt implements lane.Caller: it calls the handler with a fresh event of a slice (L5).
@@ -37,7 +39,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	}
 	var age time.Duration
 	if n > 0 {
-		age = max(0, c.sh.s.now().Sub(s.Records[n-1].Arrival()))
+		age = s.Records[n-1].Record().Age(c.sh.s.now())
 	}
 	handlers := ctx
 	if c.cfg.timeout > 0 {
@@ -57,34 +59,42 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	if a.Window != nil {
 		a.Window.Shard, a.Window.StreamARN = c.sh.id, c.src.StreamARN
 	}
-	c.working(1)
+	c.working(a.Lane, 1)
 	if n > 0 {
-		c.sh.tell.Record(metrics.IteratorAge, float64(age.Milliseconds()))
+		if age != batch.NoAge {
+			c.sh.tell.Record(metrics.IteratorAge, float64(age.Milliseconds()))
+		}
 		c.sh.tell.Record(metrics.InvokedEventCount, float64(n))
 	}
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
-	res, done := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
+	res, runs := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
 		res := c.handler.Call(ctx, ev, a.Window)
 		if ctx.Err() != nil && handlers.Err() == nil { // C14, whatever it returned
 			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, ctx.Err())}
 		}
 		return res
 	})
-	c.working(-1)
+	c.working(a.Lane, -1)
 	switch {
-	case !done:
+	case runs != nil:
 		c.overdue.Add(1)
+		c.sh.s.c.left.add(c.sh.id, runs)
 		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
 	case c.sh.lost.Load():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
 	case res.Outcome == batch.Succeeded:
 		c.sh.tell.Mend(handlerOp(a.Lane))
+		if res.Unread > 0 {
+			c.sh.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+failures(res.Unread)+
+				", which nothing reads: the whole batch counts as handled; WithReportBatchItemFailures(true) reads them")
+		}
 		return res
 	}
 	return c.failed(a, res)
 }
 
-// failed tells of an attempt that did not succeed, and returns its result: at a stop it is aborted (C15).
+// failed tells of an attempt that did not succeed, and returns its result: at a stop it is aborted, but for the progress it
+// has made (C15).
 func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 	s := a.Slice
 	c.sh.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
@@ -104,7 +114,7 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 		m, f.Detail = metrics.HandlerPanicked, fmt.Sprintf("%s\n%s", f.Detail, panicked.Stack)
 	}
 	_ = c.sh.tell.Fail(m, f)
-	if c.sh.stopped() {
+	if c.sh.stopped() && res.Outcome != batch.Progressed {
 		return batch.Result{Outcome: batch.Aborted, Err: res.Err}
 	}
 	return res
@@ -116,11 +126,20 @@ func (c *caller) Lost(items []page.Item) {
 	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", records(len(items)), items[0].Seq()))
 }
 
-func (c *caller) working(n int64) {
+func (c *caller) working(lane int, n int64) {
+	c.began[lane].Store(max(0, n) * int64(time.Since(c.sh.s.w.began)+1))
 	c.sh.tell.Record(metrics.LanesBusy, float64(c.busy.Add(n)))
 }
 
 func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }
+
+// failures says how many item failures there are.
+func failures(n int) string {
+	if n == 1 {
+		return "1 item failure"
+	}
+	return fmt.Sprintf("%d item failures", n)
+}
 
 // records says how many records there are.
 func records(n int) string {

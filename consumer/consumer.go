@@ -34,6 +34,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,7 @@ type Consumer struct {
 	cfg     *config
 	out     *tell.Outlet
 
+	left    left // handlers of earlier Runs
 	busy    atomic.Bool
 	running atomic.Pointer[stream] // nil while it does not run
 	last    atomic.Pointer[Status] // of the last run
@@ -207,10 +209,16 @@ func (c *Consumer) Status() Status {
 	if last := c.last.Load(); last != nil {
 		return *last
 	}
-	return Status{Worker: c.cfg.worker}
+	return Status{Worker: c.cfg.worker, ready: c.out.Wrap("", notRunning())}
+}
+
+// notRunning is why a consumer that does not run is not ready.
+func notRunning() tell.Failure {
+	return tell.Failure{Op: "ready", Err: errors.New("the consumer does not run"), Hint: "Run has not been called, or has returned"}
 }
 
 func (c *Consumer) ended(s *stream) {
 	last := s.status(time.Now())
+	last.ready = c.out.Wrap("", notRunning())
 	c.last.Store(&last)
 }

@@ -17,7 +17,7 @@ const destinationTimeout = 30 * time.Second
 
 // GiveUp implements lane.Caller: it tells of records that are given up and delivers their document, before they have their
 // outcome (L35). It returns false if a stop or the loss of the shard cut the delivery off.
-func (c *caller) GiveUp(d *batch.Discard[page.Item]) bool {
+func (c *caller) GiveUp(lane int, d *batch.Discard[page.Item]) bool {
 	sh, n := c.sh, len(d.Records)
 	if sh.lost.Load() {
 		return false
@@ -36,7 +36,7 @@ func (c *caller) GiveUp(d *batch.Discard[page.Item]) bool {
 		sh.tell.Event(metrics.RecordsDiscarded, e, detail)
 		return true
 	}
-	err := c.deliver(c.failure(d))
+	err := c.deliver(lane, c.failure(d))
 	if err != nil && (sh.handlers.Err() != nil || sh.lost.Load()) {
 		return false
 	}
@@ -71,12 +71,20 @@ func (c *caller) failure(d *batch.Discard[page.Item]) *batch.Failure {
 	}
 }
 
-// deliver hands a failure to the destination. One that panics has failed; one that ignores the end of its context is
-// left behind.
-func (c *caller) deliver(f *batch.Failure) error {
+// deliver hands a failure to the destination. One that panics has failed. One that ignores the end of its context is left
+// behind, and the lane's next delivery waits for it: one goroutine is left behind per lane at most.
+func (c *caller) deliver(lane int, f *batch.Failure) error {
 	ctx, cancel := context.WithTimeout(c.sh.handlers, destinationTimeout)
 	defer cancel()
-	err, done := guard(ctx.Done(), unwindTime/2, errExited, func() (err error) {
+	if before := c.deliveries[lane]; before != nil {
+		select {
+		case <-before:
+			c.deliveries[lane] = nil
+		case <-ctx.Done():
+			return fmt.Errorf("an earlier delivery of the lane still runs: %w", context.Cause(ctx))
+		}
+	}
+	err, runs := guard(ctx.Done(), unwindTime/2, errExited, func() (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("the destination panicked: %v", v)
@@ -84,7 +92,8 @@ func (c *caller) deliver(f *batch.Failure) error {
 		}()
 		return c.cfg.destination.Deliver(ctx, f)
 	})
-	if !done {
+	if runs != nil {
+		c.deliveries[lane] = runs
 		return fmt.Errorf("the destination ignores the end of its context, and was left behind: %w", context.Cause(ctx))
 	}
 	return err

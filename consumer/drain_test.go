@@ -267,7 +267,7 @@ func TestHandlerOfLostShardIgnoresItsContext(t *testing.T) {
 			}
 			return nil
 		}, shared, consumer.WithParallelizationFactor(100))
-		time.Sleep(time.Second)
+		time.Sleep(200 * time.Millisecond) // before its first checkpoint
 		r2 := start(t, srv, nothing, shared)
 		time.Sleep(20 * time.Second)
 		if st := r1.c.Status().Shards[0]; st.State != consumer.Lost {

@@ -47,6 +47,11 @@ type shard struct {
 
 	late, spanned, raw bool // what has been told; belong to the poller
 
+	outcome atomic.Int64 // when the first outcome was, in nanoseconds since the worker began; 0: there is none
+	turn    turn         // belongs to the checkpoint loop
+
+	progressed atomic.Int64 // when the mark was last seen to have moved, or nothing to wait; Unix nanoseconds
+
 	// Of its end, set before the books are closed.
 	closed   bool // it was read to its end
 	tip      bool // it came to the ending position by an empty page
@@ -59,6 +64,7 @@ type shard struct {
 type reading struct {
 	at     time.Time
 	behind time.Duration // the tip
+	none   bool          // there was none: at is when the shard was claimed
 }
 
 // maxSpan caps the distance between the mark and the newest record, in records.
@@ -70,12 +76,15 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 	sh := &shard{
 		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
 	}
-	sh.read.Store(&reading{at: time.Now()})
+	now := time.Now()
+	sh.read.Store(&reading{at: now, none: true})
+	sh.turn = newTurn(now, w.rnd)
+	sh.progressed.Store(now.UnixNano())
 	sh.handlers, sh.cut = context.WithCancel(w.handlers)
 	src := s.source(id)
 	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck)}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch()}
+	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan struct{}, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	p := &reader.Poller{
 		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh,
@@ -156,6 +165,12 @@ func (sh *shard) stopped() bool {
 
 // freed is told of each outcome: the read-ahead gets room, and the shard may be complete.
 func (sh *shard) freed(n int64) {
+	if sh.outcome.Load() == 0 && sh.outcome.CompareAndSwap(0, int64(time.Since(sh.s.w.began)+1)) {
+		select {
+		case sh.s.w.nudge <- struct{}{}:
+		default:
+		}
+	}
 	if n > 0 {
 		for other := range sh.s.w.ahead.Charge(-n) {
 			sh.s.w.sched.Wake(other.entry)
@@ -177,7 +192,11 @@ func (sh *shard) complete() {
 // checkpoint stores the mark if it has moved.
 func (sh *shard) checkpoint() {
 	sh.gauge()
-	pos, arrival, moved := sh.position()
+	sh.progressed.Store(sh.turn.taken(time.Now(), sh.outcome.Load() != 0, sh.books.Figures()).UnixNano())
+	pos, arrival, moved, err := sh.position()
+	if err != nil {
+		_ = sh.unreadable(err)
+	}
 	if !moved || sh.lost.Load() {
 		return
 	}
@@ -196,14 +215,17 @@ func (sh *shard) release(ctx context.Context) error {
 	}
 	pause := sh.s.w.rnd.backoff(100*time.Millisecond, time.Second)
 	for {
-		pos, arrival, _ := sh.position()
+		pos, arrival, _, bad := sh.position()
+		if bad != nil {
+			bad = sh.unreadable(bad)
+		}
 		err := sh.store("release", func() error {
 			ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 			defer cancel()
 			return sh.lease.Release(ctx, pos, arrival)
 		})
 		if err == nil || sh.lost.Load() {
-			return nil
+			return bad
 		}
 		if !sleep(ctx, nil, pause.NextBackOff()) {
 			return err
@@ -211,13 +233,24 @@ func (sh *shard) release(ctx context.Context) error {
 	}
 }
 
-// position is what a checkpoint would store now.
-func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool) {
-	pos, at, moved, _ := sh.books.Position() // the service's numbers are valid
-	if !moved {
-		return pos, sh.lease.Row().Arrival, false
+// position is what a checkpoint would store now. An error says that no checkpoint can be made.
+func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool, err error) {
+	pos, at, moved, err := sh.books.Position()
+	switch {
+	case !moved:
+		return pos, sh.lease.Row().Arrival, false, err
+	case at.IsZero(): // unknown
+		return pos, 0, true, nil
 	}
-	return pos, at.UnixMilli(), true
+	return pos, at.UnixMilli(), true, nil
+}
+
+// unreadable tells of a sequence number that is no number (C28).
+func (sh *shard) unreadable(err error) error {
+	return sh.tell.Fail(metrics.SequenceUnreadable, tell.Failure{
+		Op: "position", Err: err,
+		Hint: "the service does not number its records as Kinesis does: no checkpoint is kept of this shard, and all that it has comes again after a restart",
+	})
 }
 
 // store makes one write and draws the conclusions. The error it returns is an *Error.

@@ -50,7 +50,7 @@ func (sh *shard) Page(p reader.Page) bool {
 	if sh.stopped() { // nothing is charged behind drained
 		return false
 	}
-	sh.read.Store(&reading{time.Now(), p.Behind})
+	sh.read.Store(&reading{at: time.Now(), behind: p.Behind})
 	deliver, settled := sh.books.Enter(pg, skip)
 	if len(deliver)+len(settled) > 0 {
 		sh.s.w.ahead.Charge(pg.Cost())

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -29,6 +31,7 @@ type Status struct {
 	Worker string
 	Shards []ShardStatus // sorted by shard ID; all that have a row: running ones and those that wait or have ended
 	err    error
+	ready  error
 	behind time.Duration
 }
 
@@ -43,8 +46,8 @@ type ShardStatus struct {
 	Epoch      int64  // of the lease; it grows with every change of owner
 	Checkpoint checkpoint.Position
 
-	HeadAge       time.Duration // distance of the newest record read from the tip
-	ReadAge       time.Duration // since the last successful read
+	HeadAge       time.Duration // distance of the newest record read from the tip; it grows while reads fail or hang
+	ReadAge       time.Duration // since the last successful read, before the first one since the claim
 	QueueAge      time.Duration // age of the oldest record read without an outcome
 	CheckpointAge time.Duration // age of the oldest record that the stored checkpoint does not cover
 	LanesBusy     int           // handlers running
@@ -54,13 +57,25 @@ type ShardStatus struct {
 }
 
 // Err is the health check: nil while all goes well. It joins what concerns the consumer, such as a stream that is gone or
-// a store that does not answer, and the trouble of each shard, both once they have lasted for 10 s; trouble that waiting
-// does not mend, such as denied access, is told at once. A handler that keeps failing counts as trouble of its shard.
+// a store that does not answer, and the trouble of each shard. It tells
+//
+//   - of trouble that waiting does not mend, such as denied access, at once;
+//   - of a step that keeps failing, a handler among them, once that has lasted for 10 s;
+//   - of a handler that has not returned 2 s after its timeout, or after 15 minutes where it has none;
+//   - of a shard that has not been read for 3 minutes though it has room, whatever its reads do: a page of a slow line may
+//     take that long;
+//   - of a lane that has stood still for a minute longer than its batching window and the handler's timeout take.
+//
 // Each is an [*Error], with a hint.
 func (s Status) Err() error { return s.err }
 
+// Ready is the readiness check: nil when the stream has been described, its shards may be claimed, and every shard that is
+// owned now has been read once. A worker without shards is ready. Before Run has come so far, while it drains, and while
+// it does not run, Ready returns an [*Error] that says what it waits for.
+func (s Status) Ready() error { return s.ready }
+
 // Behind is the greatest lag of a shard: how old the oldest record is that has no outcome yet, or how far reading is
-// behind the tip. Zero when all shards are caught up, and while no shard runs.
+// behind the tip. It grows while reads fail or hang. Zero when all shards are caught up, and while no shard runs.
 func (s Status) Behind() time.Duration { return s.behind }
 
 // A Notice tells of one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also one log record
@@ -100,7 +115,7 @@ func (c *config) outlet(stream string) *tell.Outlet {
 // status is what the stream's shards are doing now.
 func (s *stream) status(now time.Time) Status {
 	s.mu.Lock()
-	all := Status{Worker: s.c.cfg.worker, err: s.tell.Lasting(now)}
+	all := Status{Worker: s.c.cfg.worker, err: s.tell.Lasting(now), ready: s.unready()}
 	if s.fatal != nil {
 		all.err = join(s.fatal, all.err)
 	}
@@ -121,8 +136,8 @@ func (s *stream) status(now time.Time) Status {
 	errs := []error{all.err}
 	for i := range all.Shards {
 		if sh := running[all.Shards[i].Shard]; sh != nil {
-			behind, lasting := sh.status(&all.Shards[i], now)
-			errs = append(errs, lasting)
+			behind := sh.status(&all.Shards[i], now)
+			errs = append(errs, sh.tell.Lasting(now), sh.still(now))
 			all.behind = max(all.behind, behind)
 		}
 	}
@@ -130,24 +145,102 @@ func (s *stream) status(now time.Time) Status {
 	return all
 }
 
-// status fills st, and returns how far the shard is behind and the trouble that has lasted.
-func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration, lasting error) {
+// unready says what the stream waits for before it is ready, nil if it is. The caller holds mu.
+func (s *stream) unready() error {
+	f := tell.Failure{Op: "ready"}
+	switch {
+	case s.stopped:
+		f.Err, f.Hint = errors.New("the consumer is draining"), "its shards are given up"
+	case !s.up:
+		f.Err, f.Hint = errors.New("the stream is not opened yet"), "Status.Err tells what fails, if something does"
+	default:
+		for _, sh := range s.shards {
+			if sh.read.Load().none && !sh.lost.Load() {
+				return s.c.out.Wrap(sh.id, tell.Failure{Op: "ready", Err: errors.New("the shard has not been read yet"), Hint: "Status.Err tells what fails, if something does"})
+			}
+		}
+		return nil
+	}
+	return s.c.out.Wrap("", f)
+}
+
+// status fills st, and returns how far the shard is behind.
+func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 	row := sh.lease.Row()
-	st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
 	switch {
 	case sh.lost.Load():
-		st.State = Lost
+		st.State = Lost // owner and epoch are those of the row
 	case sh.done.Load():
 		st.State = Ending
 	default:
 		st.State = Running
 	}
-	last, f := sh.read.Load(), sh.books.Figures()
-	st.HeadAge, st.ReadAge = last.behind, now.Sub(last.at)
+	if st.State != Lost {
+		st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
+	}
+	f := sh.books.Figures()
+	st.HeadAge, st.ReadAge = sh.head(now), now.Sub(sh.read.Load().at)
 	st.QueueAge, st.CheckpointAge = age(now, f.Oldest), age(now, f.Unstored)
 	st.LanesBusy, st.ReadAhead = int(sh.caller.busy.Load()), f.Charged
 	st.Err = sh.tell.Latest()
-	return max(st.QueueAge, st.HeadAge), sh.tell.Lasting(now)
+	return max(st.QueueAge, st.HeadAge)
+}
+
+// head is how far the newest record read is behind the tip, as far as the last successful read tells: from then on it grows
+// if reads fail, hang or stay away.
+func (sh *shard) head(now time.Time) time.Duration {
+	last := sh.read.Load()
+	silent := now.Sub(last.at)
+	if _, closed := sh.books.Settled(); closed || sh.stopped() {
+		return last.behind
+	}
+	if last.none || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator") {
+		return last.behind + silent
+	}
+	return last.behind
+}
+
+const (
+	readPause   = 10 * time.Second // longer than that no shard waits for its next read
+	unreadLimit = 3 * time.Minute
+	endless     = 15 * time.Minute // of a handler without a timeout: Lambda's maximum
+	stillLimit  = time.Minute
+)
+
+// still tells of what stands still without failing: a handler, the reader, a lane.
+func (sh *shard) still(now time.Time) error {
+	if sh.stopped() {
+		return nil
+	}
+	cfg := sh.s.c.cfg
+	var errs []error
+	tell := func(op, hint, format string, a ...any) {
+		errs = append(errs, newError(sh.s.c.stream, sh.id, op, fmt.Errorf(format, a...), hint))
+	}
+	limit := endless
+	if cfg.timeout > 0 {
+		limit = cfg.timeout
+	}
+	for i := range sh.caller.began {
+		began := sh.caller.began[i].Load()
+		if began == 0 {
+			continue
+		}
+		if ran := now.Sub(sh.s.w.began) - time.Duration(began); ran >= limit+unwindTime {
+			tell(handlerOp(i), "the handler must return when its context is done; the records behind it in its lane wait",
+				"the handler has been running for %v", ran.Round(time.Second))
+		}
+	}
+	f := sh.books.Figures()
+	_, closed := sh.books.Settled()
+	if silent := now.Sub(sh.read.Load().at); silent >= unreadLimit && !closed && !sh.full.Load() {
+		tell("GetRecords", "a read of the shard hangs, or its line is slow", "the shard has not been read for %v", silent.Round(time.Second))
+	}
+	if waits := now.Sub(time.Unix(0, sh.progressed.Load())); f.Held > 0 && waits >= cfg.window+limit+stillLimit {
+		tell("lanes", "their lane stands still; if WithMaxConcurrency is set, it may be too low for what runs at once",
+			"no record of the shard has had an outcome for %v, and %s", waits.Round(time.Second), records(f.Held)+" wait")
+	}
+	return errors.Join(errs...)
 }
 
 // age is how long ago t was, 0 if there is no t.
@@ -161,7 +254,7 @@ func age(now, t time.Time) time.Duration {
 // gauge records the ages and what is held.
 func (sh *shard) gauge() {
 	var st ShardStatus
-	_, _ = sh.status(&st, time.Now())
+	_ = sh.status(&st, time.Now())
 	sh.tell.Record(metrics.HeadAge, st.HeadAge.Seconds())
 	sh.tell.Record(metrics.ReadAge, st.ReadAge.Seconds())
 	sh.tell.Record(metrics.QueueAge, st.QueueAge.Seconds())

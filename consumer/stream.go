@@ -54,6 +54,7 @@ type stream struct {
 	tips       map[string]bool   // of the Reached ones, those that found an empty page at their tip
 	done       []*shard          // completed, to be finished by the loop
 	stopped    bool
+	up         bool // it has been opened, and its shards could be claimed
 	fatal      error
 	overdue    error // of lost shards whose handlers still ran when Run ended
 }
@@ -102,6 +103,7 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		if s.begin(ctx) {
 			claims.Reset()
+			s.started()
 		} else {
 			wait = min(wait, claims.NextBackOff())
 		}
@@ -174,11 +176,16 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	op := "claim " + id
+	if s.c.left.running(id) {
+		return s.tell.For(id).Hold(tell.Failure{
+			Op: op, Err: ErrHandlerRunning, Hint: "a handler of an earlier Run ignores the end of its context and still has records of the shard, which waits for it",
+		})
+	}
 	// A claim is not cut off by a stop: its result would be unknown.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	l, err := s.table.Claim(call, id)
-	op := "claim " + id
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
 		s.tell.Mend(op)
 		return s.refresh(call, id)
@@ -246,7 +253,10 @@ func (s *stream) conclude(sh *shard) bool {
 	}
 	err := sh.store("end", func() error {
 		if !sh.closed {
-			pos, arrival, _ := sh.position()
+			pos, arrival, _, err := sh.position()
+			if err != nil {
+				_ = sh.unreadable(err)
+			}
 			return sh.lease.Release(ctx, pos, arrival)
 		}
 		for _, c := range sh.children {
@@ -318,6 +328,9 @@ func (s *stream) lost(sh *shard, f tell.Failure) {
 	s.mu.Unlock()
 	_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
 	s.w.spawn(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.w.work), storeTimeout)
+		_ = s.refresh(ctx, sh.id) // for Status: whose it is now; the next audit looks again
+		cancel()
 		err := sh.drained()
 		s.mu.Lock()
 		delete(s.shards, sh.id)

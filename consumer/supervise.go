@@ -18,6 +18,7 @@ import (
 // context.
 type worker struct {
 	owner    string // worker/incarnation, as rows name it
+	began    time.Time
 	drain    time.Duration
 	rnd      *random
 	sched    reader.Scheduler
@@ -26,6 +27,7 @@ type worker struct {
 	work     context.Context // of all that ends with a stop
 	handlers context.Context // of all handlers; ends with the drain timeout
 	cut      context.CancelFunc
+	nudge    chan struct{} // to the checkpoint loop: a shard has its first outcome
 	left     chan struct{} // closed when handlers that still run are left behind
 	tasks    sync.WaitGroup
 }
@@ -39,7 +41,11 @@ const (
 )
 
 func newWorker(ctx context.Context, cfg *config) *worker {
-	w := &worker{drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(), ahead: bound.NewMemory[*shard](), limit: bound.NewSlots[*shard](cfg.concurrency), left: make(chan struct{})}
+	w := &worker{
+		began: time.Now(), drain: min(cfg.drain, math.MaxInt64-releaseTime), rnd: newRandom(),
+		ahead: bound.NewMemory[*shard](), limit: bound.NewSlots[*shard](cfg.concurrency),
+		nudge: make(chan struct{}, 1), left: make(chan struct{}),
+	}
 	w.owner = cfg.worker + "/" + w.rnd.incarnation()
 	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
 	return w
@@ -97,6 +103,7 @@ func (w *worker) run(ctx context.Context, cs []*Consumer) error {
 			err = join(err, s.unreached())
 		}
 		err = join(err, s.overdue)
+		s.ended()
 	}
 	for _, c := range cs {
 		c.ended(c.running.Load())
@@ -131,27 +138,41 @@ func (w *worker) end(ctx context.Context, streams []*stream) error {
 	return join(errs...)
 }
 
-// checkpoint writes the marks that have moved, every 10 s (C24). A write that fails is due again with the next.
+// checkpoint writes the marks that have moved: of each shard every 10 s, at a time of its own, and for the first time about
+// a second after its first outcome, so that a process that dies again and again comes forward (C24). A write that fails is
+// due again with the next.
 func (w *worker) checkpoint(ctx context.Context, streams []*stream) {
-	tick := time.NewTicker(checkpointInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		var shards []*shard
+	for ctx.Err() == nil {
+		now := time.Now()
+		next := now.Add(checkpointInterval)
+		var due []*shard
 		for _, s := range streams {
-			shards = append(shards, s.owned()...)
+			for _, sh := range s.owned() {
+				if at := sh.due(); at.After(now) {
+					next = minTime(next, at)
+				} else {
+					due = append(due, sh)
+				}
+			}
 		}
-		_ = each(shards, func(sh *shard) error {
+		if len(due) == 0 {
+			sleep(ctx, w.nudge, time.Until(next))
+			continue
+		}
+		_ = each(due, func(sh *shard) error {
 			if ctx.Err() == nil { // else end writes it
 				sh.checkpoint()
 			}
 			return nil
 		})
 	}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // each calls f for all items, 16 at a time, and returns the first error. Every item gets its call.
@@ -168,27 +189,29 @@ func each[T any](items []T, f func(T) error) error {
 func (w *worker) spawn(f func()) { w.tasks.Go(f) }
 
 // guard runs f, which belongs to the user, on a goroutine of its own, so that one that calls runtime.Goexit has a result
-// like any other, exited (L1), and one that does not return can be left behind, a grace after left is closed. done is
-// false then.
-func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() T) (res T, done bool) {
+// like any other, exited (L1), and one that does not return can be left behind, a grace after left is closed. runs is not
+// nil then, and is closed when it returns after all.
+func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() T) (res T, runs <-chan struct{}) {
 	result := make(chan T, 1)
+	over := make(chan struct{})
 	go func() {
+		defer close(over)
 		res := exited
 		defer func() { result <- res }()
 		res = f()
 	}()
 	select {
 	case res = <-result:
-		return res, true
+		return res, nil
 	case <-left:
 	}
 	late := time.NewTimer(grace)
 	defer late.Stop()
 	select {
 	case res = <-result:
-		return res, true
+		return res, nil
 	case <-late.C:
-		return res, false
+		return res, over
 	}
 }
 

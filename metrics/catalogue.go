@@ -92,6 +92,11 @@ var (
 	// CheckpointFailed: the row of an owned shard could not be written, for a
 	// checkpoint, a release or an end; it is tried again.
 	CheckpointFailed = warning("CheckpointFailed", "Checkpoint writes that failed and are tried again.")
+	// ConsumerStarted: the stream is described and the first shards are
+	// claimed; the notice says where each resumes.
+	ConsumerStarted = info("ConsumerStarted", "Starts of a consumer.")
+	// ConsumerStopped: Run has ended; the notice says after how long.
+	ConsumerStopped = info("ConsumerStopped", "Ends of a consumer.")
 	// DestinationFailed: a document was not delivered, and its records are
 	// dropped (C23).
 	DestinationFailed = fault("DestinationFailed", "Deliveries to the on-failure destination that failed.")
@@ -113,6 +118,10 @@ var (
 	// engine mends a hole by putting the rows that are missing, and does not
 	// raise this yet.
 	HashRangeHole = warning("HashRangeHole", "Holes found in the hash range of the known shards.")
+	// ItemFailuresIgnored: the JSON of a response names item failures, and
+	// nothing reads them (L4): their records count as handled. At most once a
+	// minute.
+	ItemFailuresIgnored = warning("ItemFailuresIgnored", "Responses with item failures that were not read, at most one a minute.")
 	// IteratorExpired: a shard iterator expired and was replaced.
 	IteratorExpired = info("IteratorExpired", "Shard iterators that expired and were replaced.")
 	// LeaseLost: a row shows that the shard has another owner; work on it
@@ -159,6 +168,9 @@ var (
 	RowUnreadable = warning("RowUnreadable", "Store rows that cannot be decoded.")
 	// RowVersion: a store row was written by a newer version; its shard waits.
 	RowVersion = warning("RowVersion", "Store rows of a newer version, left alone.")
+	// SequenceUnreadable: the service numbers a record with something that is
+	// no number; its shard keeps no checkpoint (C28).
+	SequenceUnreadable = warning("SequenceUnreadable", "Checkpoints that could not be made of the service's sequence numbers.")
 	// ShardEnded: a shard was read to its end and its end is stored.
 	ShardEnded = info("ShardEnded", "Shards finished, their end stored.")
 	// SpanLimited: the distance between the oldest record without an outcome
@@ -194,11 +206,11 @@ func event(level slog.Level, name, help string) *Metric {
 // caller's.
 func Events() []*Metric {
 	return []*Metric{
-		AggregatesRaw, CheckpointFailed, DestinationFailed, DrainTimedOut, HandlerFailed, HandlerOverstayed,
-		HandlerPanicked, HandlerRunning, HashRangeHole, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
+		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut, HandlerFailed, HandlerOverstayed,
+		HandlerPanicked, HandlerRunning, HashRangeHole, ItemFailuresIgnored, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
 		MappingResumed,
 		ObserverPanicked, OutOfRange, PatternKeyUnknown, ReadFailed, ReadThrottled, RecordsDiscarded,
-		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, ShardEnded, SpanLimited, StoreFailed,
+		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, SequenceUnreadable, ShardEnded, SpanLimited, StoreFailed,
 		StoreRollback, StreamRecreated, VolatileStore,
 	}
 }

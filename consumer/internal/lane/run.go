@@ -27,6 +27,7 @@ func (s *Set) prepare(l *lane) {
 	l.slices.NewID = r.NewID
 	l.slices.Arrival = page.Item.Arrival
 	l.slices.Policy = r.Policy
+	l.slices.Now = r.Now
 	if l.slices.Window = r.Windows.Length; l.slices.Window > 0 {
 		l.batcher.Together = l.slices.SameWindow
 	}
@@ -83,7 +84,7 @@ func (s *Set) run(n int, l *lane) bool {
 			step = l.slices.Settle(s.attempt(ctx, n, l, sl))
 		}
 		s.gate.Leave()
-		if !s.settle(l, step) || s.stopped() {
+		if !s.settle(n, l, step) || s.stopped() {
 			return false
 		}
 		if step.Backoff > 0 {
@@ -106,18 +107,18 @@ func (s *Set) attempt(ctx context.Context, n int, l *lane, sl *batch.Slice[page.
 		Oversized: len(sl.Records) == 1 && l.size != nil && l.size(sl.Records[0].Record()) > s.rules.Limits.Bytes,
 		Endless:   p.Attempts == 0 && p.MaxAge == 0,
 	})
-	if res.Outcome == batch.Aborted && ctx.Err() != nil {
+	if res.Outcome != batch.Succeeded && ctx.Err() != nil {
 		s.cut.Store(true)
 	}
 	return res
 }
 
 // settle does what a step asks for. It returns false if the lane has ended.
-func (s *Set) settle(l *lane, step batch.Step[page.Item]) bool {
+func (s *Set) settle(n int, l *lane, step batch.Step[page.Item]) bool {
 	if step.Stop {
 		return false
 	}
-	if step.Discarded != nil && !s.call.GiveUp(step.Discarded) {
+	if step.Discarded != nil && !s.call.GiveUp(n, step.Discarded) {
 		s.cut.Store(true)
 		return false
 	}

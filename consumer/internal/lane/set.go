@@ -51,7 +51,7 @@ type Caller interface {
 	Attempt(ctx context.Context, a Attempt) batch.Result
 	// GiveUp is called before records that are given up have their outcome. It returns false if that was cut off: nothing is
 	// resolved then, and the records come again.
-	GiveUp(d *batch.Discard[page.Item]) bool
+	GiveUp(lane int, d *batch.Discard[page.Item]) bool
 	// Lost tells of records that left the stream while they waited.
 	Lost(items []page.Item)
 }

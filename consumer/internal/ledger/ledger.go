@@ -204,6 +204,7 @@ func (l *Ledger) oldest() time.Time {
 type Figures struct {
 	Held     int       // records that are charged
 	Charged  int64     // bytes
+	Mark     int64     // records from the first one on that have an outcome, without a gap
 	Span     int64     // from the oldest record without an outcome to the newest one
 	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none, or it is unknown
 	Unstored time.Time // arrival of the oldest record that the stored checkpoint does not cover; zero likewise
@@ -213,7 +214,8 @@ type Figures struct {
 func (l *Ledger) Figures() Figures {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Figures{l.held, l.charged, l.mark.Begun() - l.mark.Mark(), l.oldest(), l.unstored}
+	m := l.mark.Mark()
+	return Figures{l.held, l.charged, m, l.mark.Begun() - m, l.oldest(), l.unstored}
 }
 
 // Drop lets go of everything that has no outcome, at a stop, and returns what was charged for it. The position stays.

@@ -35,6 +35,7 @@ type Outlet struct {
 
 	mu   sync.Mutex
 	loud map[*metrics.Metric]*burst
+	last map[*metrics.Metric]time.Time // of a Remind
 }
 
 // A Notice is one event.
@@ -110,6 +111,20 @@ func (o *Outlet) observe(who string, f func()) {
 		o.event(slog.LevelWarn, metrics.ObserverPanicked, "", fmt.Errorf("consumer: the %s panicked: %v", who, p), "")
 	}()
 	f()
+}
+
+// due tells whether a reminder is due, and takes it for told.
+func (o *Outlet) due(m *metrics.Metric, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if last, ok := o.last[m]; ok && now.Sub(last) < again {
+		return false
+	}
+	if o.last == nil {
+		o.last = map[*metrics.Metric]time.Time{}
+	}
+	o.last[m] = now
+	return true
 }
 
 // A burst bounds how many failures of one name are logged as warnings: so many a minute, the others are counted. A hundred

@@ -33,6 +33,13 @@ func (t *Teller) Event(m *metrics.Metric, err error, detail string) {
 	t.o.event(levelOf(m, err), m, t.shard, err, detail)
 }
 
+// Remind tells of an event that would come with every record, at most once a minute and consumer.
+func (t *Teller) Remind(m *metrics.Metric, detail string) {
+	if t.o.due(m, time.Now()) {
+		t.Event(m, nil, detail)
+	}
+}
+
 // Record records a value.
 func (t *Teller) Record(m *metrics.Metric, v float64) { t.o.record(m, t.shard, v) }
 
@@ -150,6 +157,21 @@ func (t *troubles) mend(op string) (x trouble, ok bool) {
 	delete(t.by, op)
 	t.n.Add(-1)
 	return *old, true
+}
+
+// Failing tells whether one of the steps fails at the moment.
+func (t *troubles) Failing(ops ...string) bool {
+	if t.n.Load() == 0 {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, op := range ops {
+		if t.by[op] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Latest is the trouble that began last, nil if there is none.

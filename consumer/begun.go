@@ -1,0 +1,74 @@
+package consumer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// started says, once, that the stream is open and where its shards resume.
+func (s *stream) started() {
+	s.mu.Lock()
+	first := !s.up
+	s.up = true
+	var detail string
+	if first {
+		detail = s.resumes()
+	}
+	s.mu.Unlock()
+	if first {
+		s.tell.Event(metrics.ConsumerStarted, nil, detail)
+	}
+}
+
+// ended says that the consumer has stopped, if it said that it had started.
+func (s *stream) ended() {
+	s.mu.Lock()
+	up := s.up
+	s.mu.Unlock()
+	if up {
+		s.tell.Event(metrics.ConsumerStopped, nil, fmt.Sprintf("after %v", time.Since(s.w.began).Round(time.Second)))
+	}
+}
+
+// resumes counts the shards by where they resume, for people. The caller holds mu.
+func (s *stream) resumes() string {
+	from := map[string]int{}
+	for _, r := range s.rows {
+		from[resumeText(r.Ck)]++
+	}
+	for id, r := range s.rows {
+		if s.shards[id] == nil && !r.Ended() {
+			from[resumeText(r.Ck)]--
+			from["wait for their parents or their claim"]++
+		}
+	}
+	var parts []string
+	for what, n := range from {
+		if n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	slices.Sort(parts)
+	if len(parts) == 0 {
+		return "no shards"
+	}
+	return "shards: " + strings.Join(parts, ", ")
+}
+
+func resumeText(pos checkpoint.Position) string {
+	if at, ok := pos.Time(); ok {
+		return "from " + at.UTC().Format(time.RFC3339)
+	}
+	switch _, _, _, numeric := pos.Sequence(); {
+	case numeric:
+		return "from a checkpoint"
+	case pos == checkpoint.End:
+		return "ended"
+	}
+	return "from " + TrimHorizon().String()
+}
