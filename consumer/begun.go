@@ -38,13 +38,11 @@ func (s *stream) ended() {
 // resumes counts the shards by where they resume, for people. The caller holds mu.
 func (s *stream) resumes() string {
 	from := map[string]int{}
-	for _, r := range s.rows {
-		from[resumeText(r.Ck)]++
-	}
-	for id, r := range s.rows {
-		if s.shards[id] == nil && !r.Ended() {
-			from[resumeText(r.Ck)]--
+	for id, r := range s.census.Rows() {
+		if s.shards[id] == nil && !r.Ended {
 			from["wait for their parents or their claim"]++
+		} else {
+			from[resumeText(checkpoint.Position(r.Checkpoint))]++
 		}
 	}
 	var parts []string
