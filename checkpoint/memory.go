@@ -9,8 +9,10 @@ import (
 	"sync"
 )
 
-// A Memory is a Store in the memory of the process: a restart begins anew. The zero value is empty and ready, and must
-// not be copied once used. Consumers that share one Memory share its rows.
+// A Memory is a Store in the memory of the process, for tests and for work that may begin anew: nothing outlives the
+// process, and after a restart reading begins at the starting position. At TRIM_HORIZON that delivers again all that the
+// stream still holds; at LATEST it skips what came in between. The zero value is empty and ready, and must not be
+// copied once used. Consumers that share one Memory share its rows.
 type Memory struct {
 	mu   sync.Mutex
 	rows map[string]Entry

@@ -18,6 +18,14 @@ func TestMemory(t *testing.T) {
 	})
 }
 
+// TestOwnStore holds the store of the example to the rules.
+func TestOwnStore(t *testing.T) {
+	checkpointtest.Run(t, func(*testing.T) (a, b checkpoint.Store) {
+		s := new(Table)
+		return s, s
+	})
+}
+
 func TestFile(t *testing.T) {
 	checkpointtest.Run(t, func(t *testing.T) (a, b checkpoint.Store) {
 		f := openFile(t, filepath.Join(t.TempDir(), "store"))
