@@ -3,6 +3,13 @@
 //
 // A Scheduler decides when a shard is read, a Poller how. What is read goes to the Poller's Sink; the package keeps no
 // record once it has been delivered.
+//
+// Shards whose calls hang delay the others little. A call without a sign of life holds one of the 16 poll workers for a
+// second, the first time; then another worker takes its place, and the shard has a goroutine of its own until a call of it is
+// answered in time. So h shards that begin to hang at once delay a shard that is due by 1 s + h/16 s at most, once, and
+// those that go on hanging delay nobody. Pages that are long in coming on a slow line hold a worker for 2 s, if they are
+// 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. There are no more
+// goroutines than workers, shards that hang and polls so added.
 package reader
 
 import (
@@ -19,6 +26,10 @@ type Entry struct {
 	index int // in the heap, -1 while running or parked
 
 	running bool
+	worker  bool // on a worker's goroutine
+	long    bool // on a goroutine of its own that was a worker's, for its page is long in coming
+	silent  bool // running without a sign of life
+	apart   bool // the last poll was silent: the next one gets a goroutine of its own
 	removed bool
 	again   bool          // woken while running
 	at      time.Time     // when again
@@ -31,15 +42,21 @@ type Scheduler struct {
 	mu      sync.Mutex
 	heap    entries
 	idle    int
+	long    int
+	workers sync.WaitGroup // and polls apart
+	hire    func()         // starts a worker
 	kick    chan struct{}
 	kickSet sync.Once
 }
 
-// Workers is the number of polls that run at once. When all of them take long, one is added every 200 ms that another is
-// due, and ends with its poll: calls that hang delay the other shards and never stop them.
+// Workers is the number of polls that run at once, but for those that take long. When all workers are held up, a poll that
+// has been due for the time of patience gets a goroutine of its own.
 const (
 	Workers  = 16
 	patience = 200 * time.Millisecond
+
+	hangTime = time.Second     // without a sign of life, after which a poll holds up no worker
+	slowTime = 2 * time.Second // for any poll: likewise, but for a few only
 )
 
 // NewEntry returns an Entry that no Scheduler knows yet. A poll returns the time of the next one; with ok false the entry
@@ -107,29 +124,53 @@ func (s *Scheduler) setIdle(e *Entry, idle bool) {
 	}
 }
 
+// Long tells that e's poll takes long: silent, for want of a sign of life, or else because its page is long in coming. The
+// worker that it runs on is not counted any more, and another one takes its place. Of polls that are not silent at most 16
+// are so favoured, since their pages take memory.
+func (s *Scheduler) Long(e *Entry, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.running {
+		return
+	}
+	e.silent = e.silent || silent
+	if !e.worker || !silent && s.long == Workers {
+		return
+	}
+	e.worker = false
+	if !silent {
+		e.long = true
+		s.long++
+	}
+	s.hire() // the poll that runs keeps Run waiting
+}
+
 // Run polls until ctx is done, and returns when the last poll has.
 func (s *Scheduler) Run(ctx context.Context) {
 	ready := make(chan *Entry)
-	var workers sync.WaitGroup
-	for range Workers {
-		workers.Go(func() {
+	s.mu.Lock()
+	s.hire = func() {
+		s.workers.Go(func() {
 			for e := range ready {
-				s.poll(ctx, e)
+				if !s.poll(ctx, e) {
+					return
+				}
 			}
 		})
 	}
-	defer workers.Wait()
+	for range Workers {
+		s.hire()
+	}
+	s.mu.Unlock()
+	defer s.workers.Wait()
 	defer close(ready)
 
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		e, wait := s.take(time.Now())
-		if e != nil {
-			wait = patience
-		}
-		timer.Reset(wait)
+		e, apart, wait := s.take(time.Now())
 		if e == nil {
+			timer.Reset(wait)
 			select {
 			case <-timer.C:
 			case <-s.nudged():
@@ -137,39 +178,57 @@ func (s *Scheduler) Run(ctx context.Context) {
 			}
 			continue
 		}
+		if apart {
+			s.workers.Go(func() { s.poll(ctx, e) })
+			continue
+		}
+		timer.Reset(patience)
 		select {
 		case ready <- e:
-		case <-timer.C: // calls of other shards hang, and this one must not wait for them
-			workers.Go(func() { s.poll(ctx, e) })
+		case <-timer.C: // the workers are held up, and this shard must not wait for them
+			s.alone(e)
+			s.workers.Go(func() { s.poll(ctx, e) })
 		case <-ctx.Done():
 			s.polled(e, time.Time{}, false)
 		}
 	}
 }
 
-func (s *Scheduler) poll(ctx context.Context, e *Entry) {
+// poll polls e and returns whether it has run on a worker to the end.
+func (s *Scheduler) poll(ctx context.Context, e *Entry) bool {
 	next, ok := e.poll(ctx)
-	s.polled(e, next, ok)
+	return s.polled(e, next, ok)
 }
 
-// take returns the entry that is due, or how long nothing is.
-func (s *Scheduler) take(now time.Time) (*Entry, time.Duration) {
+// take returns the entry that is due, and whether it is polled apart, or how long nothing is due.
+func (s *Scheduler) take(now time.Time) (e *Entry, apart bool, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.heap) == 0 {
-		return nil, time.Hour
+		return nil, false, time.Hour
 	}
 	if wait := s.heap[0].due.Sub(now); wait > 0 {
-		return nil, wait
+		return nil, false, wait
 	}
-	e := heap.Pop(&s.heap).(*Entry)
-	e.running = true
-	return e, 0
+	e = heap.Pop(&s.heap).(*Entry)
+	e.running, e.worker = true, !e.apart
+	return e, e.apart, 0
 }
 
-func (s *Scheduler) polled(e *Entry, next time.Time, ok bool) {
+// alone takes an entry that take has returned from the workers.
+func (s *Scheduler) alone(e *Entry) {
 	s.mu.Lock()
-	e.running = false
+	defer s.mu.Unlock()
+	e.worker = false
+}
+
+func (s *Scheduler) polled(e *Entry, next time.Time, ok bool) (worker bool) {
+	s.mu.Lock()
+	if e.long {
+		s.long--
+	}
+	worker = e.worker
+	e.running, e.worker, e.long, e.silent, e.apart = false, false, false, false, e.silent
 	switch {
 	case e.removed:
 		close(e.ended)
@@ -181,6 +240,7 @@ func (s *Scheduler) polled(e *Entry, next time.Time, ok bool) {
 	}
 	s.mu.Unlock()
 	s.nudge()
+	return worker
 }
 
 func (s *Scheduler) push(e *Entry, due time.Time) {
