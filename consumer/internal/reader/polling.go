@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/shardlane/shardlane/checkpoint"
@@ -20,10 +21,9 @@ import (
 const (
 	minInterval     = 200 * time.Millisecond // 5 calls/s and shard (L16)
 	maxIdleInterval = 5 * time.Second
-	throttledPace   = time.Second // the pace after a throttle (L16)
-	bytesPerSecond  = 2_000_000   // what a shard serves (L16)
-	callTimeout     = 15 * time.Second
-	pageLimit       = 10_000 // records, the service's maximum
+	throttledPace   = time.Second     // the pace after a throttle (L16)
+	takeover        = 5 * time.Second // the owner before may have spent the shard's calls (L16)
+	bytesPerSecond  = 2_000_000       // what a shard serves (L16)
 )
 
 // A Client makes the two calls that reading takes.
@@ -57,7 +57,8 @@ type Sink interface {
 	Missing(context.Context, error) bool
 	// Trimmed tells that the position from is not valid any more, and that reading goes on at the oldest record.
 	Trimmed(from checkpoint.Position, err error)
-	// Lagging tells how old the oldest record was that could have been read, before a page of a shard that is behind.
+	// Lagging tells, before each page but the first, how old the oldest record may have been that was not read yet: how
+	// far reading was behind at the page before, and the time since.
 	Lagging(behind time.Duration)
 }
 
@@ -65,6 +66,8 @@ type Sink interface {
 //
 // The Poller never calls more than 5 times a second, pays for each page with the time that a shard takes to serve it,
 // keeps its iterator over failures, and replaces an expired one behind the last record that it has fetched (L16).
+// A call ends when its reply is silent, not when it is long, and a page that does not come through is asked for in
+// smaller ones (see call and fit).
 type Poller struct {
 	Client Client
 	Stream string // name or ARN
@@ -73,13 +76,24 @@ type Poller struct {
 	Sink   Sink
 	Pause  backoff.BackOff               // after failures
 	Idle   func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
+	Long   func(silent bool)             // a poll takes long: Scheduler.Long
 
 	over      bool // reading has ended, whoever wakes
+	began     time.Time
 	iterator  string
-	lastSeq   string    // of the last record fetched
-	notBefore time.Time // of the next call
-	behind    time.Duration
-	lastRead  time.Time
+	lastSeq   string       // of the last record fetched
+	notBefore time.Time    // of the next call
+	replies   [5]time.Time // to the last calls of GetRecords, in a ring
+	calls     int
+	resigned  bool // a call was sent again for its signature
+
+	behind   time.Duration // at the last good reply
+	lastRead time.Time     // when it was asked for
+	lastNow  time.Time     // its time by the service's clock
+
+	fit     fit
+	silence *time.Timer // of the poll that runs: calls Long
+	refusal refusal
 }
 
 // Poll makes the next call. It implements the poll function of a Scheduler's Entry.
@@ -94,31 +108,48 @@ func (p *Poller) Poll(ctx context.Context) (next time.Time, ok bool) {
 		p.Idle(false)
 		return time.Time{}, false
 	}
+	if p.began.IsZero() {
+		p.began = time.Now()
+	}
+	p.silence = time.AfterFunc(hangTime, func() { p.Long(true) })
+	defer p.silence.Stop()
+	slow := time.AfterFunc(slowTime, func() { p.Long(false) })
+	defer slow.Stop()
 	if p.iterator == "" {
 		if err := p.locate(ctx); err != nil {
 			return p.failed(ctx, "GetShardIterator", err)
 		}
+		if p.iterator == "" {
+			return p.unlocated(ctx)
+		}
 	}
 	start := time.Now()
-	out, err := p.get(ctx)
+	out, replied, err := p.get(ctx)
+	p.replies[p.calls%len(p.replies)] = replied
+	p.calls++
 	if err != nil {
-		p.notBefore = start.Add(minInterval)
+		p.notBefore = p.spaced(start.Add(minInterval))
 		return p.failed(ctx, "GetRecords", err)
 	}
-	return p.got(ctx, start, out)
+	return p.got(ctx, start, replied, out)
+}
+
+// spaced is t, or when the next call may start: a second after the reply to the fifth before it, since the service counts
+// calls when they reach it.
+func (p *Poller) spaced(t time.Time) time.Time {
+	free := p.replies[p.calls%len(p.replies)].Add(time.Duration(len(p.replies)) * minInterval)
+	if free.After(t) {
+		return free
+	}
+	return t
 }
 
 // got delivers a reply.
-func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
-	if p.behind > 0 {
-		p.Sink.Lagging(p.behind + start.Sub(p.lastRead))
-	}
-	page := Page{
-		Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond,
-		Now:    time.Now(),
-	}
-	if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok {
-		page.Now, page.Skew = t, Skew(t, start, time.Now())
+func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
+	page := Page{Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	page.Now, page.Skew = clock(out.ResultMetadata, start)
+	if !p.lastRead.IsZero() { // a host that slept knows of it by the service's clock
+		p.Sink.Lagging(p.behind + max(start.Sub(p.lastRead), page.Now.Sub(p.lastNow)))
 	}
 	bytes := 0
 	for i := range out.Records {
@@ -142,7 +173,8 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 		page.End, page.Children = true, children
 	}
 	p.Pause.Reset()
-	p.behind, p.lastRead = page.Behind, start
+	p.resigned = false
+	p.behind, p.lastRead, p.lastNow = page.Behind, start, page.Now
 	if !p.deliver(page) || page.End {
 		return p.end()
 	}
@@ -151,8 +183,17 @@ func (p *Poller) got(ctx context.Context, start time.Time, out *kinesis.GetRecor
 		interval = minInterval
 	}
 	debt := time.Duration(bytes) * time.Second / bytesPerSecond
-	p.notBefore = start.Add(max(interval, debt))
+	p.notBefore = p.spaced(start.Add(max(interval, replied.Sub(start)+debt)))
 	return p.notBefore, true
+}
+
+// clock is the service's time, and what it is ahead of the local one, by a reply to what was sent at start.
+func clock(reply middleware.Metadata, start time.Time) (now time.Time, skew time.Duration) {
+	now = time.Now()
+	if t, ok := awsmiddleware.GetServerTime(reply); ok {
+		return t, Skew(t, start, now)
+	}
+	return now, 0
 }
 
 // Skew is what the service's clock is ahead of the local one, by a reply that names its second, 0 unless that is more than
@@ -178,25 +219,9 @@ func (p *Poller) end() (next time.Time, ok bool) {
 func (p *Poller) deliver(page Page) bool {
 	if n := len(page.Records); n > 0 {
 		p.lastSeq = aws.ToString(page.Records[n-1].SequenceNumber)
+		p.refusal = refusal{}
 	}
 	return p.Sink.Page(page)
-}
-
-// fresh is rs without the records that have been delivered: a service that serves a page twice must not make a
-// duplicate.
-func (p *Poller) fresh(rs []types.Record) []types.Record {
-	for len(rs) > 0 && p.lastSeq != "" && !after(aws.ToString(rs[0].SequenceNumber), p.lastSeq) {
-		rs = rs[1:]
-	}
-	return rs
-}
-
-// after compares sequence numbers as the integers they are (L37).
-func after(a, b string) bool {
-	if len(a) != len(b) {
-		return len(a) > len(b)
-	}
-	return a > b
 }
 
 func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) ([]types.ChildShard, error) {
@@ -206,45 +231,6 @@ func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) ([
 		}
 	}
 	return p.Sink.Children(ctx)
-}
-
-// locate gets an iterator: behind the last record fetched, else at the start.
-func (p *Poller) locate(ctx context.Context) error {
-	in := &kinesis.GetShardIteratorInput{ShardId: &p.Shard}
-	in.StreamName, in.StreamARN = StreamID(p.Stream)
-	seq, _, whole, numeric := p.From.Sequence()
-	at, timed := p.From.Time()
-	switch {
-	case p.lastSeq != "":
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &p.lastSeq
-	case numeric && whole:
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
-	case numeric: // the rest of an aggregate: the record is read again
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &seq
-	case timed:
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &at
-	default:
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	out, err := p.Client.GetShardIterator(ctx, in, NoRetries)
-	if err != nil {
-		return err
-	}
-	p.iterator = aws.ToString(out.ShardIterator)
-	if p.iterator == "" {
-		return errors.New("the reply names no iterator")
-	}
-	return nil
-}
-
-func (p *Poller) get(ctx context.Context) (*kinesis.GetRecordsOutput, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	in := &kinesis.GetRecordsInput{ShardIterator: &p.iterator, Limit: aws.Int32(pageLimit)}
-	_, in.StreamARN = StreamID(p.Stream)
-	return p.Client.GetRecords(ctx, in, NoRetries)
 }
 
 // failed decides what a failure means for the next call.
@@ -257,6 +243,11 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode() {
+		case "InvalidSignatureException":
+			if !p.resigned { // the SDK's client has learnt from the reply how far the clock is off
+				p.resigned = true
+				return p.notBefore, true
+			}
 		case "ExpiredIteratorException":
 			p.iterator = ""
 			p.Sink.Failed(op, err)
@@ -271,18 +262,19 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			if !p.Sink.Missing(ctx, err) { // a stream that was created again knows no old position
 				return p.end()
 			}
-			// A time is never too old. One that is refused is ahead of the service's clock, and is waited for.
-			if _, _, _, numeric := p.From.Sequence(); numeric && op == "GetShardIterator" && p.lastSeq == "" {
-				p.Sink.Trimmed(p.From, err)
-				p.From = checkpoint.TrimHorizon
+			if op == "GetShardIterator" && p.refused(err) {
+				return p.notBefore, true
 			}
 		}
 	}
 	if Throttled(err) {
 		wait = max(wait, throttledPace)
+		if time.Since(p.began) < takeover {
+			wait = minInterval
+		}
 	}
 	p.Sink.Failed(op, err)
-	p.notBefore = time.Now().Add(wait)
+	p.notBefore = p.spaced(time.Now().Add(wait))
 	return p.notBefore, true
 }
 

@@ -19,10 +19,12 @@ import (
 	"github.com/shardlane/shardlane/checkpoint"
 )
 
-// A script is a Client that answers GetRecords from a list and notes iterators and times.
+// A script is a Client that answers GetRecords from a list and notes iterators, limits and times. It is blind to options.
 type script struct {
 	replies []func() (*kinesis.GetRecordsOutput, error)
 	locate  func(*kinesis.GetShardIteratorInput) error
+	nowhere func(n int) bool // the n-th reply of GetShardIterator names no iterator
+	limits  []int32
 	began   time.Time
 	calls   []time.Duration // of GetRecords, since the beginning
 	used    []string        // iterators
@@ -43,17 +45,25 @@ func (s *script) GetShardIterator(_ context.Context, in *kinesis.GetShardIterato
 			return nil, err
 		}
 	}
+	if s.nowhere != nil && s.nowhere(len(s.located)) {
+		return &kinesis.GetShardIteratorOutput{}, nil
+	}
 	return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String(fmt.Sprint("located ", len(s.located)))}, nil
 }
 
-func (s *script) GetRecords(_ context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (s *script) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
 	s.calls = append(s.calls, time.Since(s.began))
 	s.used = append(s.used, *in.ShardIterator)
+	s.limits = append(s.limits, *in.Limit)
 	if len(s.replies) == 0 {
 		return &kinesis.GetRecordsOutput{NextShardIterator: in.ShardIterator, MillisBehindLatest: aws.Int64(0)}, nil
 	}
 	next := s.replies[0]
 	s.replies = s.replies[1:]
+	if next == nil { // it hangs
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	return next()
 }
 
@@ -81,6 +91,7 @@ type log struct {
 	until    int // pages taken, 0: all
 	pages    []Page
 	entries  []string
+	lags     []time.Duration
 	children []types.ChildShard
 	missing  bool // what Missing answers is its negation
 }
@@ -105,7 +116,7 @@ func (l *log) Trimmed(from checkpoint.Position, _ error) {
 	l.entries = append(l.entries, "trimmed "+string(from))
 }
 
-func (l *log) Lagging(d time.Duration) { l.entries = append(l.entries, fmt.Sprint("lagging ", d)) }
+func (l *log) Lagging(d time.Duration) { l.lags = append(l.lags, d) }
 
 // seqs is what was delivered.
 func (l *log) seqs() (all []string) {
@@ -125,6 +136,7 @@ func poll(t *testing.T, s *script, l *log, from checkpoint.Position, d time.Dura
 	p := &Poller{Client: s, Stream: "orders", Shard: "shard", From: from, Sink: l, Pause: backoff.NewConstantBackOff(400 * time.Millisecond)}
 	e := NewEntry(p.Poll)
 	p.Idle = func(idle bool) time.Duration { return sched.SetIdle(e, idle) }
+	p.Long = func(silent bool) { sched.Long(e, silent) }
 	sched.Wake(e)
 	time.Sleep(d)
 	<-sched.Remove(e)
@@ -155,7 +167,7 @@ func TestPollerPace(t *testing.T) {
 	}{
 		{"five calls a second while there is more", []func() (*kinesis.GetRecordsOutput, error){reply("a", 9, "1"), reply("b", 9, "2")}, []time.Duration{0, 200 * ms, 400 * ms, 600 * ms}},
 		{"the time a shard takes to serve a page", []func() (*kinesis.GetRecordsOutput, error){big}, []time.Duration{0, 1500 * ms, 1700 * ms}},
-		{"one call a second after a throttle", []func() (*kinesis.GetRecordsOutput, error){refuse("ProvisionedThroughputExceededException"), refuse("KMSThrottlingException")}, []time.Duration{0, 1000 * ms, 2000 * ms}},
+		{"the owner before has spent the shard's calls", []func() (*kinesis.GetRecordsOutput, error){refuse("ProvisionedThroughputExceededException"), refuse("KMSThrottlingException")}, []time.Duration{0, 200 * ms, 400 * ms}},
 		{"a pause after a failure", []func() (*kinesis.GetRecordsOutput, error){refuse("InternalFailure")}, []time.Duration{0, 400 * ms, 600 * ms}},
 		{"never faster, not even for an expired iterator", []func() (*kinesis.GetRecordsOutput, error){refuse("ExpiredIteratorException"), refuse("ExpiredIteratorException")}, []time.Duration{0, 200 * ms, 400 * ms}},
 	} {
@@ -167,6 +179,27 @@ func TestPollerPace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One call a second after a throttle, but for the first five seconds, and a second from the reply to the fifth call before.
+func TestPollerPaceOverTime(t *testing.T) {
+	t.Attr("rule", "L16")
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{}
+		for range 40 {
+			s.replies = append(s.replies, refuse("ProvisionedThroughputExceededException"))
+		}
+		poll(t, s, &log{}, checkpoint.TrimHorizon, 10*time.Second)
+		if at := s.calls[25:29]; at[0] != 5*time.Second || at[3] != 8*time.Second {
+			t.Errorf("throttled calls at %v, want one a second from 5 s on", at)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		slow := func() (*kinesis.GetRecordsOutput, error) { time.Sleep(150 * ms); return reply("a", 9, "1")() }
+		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){slow, reply("a", 9, "2"), reply("a", 9, "3"), reply("a", 9, "4"), reply("a", 9, "5"), reply("a", 9, "6")}}
+		poll(t, s, &log{}, checkpoint.TrimHorizon, 2*time.Second)
+		equal(t, "calls", s.calls[:7], []time.Duration{0, 200 * ms, 400 * ms, 600 * ms, 800 * ms, 1150 * ms, 1350 * ms})
+	})
 }
 
 func TestPollerStartsWhereItIsTold(t *testing.T) {
@@ -283,8 +316,8 @@ func TestPollerInvalidPosition(t *testing.T) {
 				equal(t, "records", l.seqs(), nil)
 				return
 			}
-			equal(t, "told", l.entries, []string{"missing", "trimmed " + string(after), "failed GetShardIterator"})
-			equal(t, "positions", s.located, []string{"AFTER_SEQUENCE_NUMBER 123", "TRIM_HORIZON"})
+			equal(t, "told", l.entries, []string{"missing", "missing", "trimmed " + string(after), "failed GetShardIterator"})
+			equal(t, "positions", s.located, []string{"AFTER_SEQUENCE_NUMBER 123", "AT_SEQUENCE_NUMBER 123", "TRIM_HORIZON"})
 			equal(t, "records", l.seqs(), []string{"7"})
 		})
 	}
@@ -312,8 +345,9 @@ func TestPollerTellsHowFarItIsBehind(t *testing.T) {
 		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 5000, "1"), refuse("InternalFailure"), reply("b", 0, "2")}}
 		l := &log{}
 		poll(t, s, l, checkpoint.TrimHorizon, 2*time.Second)
+		equal(t, "told", l.entries, []string{"failed GetRecords"})
 		// 5 s behind at the first call, and the second good one comes 600 ms later.
-		equal(t, "told", l.entries, []string{"failed GetRecords", "lagging 5.6s"})
+		equal(t, "lags", l.lags[:2], []time.Duration{5600 * ms, 200 * ms})
 	})
 }
 

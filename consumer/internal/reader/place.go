@@ -1,0 +1,153 @@
+package reader
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/shardlane/shardlane/checkpoint"
+)
+
+// A refusal is what a Poller knows of a position behind which the service gives no iterator. At the end of a closed shard
+// it may refuse that, or answer without one, since nothing can follow; so the record itself is asked for, which shows what
+// there is: the record and an end, more records, or neither, because it was trimmed.
+type refusal struct {
+	seq    string // an iterator AFTER it was refused, and one AT it is asked for
+	told   error  // the answer
+	unread bool   // the iterator was taken AT seq, and no record has come yet
+	empty  int    // answers without an iterator, in a row
+	all    bool   // the one AT it was refused, too: reading goes on at the oldest record
+
+	now  time.Time // of the last answer, as in a Page
+	skew time.Duration
+}
+
+var errNoIterator = errors.New("the reply names no iterator")
+
+// place is the record in or behind which reading goes on: the last one fetched, else the one where reading starts.
+func (p *Poller) place() (seq string, whole, ok bool) {
+	if p.lastSeq != "" {
+		return p.lastSeq, true, true
+	}
+	seq, _, whole, ok = p.From.Sequence()
+	return seq, whole, ok
+}
+
+// locate gets an iterator: behind the last record fetched, else at the start. One that is missing from the reply stays
+// empty.
+func (p *Poller) locate(ctx context.Context) error {
+	in := &kinesis.GetShardIteratorInput{ShardId: &p.Shard}
+	in.StreamName, in.StreamARN = StreamID(p.Stream)
+	seq, whole, ok := p.place()
+	at, timed := p.From.Time()
+	p.refusal.unread = false
+	switch {
+	case p.refusal.all:
+		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+	case ok && whole && seq != p.refusal.seq:
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
+	case ok: // the rest of an aggregate, or a refused position: the record is read again
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &seq
+		p.refusal.unread = whole
+	case timed:
+		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &at
+	default:
+		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+	}
+	var out *kinesis.GetShardIteratorOutput
+	start := time.Now()
+	_, err := p.call(ctx, callTimeout, func(ctx context.Context, o func(*kinesis.Options)) (err error) {
+		out, err = p.Client.GetShardIterator(ctx, in, o)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.refusal.now, p.refusal.skew = clock(out.ResultMetadata, start)
+	p.iterator = aws.ToString(out.ShardIterator)
+	if p.iterator != "" {
+		p.refusal.empty = 0
+	}
+	return nil
+}
+
+// refused decides what the refusal of a position means, and returns true if another one is asked for at once. A time is
+// never too old: one that is refused is ahead of the service's clock, and is waited for.
+func (p *Poller) refused(err error) bool {
+	seq, whole, ok := p.place()
+	switch {
+	case !ok || p.refusal.all:
+		return false
+	case whole && seq != p.refusal.seq:
+		p.refusal.seq, p.refusal.told = seq, err
+		return true
+	}
+	p.trimmed(err)
+	p.refusal.all = true
+	return false
+}
+
+// unlocated decides what a reply without an iterator means. Where nothing follows it is a legal answer: it is the end of
+// the shard if it comes twice, for a record that reading has come to as well, and the shard has children.
+func (p *Poller) unlocated(ctx context.Context) (next time.Time, ok bool) {
+	if p.refusal.empty++; p.refusal.empty == 1 {
+		if seq, whole, ok := p.place(); ok && whole {
+			p.refusal.seq, p.refusal.told = seq, errNoIterator
+		}
+		return p.notBefore, true
+	}
+	children, err := p.Sink.Children(ctx)
+	if err != nil || len(children) == 0 {
+		return p.failed(ctx, "GetShardIterator", errors.Join(errNoIterator, err))
+	}
+	p.deliver(Page{Now: p.refusal.now, Skew: p.refusal.skew, End: true, Children: children})
+	return p.end()
+}
+
+// fresh is rs without the records that have been delivered: a service that serves a page twice must not make a
+// duplicate. Only numbers have an order: of other records none is dropped but the one that was asked for itself.
+func (p *Poller) fresh(rs []types.Record) []types.Record {
+	if p.refusal.unread && len(rs) > 0 {
+		p.refusal.unread = false
+		if seq := p.refusal.seq; aws.ToString(rs[0].SequenceNumber) == seq {
+			p.lastSeq, rs = seq, rs[1:]
+		} else {
+			p.trimmed(p.refusal.told)
+		}
+	}
+	for len(rs) > 0 && p.lastSeq != "" && !after(aws.ToString(rs[0].SequenceNumber), p.lastSeq) {
+		rs = rs[1:]
+	}
+	return rs
+}
+
+// trimmed tells that the place is gone.
+func (p *Poller) trimmed(err error) {
+	from := p.From
+	if p.lastSeq != "" {
+		if pos, err := checkpoint.After(p.lastSeq); err == nil {
+			from = pos
+		}
+	}
+	p.Sink.Trimmed(from, err)
+}
+
+// after compares sequence numbers as the integers they are (L37), leading zeros or not. What is no number is after
+// everything.
+func after(a, b string) bool {
+	if !number(a) || !number(b) {
+		return true
+	}
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) > len(b)
+	}
+	return a > b
+}
+
+func number(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
