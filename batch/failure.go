@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/batch/internal/jsontext"
 )
 
 // A Condition says why records are given up, in Lambda's words (L43).
@@ -102,14 +104,14 @@ func (f *Failure) ObjectKey() string {
 func (f *Failure) Event() []byte { return appendEvent(nil, f.Records, f.Window, f.Shard, f.StreamARN) }
 
 func (f *Failure) document(payload bool) []byte {
-	b := appendString([]byte(`{"requestContext":{"requestId":`), f.RequestID)
-	b = appendString(append(b, `,"functionArn":`...), f.FunctionARN)
-	b = appendString(append(b, `,"condition":`...), string(f.Condition))
+	b := jsontext.AppendString([]byte(`{"requestContext":{"requestId":`), f.RequestID)
+	b = jsontext.AppendString(append(b, `,"functionArn":`...), f.FunctionARN)
+	b = jsontext.AppendString(append(b, `,"condition":`...), string(f.Condition))
 	b = appendInt(append(b, `,"approximateInvokeCount":`...), f.InvokeCount)
 	b = append(b, '}')
 	if f.Responded {
 		b = append(b, `,"responseContext":{"statusCode":200,"executedVersion":`...)
-		b = append(appendString(b, f.ExecutedVersion), `,"functionError":`...)
+		b = append(jsontext.AppendString(b, f.ExecutedVersion), `,"functionError":`...)
 		if f.Unhandled {
 			b = append(b, `"Unhandled"}`...)
 		} else {
@@ -118,19 +120,19 @@ func (f *Failure) document(payload bool) []byte {
 	}
 	b = append(b, `,"version":"1.0"`...)
 	if payload {
-		b = appendString(append(b, `,"payload":`...), string(f.Event()))
+		b = jsontext.AppendString(append(b, `,"payload":`...), string(f.Event()))
 	}
 	b = appendTime(append(b, `,"timestamp":`...), f.Time)
-	b = appendString(append(b, `,"KinesisBatchInfo":{"shardId":`...), f.Shard)
+	b = jsontext.AppendString(append(b, `,"KinesisBatchInfo":{"shardId":`...), f.Shard)
 	if n := len(f.Records); n > 0 {
 		first, last := &f.Records[0].Kinesis, &f.Records[n-1].Kinesis
-		b = appendString(append(b, `,"startSequenceNumber":`...), first.SequenceNumber)
-		b = appendString(append(b, `,"endSequenceNumber":`...), last.SequenceNumber)
+		b = jsontext.AppendString(append(b, `,"startSequenceNumber":`...), first.SequenceNumber)
+		b = jsontext.AppendString(append(b, `,"endSequenceNumber":`...), last.SequenceNumber)
 		b = appendTime(append(b, `,"approximateArrivalOfFirstRecord":`...), first.ApproximateArrivalTimestamp.Time)
 		b = appendTime(append(b, `,"approximateArrivalOfLastRecord":`...), last.ApproximateArrivalTimestamp.Time)
 		b = appendInt(append(b, `,"batchSize":`...), n)
 	}
-	b = append(appendString(append(b, `,"streamArn":`...), f.StreamARN), '}')
+	b = append(jsontext.AppendString(append(b, `,"streamArn":`...), f.StreamARN), '}')
 	if w := f.Window; w != nil {
 		info := *w
 		info.State = nil

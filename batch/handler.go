@@ -210,13 +210,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	if resp.State == nil {
 		return Result{Outcome: Rejected, Err: errNoState}
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(resp.State); err != nil {
-		return Result{Outcome: Failed, Err: fmt.Errorf("batch: state of the window: %w", err)}
-	}
-	res.State = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	res.State = appendState(nil, resp.State)
 	return res
 }
 

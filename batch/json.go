@@ -2,11 +2,14 @@ package batch
 
 import (
 	"encoding/base64"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/batch/internal/jsontext"
 )
 
 // AppendEvent appends ev as JSON to b, as Lambda writes it: the fields of L59 in their order, times as in L60, data in
@@ -26,8 +29,8 @@ func appendEvent(b []byte, rs []events.KinesisEventRecord, w *Window, shard, arn
 	}
 	b = append(b, ']')
 	if w != nil {
-		b = appendString(append(b, `,"shardId":`...), shard)
-		b = appendString(append(b, `,"eventSourceARN":`...), arn)
+		b = jsontext.AppendString(append(b, `,"shardId":`...), shard)
+		b = jsontext.AppendString(append(b, `,"eventSourceARN":`...), arn)
 		b = append(b, ',')
 		b = appendWindow(b, w)
 	}
@@ -49,18 +52,30 @@ func appendWindow(b []byte, w *Window) []byte {
 
 func appendRecord(b []byte, r *events.KinesisEventRecord) []byte {
 	k := &r.Kinesis
-	b = appendString(append(b, `{"kinesis":{"kinesisSchemaVersion":`...), k.KinesisSchemaVersion)
+	b = jsontext.AppendString(append(b, `{"kinesis":{"kinesisSchemaVersion":`...), k.KinesisSchemaVersion)
 	b = appendKey(append(b, `,"partitionKey":`...), k.PartitionKey)
-	b = appendString(append(b, `,"sequenceNumber":`...), k.SequenceNumber)
+	b = jsontext.AppendString(append(b, `,"sequenceNumber":`...), k.SequenceNumber)
 	b = base64.StdEncoding.AppendEncode(append(b, `,"data":"`...), k.Data)
 	b = appendArrival(append(b, `","approximateArrivalTimestamp":`...), k.ApproximateArrivalTimestamp.Time)
-	b = appendString(append(b, `},"eventSource":`...), r.EventSource)
-	b = appendString(append(b, `,"eventVersion":`...), r.EventVersion)
-	b = appendString(append(b, `,"eventID":`...), r.EventID)
-	b = appendString(append(b, `,"eventName":`...), r.EventName)
-	b = appendString(append(b, `,"invokeIdentityArn":`...), r.InvokeIdentityArn)
-	b = appendString(append(b, `,"awsRegion":`...), r.AwsRegion)
-	b = appendString(append(b, `,"eventSourceARN":`...), r.EventSourceArn)
+	b = jsontext.AppendString(append(b, `},"eventSource":`...), r.EventSource)
+	b = jsontext.AppendString(append(b, `,"eventVersion":`...), r.EventVersion)
+	b = jsontext.AppendString(append(b, `,"eventID":`...), r.EventID)
+	b = jsontext.AppendString(append(b, `,"eventName":`...), r.EventName)
+	b = jsontext.AppendString(append(b, `,"invokeIdentityArn":`...), r.InvokeIdentityArn)
+	b = jsontext.AppendString(append(b, `,"awsRegion":`...), r.AwsRegion)
+	b = jsontext.AppendString(append(b, `,"eventSourceARN":`...), r.EventSourceArn)
+	return append(b, '}')
+}
+
+// appendState writes the state of a window, its keys in order.
+func appendState(b []byte, state map[string]string) []byte {
+	b = append(b, '{')
+	for i, key := range slices.Sorted(maps.Keys(state)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = jsontext.AppendString(append(jsontext.AppendString(b, key), ':'), state[key])
+	}
 	return append(b, '}')
 }
 
@@ -69,7 +84,7 @@ func appendKey(b []byte, key string) []byte {
 	if key == "" {
 		return append(b, null...)
 	}
-	return appendString(b, key)
+	return jsontext.AppendString(b, key)
 }
 
 // appendArrival writes a time of arrival, null for a record without one (C27).
@@ -99,48 +114,3 @@ func appendSeconds(b []byte, ms int64) []byte {
 }
 
 func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
-
-// appendString writes s as a JSON string without HTML escapes; its length is that of quoted and two quotes. What is not
-// UTF-8 becomes U+FFFD, as in encoding/json.
-func appendString(b []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
-			}
-			b = append(b, s[from:i]...)
-			switch c {
-			case '"', '\\':
-				b = append(b, '\\', c)
-			case '\b':
-				b = append(b, `\b`...)
-			case '\f':
-				b = append(b, `\f`...)
-			case '\n':
-				b = append(b, `\n`...)
-			case '\r':
-				b = append(b, `\r`...)
-			case '\t':
-				b = append(b, `\t`...)
-			default:
-				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			}
-			i++
-			from = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || r == '\u2028' || r == '\u2029' {
-			b = append(b, s[from:i]...)
-			b = append(b, '\\', 'u', hex[r>>12], hex[r>>8&15], hex[r>>4&15], hex[r&15])
-			from = i + size
-		}
-		i += size
-	}
-	return append(append(b, s[from:]...), '"')
-}

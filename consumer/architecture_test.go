@@ -45,7 +45,8 @@ func picture() []tree {
 	engine := slices.Concat([]string{"std", "./consumer", aws, kinesis, smithy, event, context, backoff, sync}, leaves)
 	return []tree{
 		{".", []string{"std"}, nil}, // doc.go
-		{"./batch", []string{"std", event, context}, []string{"./batch"}},
+		{"./batch", []string{"std", "./batch/internal/jsontext", event, context}, []string{"./batch"}},
+		{"./batch/internal/jsontext", []string{"std"}, nil},
 		{"./batch/kpl", []string{"std", "./batch", event, wire}, []string{"./batch/kpl"}},
 		{"./batch/filter", []string{"std", "./batch", event}, []string{"./batch/filter"}},
 		{"./batch/adapt", []string{"std", "./batch", lambda}, []string{"./batch/adapt"}},

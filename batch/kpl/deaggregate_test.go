@@ -182,9 +182,12 @@ func TestDeaggregateInConsumer(t *testing.T) {
 // As JSON an event keeps what is not known here, byte for byte, and what is no event of Kinesis stays as it is.
 func TestDeaggregateJSON(t *testing.T) {
 	t.Attr("rule", "L63")
+	t.Attr("rule", "C26")
 	echo := kpl.Deaggregate(func(_ context.Context, event []byte) ([]byte, error) { return event, nil })
 	data := `"` + base64.StdEncoding.EncodeToString(kpl.Encode(
 		kpl.UserRecord{PartitionKey: `<"é">`, Data: []byte("1")}, kpl.UserRecord{PartitionKey: "b"})) + `"`
+	keyless := `"` + base64.StdEncoding.EncodeToString(kpl.Encode(
+		kpl.UserRecord{Data: []byte("1")}, kpl.UserRecord{PartitionKey: "\xff", Data: []byte("2")})) + `"`
 	for _, c := range [][2]string{
 		{
 			`{"x" : 1.50, "Records":[ {"a":{"data":"1"},"kinesis": {"data" : ` + data + `, "n":1e2,"partitionKey":"k" ,"z":"<" } ,"y":[]},{"eventID":"plain"}] , "window":{ "start":"s"}} `,
@@ -194,6 +197,10 @@ func TestDeaggregateJSON(t *testing.T) {
 		{
 			`{"Records":[{"kinesis":{"partitionKey":"first","partitionKey":"k","data":` + data + `}}]}`,
 			`{"Records":[{"kinesis":{"partitionKey":"first","partitionKey":"<\"é\">","data":"MQ=="}},{"kinesis":{"partitionKey":"first","partitionKey":"b","data":""}}]}`,
+		},
+		{ // a record without a key of its own, and user records without one and with one that is not UTF-8
+			`{"Records":[{"kinesis":{"partitionKey":null,"data":` + keyless + `}}]}`,
+			`{"Records":[{"kinesis":{"partitionKey":null,"data":"MQ=="}},{"kinesis":{"partitionKey":"\ufffd","data":"Mg=="}}]}`,
 		},
 		{`{"Records":[{"kinesis":{"partitionKey":"k","data":"MQ=="}}], "é":"<"}`, ""},
 		{`{"Records":[{"kinesis":{"data":` + data + `}}]}`, ""},

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/internal/jsontext"
 )
 
 // inBase64 is how each aggregate begins in JSON: the magic without its last four bits, which share a character with what
@@ -98,7 +99,7 @@ func (f form) append(b []byte, u UserRecord) []byte {
 		if u.PartitionKey == "" {
 			b = append(b, "null"...) // it has none (C26)
 		} else {
-			b = appendKey(b, u.PartitionKey)
+			b = jsontext.AppendString(b, u.PartitionKey) // as Lambda writes it
 		}
 	}
 	data := func() { b = append(base64.StdEncoding.AppendEncode(append(b, '"'), u.Data), '"') }
@@ -110,14 +111,6 @@ func (f form) append(b []byte, u UserRecord) []byte {
 	b = append(b, f.pieces[1]...)
 	data()
 	return append(b, f.pieces[2]...)
-}
-
-func appendKey(b []byte, key string) []byte {
-	w := bytes.NewBuffer(b)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false) // as Lambda writes it
-	_ = enc.Encode(key)      // a string always can be
-	return bytes.TrimSuffix(w.Bytes(), []byte("\n"))
 }
 
 // A place is where a value is in JSON.
