@@ -18,7 +18,7 @@ import (
 // by the next. A log above four times its live bytes and 1 MiB is written anew, if there is room for that.
 //
 // An error while writing, such as a full disk, loses nothing that was acknowledged. The next write repairs the log
-// first, so that writes succeed again as soon as the cause is gone. To open a store takes no room on the disk.
+// first, so that writes succeed again as soon as the cause is gone. To open a store that exists takes no room.
 //
 // # Files
 //
