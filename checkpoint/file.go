@@ -29,8 +29,8 @@ import (
 //
 // All are made with mode 0600, for their owner only: who may write the store can make records be skipped, and who may
 // open the lock file can keep the store from being opened. A store that exists keeps its mode, which somebody may have
-// chosen, also when its log is written anew; one that an earlier version made has 0644, to be mended with chmod. Neither
-// the lock file nor the new log is reached through a symbolic link; the path itself may be one.
+// chosen, also when its log is written anew; what an earlier version made has 0644, to be mended with chmod. Neither the
+// lock file nor the new log is reached through a symbolic link; the path itself may be one, to a file that exists.
 //
 // # Interference
 //
