@@ -25,13 +25,14 @@ func (s *stream) closed(id string) bool {
 	return s.census.Closed(id)
 }
 
-// describe asks for the stream's identity and retention.
+// describe asks for the stream's identity and retention, and for how its records are placed.
 func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	in := &kinesis.DescribeStreamSummaryInput{}
 	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
-	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries)
+	var strategy string
+	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries, readStrategy(&strategy))
 	if err == nil && out.StreamDescriptionSummary == nil {
 		err = errors.New("the reply describes no stream")
 	}
@@ -40,6 +41,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 		return nil, s.failed("DescribeStreamSummary", err, hint)
 	}
 	s.tell.Mend("DescribeStreamSummary")
+	s.placed.described(strategy)
 	d := out.StreamDescriptionSummary
 	s.mu.Lock()
 	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour

@@ -49,12 +49,15 @@ func (s *stream) open(ctx context.Context) error {
 	}
 	s.end = s.c.cfg.end.end(now)
 	if !known {
-		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.c.cfg.start.start(now)}
+		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.c.cfg.start.start(now), Auto: s.placed.auto.Load()}
 		if meta, err = s.table.PutMeta(ctx, meta); err != nil {
 			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
 		}
 	}
-	s.from = meta.Start
+	s.meta = meta
+	if s.placed.kept = meta.Auto; meta.Auto {
+		s.placed.auto.Store(true)
+	}
 	if !meta.Rooted {
 		s.begun.Do(func() { s.c.resumed(meta.Start, s.tell) })
 		if err := s.root(ctx, meta); err != nil {
@@ -87,11 +90,12 @@ func (s *stream) root(ctx context.Context, meta lease.Meta) error {
 	}
 	if err == nil {
 		meta.Rooted = true
-		_, err = s.table.PutMeta(ctx, meta)
+		meta, err = s.table.PutMeta(ctx, meta)
 	}
 	if err != nil {
 		return s.failed("checkpoint store", err, "nothing is read before the store has a row per shard")
 	}
+	s.meta = meta
 	return nil
 }
 
@@ -141,7 +145,7 @@ func (s *stream) audit(ctx context.Context) error {
 		err = each(missing, func(r shardmap.Root) error {
 			from := checkpoint.TrimHorizon
 			if r.Root { // its row was lost: it is as old as the first ones
-				from = s.from
+				from = s.meta.Start
 			}
 			return s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root))
 		})

@@ -29,10 +29,14 @@ const (
 // Status is what a consumer is doing at one moment. All ages are zero where nothing waits.
 type Status struct {
 	Worker string
-	Shards []ShardStatus // sorted by shard ID; all that have a row: running ones and those that wait or have ended
-	err    error
-	ready  error
-	behind time.Duration
+	// Distribution is how Kinesis places the stream's records, as its description says at the start and once a minute:
+	// "USER_PARTITION_KEY" (by their keys), or "AUTO" (as Kinesis likes). It is empty when the description does not say, as
+	// for streams of provisioned capacity, before there is one, and with a client that is not the SDK's.
+	Distribution string
+	Shards       []ShardStatus // sorted by shard ID; all that have a row: running ones and those that wait or have ended
+	err          error
+	ready        error
+	behind       time.Duration
 }
 
 // ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages
@@ -115,7 +119,7 @@ func (c *config) outlet(stream string) *tell.Outlet {
 // status is what the stream's shards are doing now.
 func (s *stream) status(now time.Time) Status {
 	s.mu.Lock()
-	all := Status{Worker: s.c.cfg.worker, err: s.tell.Lasting(now), ready: s.unready()}
+	all := Status{Worker: s.c.cfg.worker, Distribution: s.placed.latest(), err: s.tell.Lasting(now), ready: s.unready()}
 	if s.fatal != nil {
 		all.err = join(s.fatal, all.err)
 	}

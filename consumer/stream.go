@@ -36,13 +36,15 @@ type stream struct {
 	mapping string       // UUID of the event source mapping
 	created time.Time
 	end     ending
-	reached bool                // all shards have come to the end; belongs to the loop
-	from    checkpoint.Position // where reading of the stream began
-	begun   sync.Once           // that it begins has been told
+	reached bool      // all shards have come to the end; belongs to the loop
+	begun   sync.Once // that it begins has been told
 	table   *lease.Table
+	meta    lease.Meta // the row of the stream: where reading began, and more
 
 	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may
 	skew   atomic.Int64         // what the service's clock is ahead of this machine's, in nanoseconds
+
+	placed placement
 
 	mu         sync.Mutex
 	keep       time.Duration // retention
@@ -97,6 +99,7 @@ func (s *stream) run(ctx context.Context) error {
 				fresh = true
 			}
 		}
+		s.keepPlacement(ctx, tried)
 		wait := time.Until(next)
 		if soon := time.Now().Add(time.Second); s.orphans() && next.After(soon) {
 			next, wait = soon, time.Second

@@ -19,6 +19,7 @@ type Meta struct {
 	// written once, so that a restart begins at the same instant.
 	Start  checkpoint.Position
 	Rooted bool // the rows of all shards listed as of Start are put
+	Auto   bool // the service has placed records of the stream by itself, at some time
 	// More holds the fields that this version does not know, by name, as JSON.
 	More map[string]json.RawMessage
 
@@ -38,6 +39,7 @@ func (m Meta) encode() ([]byte, error) {
 	w.add("created", m.Created, m.Created != 0)
 	w.add("start", m.Start, true)
 	w.add("rooted", m.Rooted, m.Rooted)
+	w.add("auto", m.Auto, m.Auto)
 	return w.bytes()
 }
 
@@ -54,6 +56,7 @@ func decodeMeta(value []byte) (Meta, error) {
 	f.take("created", &m.Created)
 	f.take("start", &m.Start)
 	f.take("rooted", &m.Rooted)
+	f.take("auto", &m.Auto)
 	if f.err != nil {
 		return Meta{}, f.err
 	}

@@ -315,11 +315,11 @@ func TestMeta(t *testing.T) {
 	if m, err = b.PutMeta(t.Context(), m); err != nil || m.Rooted || m.By != "n.1" {
 		t.Fatalf("a stale update won: %+v, %v", m, err)
 	}
-	m.Rooted = true
+	m.Rooted, m.Auto = true, true
 	if m, err = b.PutMeta(t.Context(), m); err != nil || !m.Rooted {
 		t.Fatalf("update: %+v, %v", m, err)
 	}
-	if m, ok, err = a.Meta(t.Context()); err != nil || !ok || !m.Rooted || string(m.More["kcl"]) != `{"a":1}` {
+	if m, ok, err = a.Meta(t.Context()); err != nil || !ok || !m.Rooted || !m.Auto || string(m.More["kcl"]) != `{"a":1}` {
 		t.Errorf("stored: %+v, %v", m, err)
 	}
 
