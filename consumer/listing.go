@@ -55,7 +55,8 @@ func (s *stream) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if created := aws.ToTime(d.StreamCreationTimestamp); created.Unix() != s.created.Unix() {
+	// A reply without the time of creation says nothing (C27).
+	if created := aws.ToTime(d.StreamCreationTimestamp); !created.IsZero() && created.Unix() != s.created.Unix() {
 		e := s.c.out.Wrap("", tell.Failure{
 			Op:   "DescribeStreamSummary",
 			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),

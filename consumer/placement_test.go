@@ -117,3 +117,19 @@ func TestPlacementUnknown(t *testing.T) {
 		life.stop()
 	})
 }
+
+// A description without the time of creation says nothing of another stream.
+func TestDescriptionWithoutCreation(t *testing.T) {
+	t.Attr("rule", "C27")
+	inField(t, 1, func(f *field) {
+		life := f.start()
+		time.Sleep(2 * time.Second)
+		f.srv.Fail("DescribeStreamSummary", kinesistest.Omit("StreamCreationTimestamp", 1))
+		time.Sleep(2 * time.Minute)
+		life.alive()
+		f.put(shardID(0), "alice", 1)
+		time.Sleep(2 * time.Second)
+		life.stop()
+		f.once()
+	})
+}
