@@ -59,13 +59,14 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	if a.Window != nil {
 		a.Window.Shard, a.Window.StreamARN = c.sh.id, c.src.StreamARN
 	}
-	c.working(a.Lane, 1)
+	begun := []tell.Value{c.working(a.Lane, 1)}
 	if n > 0 {
 		if age != batch.NoAge {
-			c.sh.tell.Record(metrics.IteratorAge, float64(age.Milliseconds()))
+			begun = append(begun, tell.Value{Metric: metrics.IteratorAge, Value: float64(age.Milliseconds())})
 		}
-		c.sh.tell.Record(metrics.InvokedEventCount, float64(n))
+		begun = append(begun, tell.Value{Metric: metrics.InvokedEventCount, Value: float64(n)})
 	}
+	c.sh.tell.Records(begun...)
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
 	res, runs := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
 		res := c.handler.Call(ctx, ev, a.Window)
@@ -74,7 +75,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 		}
 		return res
 	})
-	c.working(a.Lane, -1)
+	c.sh.tell.Records(c.working(a.Lane, -1))
 	switch {
 	case runs != nil:
 		c.overdue.Add(1)
@@ -126,9 +127,10 @@ func (c *caller) Lost(items []page.Item) {
 	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", records(len(items)), items[0].Seq()))
 }
 
-func (c *caller) working(lane int, n int64) {
+// working notes that a lane begins or ends an attempt, and returns how many are busy.
+func (c *caller) working(lane int, n int64) tell.Value {
 	c.began[lane].Store(max(0, n) * int64(time.Since(c.sh.s.w.began)+1))
-	c.sh.tell.Record(metrics.LanesBusy, float64(c.busy.Add(n)))
+	return tell.Value{Metric: metrics.LanesBusy, Value: float64(c.busy.Add(n))}
 }
 
 func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }

@@ -181,7 +181,8 @@ func WithParallelizationFactor(lanes int) Option {
 
 // WithSharder sets what is ordered: records with equal sharder(partition key) share a lane and keep their order, within
 // a shard, as with a customer's id that is a part of the key. The lane is its result modulo the factor. The function must
-// be pure, is called concurrently, and must not panic. It excludes WithUnordered. Defaults to [partition.Hash].
+// be pure, and is called concurrently. While it panics, its shard is not read on. It excludes WithUnordered. Defaults to
+// [partition.Hash].
 func WithSharder(sharder func(key string) uint64) Option {
 	return func(c *config) { c.sharder = sharder; c.given["WithSharder"] = true }
 }
@@ -311,7 +312,8 @@ func WithFunctionARN(arn string) Option {
 }
 
 // WithNotify sets a function that is told of every event: see [Notice]. It is called by the goroutine that found it
-// out, many at once, so it must return soon; a panic in it is an event, ObserverPanicked. Defaults to none.
+// out, many at once, so it must return soon; a panic in it, or runtime.Goexit, is an event, ObserverPanicked. Defaults to
+// none.
 func WithNotify(f func(Notice)) Option { return func(c *config) { c.notify = f } }
 
 // WithMetrics sets where metrics go; package metrics has the names, [metrics.Snapshot] keeps them in memory. nil is an

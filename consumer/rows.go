@@ -281,7 +281,7 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 }
 
 // A limitedStore counts the writes of a consumer, and gives no call more than 10 s: one that hangs holds up whatever
-// waits for it.
+// waits for it. A panic is an error.
 type limitedStore struct {
 	checkpoint.Store
 	tell *tell.Teller
@@ -290,18 +290,18 @@ type limitedStore struct {
 func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.Store.List(ctx, prefix)
+	return contained("the store", func() ([]checkpoint.Entry, error) { return s.Store.List(ctx, prefix) })
 }
 
 func (s limitedStore) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.Store.Get(ctx, key)
+	return contained("the store", func() (checkpoint.Entry, error) { return s.Store.Get(ctx, key) })
 }
 
 func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	s.tell.Record(metrics.StoreWrites, 1)
-	return s.Store.Swap(ctx, e)
+	return contained("the store", func() (checkpoint.Entry, error) { return s.Store.Swap(ctx, e) })
 }

@@ -42,6 +42,7 @@ type shard struct {
 	halting  sync.Once
 	lost     atomic.Bool             // somebody else owns it
 	full     atomic.Bool             // reading waits for room
+	unsorted atomic.Bool             // a page waits for the function of WithSharder
 	done     atomic.Bool             // complete, and the stream knows
 	read     atomic.Pointer[reading] // the last successful read
 

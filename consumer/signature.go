@@ -22,7 +22,7 @@ const (
 
 // A punctual client makes a call that is refused for its signature once more, at once: the reply says what time it is,
 // and that is what the second one is signed with. Newer SDKs do so themselves, with the retries that are switched off
-// here; they have learnt the time from the reply, too, and are left alone then.
+// here; they have learnt the time from the reply, too, and are left alone then. A panic of the client is an error.
 type punctual struct {
 	Client
 	ahead atomic.Int64 // what the service's clock was ahead of this machine's at the last refusal
@@ -45,13 +45,14 @@ func (c *punctual) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, 
 }
 
 func onTime[I, O any](ctx context.Context, c *punctual, call func(context.Context, I, ...func(*kinesis.Options)) (O, error), in I, opts []func(*kinesis.Options)) (O, error) {
-	out, err := call(ctx, in, c.signed(opts)...)
+	try := func() (O, error) { return call(ctx, in, c.signed(opts)...) }
+	out, err := contained("the client", try)
 	if !signatureRefused(err) || ctx.Err() != nil {
 		return out, err
 	}
 	ahead, _ := serviceAhead(err)
 	c.ahead.Store(int64(ahead))
-	return call(ctx, in, c.signed(opts)...)
+	return contained("the client", try)
 }
 
 // signed adds to opts that requests are signed with the service's time, if it differs from this machine's.

@@ -18,6 +18,9 @@ import (
 
 // Room implements reader.Sink.
 func (sh *shard) Room() bool {
+	if sh.unsorted.Load() {
+		return false
+	}
 	cfg := sh.s.c.cfg
 	sh.full.Store(true) // before the look: what is freed behind it wakes the shard
 	f := sh.books.Figures()
@@ -55,7 +58,7 @@ func (sh *shard) Page(p reader.Page) bool {
 	if len(deliver)+len(settled) > 0 {
 		sh.s.w.ahead.Charge(pg.Cost())
 	}
-	if err := sh.lanes.Submit(deliver); err != nil {
+	if !sh.submit(deliver) {
 		return false // drained: the records come again at the next start
 	}
 	if len(settled) > 0 {

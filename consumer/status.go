@@ -97,7 +97,7 @@ type Notice struct {
 // outlet is where a consumer of a stream tells of events.
 func (c *config) outlet(stream string) *tell.Outlet {
 	o := &tell.Outlet{
-		Group: c.group, Stream: stream, Worker: c.worker, Logger: c.logger, Recorder: c.recorder, Final: permanent,
+		Group: c.group, Stream: stream, Worker: c.worker, Logger: c.logger, Recorder: c.recorder, Final: permanent, Apart: apart,
 		Wrap: func(shard string, f tell.Failure) error {
 			return newError(stream, shard, f.Op, f.Err, f.Hint)
 		},
@@ -259,9 +259,11 @@ func age(now, t time.Time) time.Duration {
 func (sh *shard) gauge() {
 	var st ShardStatus
 	_ = sh.status(&st, time.Now())
-	sh.tell.Record(metrics.HeadAge, st.HeadAge.Seconds())
-	sh.tell.Record(metrics.ReadAge, st.ReadAge.Seconds())
-	sh.tell.Record(metrics.QueueAge, st.QueueAge.Seconds())
-	sh.tell.Record(metrics.CheckpointAge, st.CheckpointAge.Seconds())
-	sh.tell.Record(metrics.ReadAheadBytes, float64(st.ReadAhead))
+	sh.tell.Records(
+		tell.Value{Metric: metrics.HeadAge, Value: st.HeadAge.Seconds()},
+		tell.Value{Metric: metrics.ReadAge, Value: st.ReadAge.Seconds()},
+		tell.Value{Metric: metrics.QueueAge, Value: st.QueueAge.Seconds()},
+		tell.Value{Metric: metrics.CheckpointAge, Value: st.CheckpointAge.Seconds()},
+		tell.Value{Metric: metrics.ReadAheadBytes, Value: float64(st.ReadAhead)},
+	)
 }

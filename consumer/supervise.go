@@ -215,6 +215,9 @@ func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() 
 	}
 }
 
+// apart runs f, which belongs to the user, to its end, be it that of its goroutine.
+func apart(f func()) { guard(nil, 0, struct{}{}, func() struct{} { f(); return struct{}{} }) }
+
 // sleep waits for d. It returns false, at once, if ctx or stop ends first; stop may be nil.
 func sleep(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)

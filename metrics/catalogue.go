@@ -137,7 +137,7 @@ var (
 	// mapping was modified for the last time. What Lambda had not handled by
 	// then is skipped.
 	MappingResumed = warning("MappingResumed", "First starts at the time when an event source mapping was disabled.")
-	// ObserverPanicked: a recorder, logger or notice function panicked.
+	// ObserverPanicked: a recorder, logger or notice function panicked, or ended its goroutine.
 	ObserverPanicked = warning("ObserverPanicked", "Panics of a recorder, logger or notice function.")
 	// OutOfRange: user records of aggregates were left out because their hash
 	// key is not the shard's (L65).

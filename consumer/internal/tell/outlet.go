@@ -24,6 +24,8 @@ type Outlet struct {
 	Recorder metrics.Recorder
 	Notify   func(Notice) // nil: nobody wants notices
 
+	// Apart runs f, which is the user's, on a goroutine of its own, and waits for it: runtime.Goexit ends no other.
+	Apart func(f func())
 	// Wrap makes the error of a failed step, with its hint.
 	Wrap func(shard string, f Failure) error
 	// Text takes an error apart for a log record; hint is empty if it has none.
@@ -31,7 +33,7 @@ type Outlet struct {
 	// Final is true for errors that waiting does not mend.
 	Final func(err error) bool
 
-	observing atomic.Bool // while the panic of an observer is told
+	observing atomic.Bool // while it is told that an observer panicked or exited
 
 	mu   sync.Mutex
 	loud map[*metrics.Metric]*burst
@@ -59,7 +61,7 @@ type Failure struct {
 func (o *Outlet) event(level slog.Level, m *metrics.Metric, shard string, err error, detail string, more ...slog.Attr) {
 	n := Notice{Event: m, Shard: shard, Time: time.Now(), Err: err, Detail: detail}
 	o.observe("logger", func() { o.log(level, n, more) })
-	o.record(m, shard, 1)
+	o.record(shard, Value{m, 1})
 	if o.Notify != nil {
 		o.observe("notify function", func() { o.Notify(n) })
 	}
@@ -94,23 +96,54 @@ func levelOf(m *metrics.Metric, err error) slog.Level {
 	return m.Level
 }
 
-func (o *Outlet) record(m *metrics.Metric, shard string, v float64) {
-	o.observe("recorder", func() {
-		o.Recorder.Record(m, metrics.Labels{Group: o.Group, Stream: o.Stream, Shard: shard, Worker: o.Worker}, v)
-	})
+// A Value is one value of a metric.
+type Value struct {
+	Metric *metrics.Metric
+	Value  float64
 }
 
-// observe calls one of the user's observers. A panic in it never reaches records and shards: it is told to the others.
-func (o *Outlet) observe(who string, f func()) {
-	defer func() {
-		p := recover()
-		if p == nil || !o.observing.CompareAndSwap(false, true) {
-			return // the second of two panics, in the telling of the first
+// record hands values to the recorder, in one go: what it costs to run it apart is paid once. The library's own recorders
+// are trusted.
+func (o *Outlet) record(shard string, values ...Value) {
+	l := metrics.Labels{Group: o.Group, Stream: o.Stream, Shard: shard, Worker: o.Worker}
+	switch r := o.Recorder.(type) {
+	case metrics.Discard:
+	case *metrics.Snapshot:
+		for _, v := range values {
+			r.Record(v.Metric, l, v.Value)
 		}
-		defer o.observing.Store(false)
-		o.event(slog.LevelWarn, metrics.ObserverPanicked, "", fmt.Errorf("consumer: the %s panicked: %v", who, p), "")
-	}()
-	f()
+	default:
+		for i := 0; i < len(values); { // once more for what a panic has left over
+			o.observe("recorder", func() {
+				for i < len(values) {
+					v := values[i]
+					i++
+					r.Record(v.Metric, l, v.Value)
+				}
+			})
+		}
+	}
+}
+
+// observe calls one of the user's observers. That it panics or exits never reaches records and shards: it is told to the
+// others.
+func (o *Outlet) observe(who string, f func()) {
+	var returned bool
+	var p any
+	o.Apart(func() {
+		defer func() { p = recover() }()
+		f()
+		returned = true
+	})
+	if returned || !o.observing.CompareAndSwap(false, true) {
+		return // else the second of two, in the telling of the first
+	}
+	defer o.observing.Store(false)
+	err := fmt.Errorf("consumer: the %s called runtime.Goexit", who)
+	if p != nil {
+		err = fmt.Errorf("consumer: the %s panicked: %v", who, p)
+	}
+	o.event(slog.LevelWarn, metrics.ObserverPanicked, "", err, "")
 }
 
 // due tells whether a reminder is due, and takes it for told.

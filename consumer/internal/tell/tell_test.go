@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ func (b *book) Handle(_ context.Context, r slog.Record) error {
 
 func outlet(b *book, snap *metrics.Snapshot) *tell.Outlet {
 	return &tell.Outlet{
-		Group: "g", Stream: "orders", Worker: "w", Logger: slog.New(b), Recorder: snap,
+		Group: "g", Stream: "orders", Worker: "w", Logger: slog.New(b), Recorder: snap, Apart: apart,
 		Wrap:  func(shard string, f tell.Failure) error { return fmt.Errorf("%s: %s: %w", shard, f.Op, f.Err) },
 		Text:  func(err error) (text, hint string) { return err.Error(), "" },
 		Final: func(error) bool { return false },
@@ -129,13 +130,48 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// An observer that panics is told of to the others, and whoever told goes on.
+func apart(f func()) {
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	<-done
+}
+
+// An observer that panics or exits is told of to the others, and whoever told goes on.
 func TestObserverPanics(t *testing.T) {
-	b, snap := new(book), new(metrics.Snapshot)
-	o := outlet(b, snap)
-	o.Notify = func(tell.Notice) { panic("no") }
-	o.Teller("shard").Event(metrics.ShardEnded, nil, "")
-	if snap.Sum(metrics.ShardEnded) != 1 || snap.Sum(metrics.ObserverPanicked) != 1 || len(b.lines) != 2 {
-		t.Error(b.lines)
+	for _, fail := range []func(){func() { panic("no") }, runtime.Goexit} {
+		b, snap := new(book), new(metrics.Snapshot)
+		o := outlet(b, snap)
+		o.Notify = func(tell.Notice) { fail() }
+		o.Teller("shard").Event(metrics.ShardEnded, nil, "")
+		if snap.Sum(metrics.ShardEnded) != 1 || snap.Sum(metrics.ObserverPanicked) != 1 || len(b.lines) != 2 {
+			t.Error(b.lines)
+		}
 	}
+}
+
+// A recorder keeps what comes behind a value at which it fails.
+func TestRecorderThatFails(t *testing.T) {
+	for _, fail := range []func(){func() { panic("no") }, runtime.Goexit} {
+		b := new(book)
+		o := outlet(b, nil)
+		r := &brittle{fail: fail}
+		o.Recorder = r
+		o.Teller("shard").Records(tell.Value{Metric: metrics.HeadAge, Value: 1}, tell.Value{Metric: metrics.LanesBusy, Value: 2}, tell.Value{Metric: metrics.QueueAge, Value: 3})
+		if r.Sum(metrics.HeadAge) != 1 || r.Sum(metrics.QueueAge) != 3 || r.Sum(metrics.ObserverPanicked) != 1 || len(b.lines) != 1 {
+			t.Errorf("kept %v and %v, told %q", r.Sum(metrics.HeadAge), r.Sum(metrics.QueueAge), b.lines)
+		}
+	}
+}
+
+// A brittle recorder fails at one metric.
+type brittle struct {
+	metrics.Snapshot
+	fail func()
+}
+
+func (r *brittle) Record(m *metrics.Metric, l metrics.Labels, v float64) {
+	if m == metrics.LanesBusy {
+		r.fail()
+	}
+	r.Snapshot.Record(m, l, v)
 }

@@ -41,7 +41,10 @@ func (t *Teller) Remind(m *metrics.Metric, detail string) {
 }
 
 // Record records a value.
-func (t *Teller) Record(m *metrics.Metric, v float64) { t.o.record(m, t.shard, v) }
+func (t *Teller) Record(m *metrics.Metric, v float64) { t.o.record(t.shard, Value{m, v}) }
+
+// Records records several values at once.
+func (t *Teller) Records(values ...Value) { t.o.record(t.shard, values...) }
 
 // Fail tells of a step that failed and will be tried again, and keeps it as a trouble until Mend. It is a warning the first
 // time, and once a minute while it lasts; in between the log has it at debug level. Fail returns the error it has made.
