@@ -2,17 +2,13 @@ package consumer_test
 
 import (
 	"context"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
@@ -30,42 +26,6 @@ func (f *field) startOn(client consumer.Client, opts ...consumer.Option) *fieldL
 	return l
 }
 
-// A fieldLine is a line between the consumer and the service: so many bits a second for each reply, which breaks off after
-// so many bytes, if that is not 0.
-type fieldLine struct {
-	kinesis.HTTPClient
-	bits  int
-	bytes int
-}
-
-func (l fieldLine) Do(r *http.Request) (*http.Response, error) {
-	out, err := l.HTTPClient.Do(r)
-	if err == nil {
-		out.Body = &fieldBody{out.Body, r.Context(), l, 0}
-	}
-	return out, err
-}
-
-type fieldBody struct {
-	io.ReadCloser
-	ctx  context.Context
-	line fieldLine
-	n    int
-}
-
-func (b *fieldBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p[:min(len(p), 16384)])
-	if b.n += n; b.line.bytes > 0 && b.n > b.line.bytes {
-		return 0, io.ErrUnexpectedEOF
-	}
-	select {
-	case <-time.After(time.Duration(8*n) * time.Second / time.Duration(b.line.bits)):
-		return n, err
-	case <-b.ctx.Done():
-		return 0, b.ctx.Err()
-	}
-}
-
 // blind is a client that does not pass options on.
 type blind struct{ consumer.Client }
 
@@ -77,30 +37,33 @@ func (c blind) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ..
 // ones, which grow again; the largest record arrives at 1 Mbit/s.
 func TestField_F61(t *testing.T) {
 	t.Attr("rule", "L26")
+	const mbit = 1_000_000 / 8
 	for name, tt := range map[string]struct {
-		line  fieldLine
-		blind bool
-		n     int // records
-		size  int // of each
-		limit time.Duration
+		bandwidth int                // bytes a second
+		fault     *kinesistest.Fault // of every call
+		blind     bool
+		n, size   int // of records
+		limit     time.Duration
 	}{
-		"4 Mbit/s":                             {fieldLine{bits: 4_000_000}, false, 20, 1<<20 - 100, 2 * time.Minute},
-		"4 Mbit/s that the library cannot see": {fieldLine{bits: 4_000_000}, true, 20, 1<<20 - 100, 5 * time.Minute},
-		"the largest record at 1 Mbit/s":       {fieldLine{bits: 1_000_000}, false, 2, 10<<20 - 100, 5 * time.Minute},
-		"the same, unseen":                     {fieldLine{bits: 1_000_000}, true, 1, 10<<20 - 100, 15 * time.Minute},
-		"replies of 5 MB at most":              {fieldLine{bits: 1_000_000_000, bytes: 5_000_000}, false, 20, 1<<20 - 100, 2 * time.Minute},
+		"4 Mbit/s":                             {4 * mbit, nil, false, 20, 1<<20 - 100, 2 * time.Minute},
+		"4 Mbit/s that the library cannot see": {4 * mbit, nil, true, 20, 1<<20 - 100, 5 * time.Minute},
+		"the largest record at 1 Mbit/s":       {1 * mbit, nil, false, 2, 10<<20 - 100, 5 * time.Minute},
+		"the same, unseen":                     {1 * mbit, nil, true, 1, 10<<20 - 100, 15 * time.Minute},
+		"replies that are cut off":             {0, kinesistest.CutAfter(5_000_000, 0), false, 20, 1<<20 - 100, 2 * time.Minute},
+		"replies that fall silent":             {0, kinesistest.StallAfter(5_000_000, 0), false, 20, 1<<20 - 100, 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inField(t, 1, func(f *field) {
 				f.srv.SetMaxRecordSize("orders", 10<<20)
+				f.srv.SetBandwidth(tt.bandwidth)
+				if tt.fault != nil {
+					f.srv.Fail("GetRecords", tt.fault)
+				}
 				data := make([]byte, tt.size)
 				for range tt.n {
 					f.srv.PutHash("orders", "large", "0", data)
 				}
-				var client consumer.Client = f.srv.Client(func(o *kinesis.Options) {
-					tt.line.HTTPClient = o.HTTPClient
-					o.HTTPClient = tt.line
-				})
+				var client consumer.Client = f.srv.Client()
 				if tt.blind {
 					client = blind{client}
 				}
@@ -126,37 +89,9 @@ func TestField_F61(t *testing.T) {
 	})
 }
 
-// iterators is a client whose answers to GetShardIterator are changed.
-type iterators struct {
-	consumer.Client
-	change func(*kinesis.GetShardIteratorInput, *kinesis.GetShardIteratorOutput) (*kinesis.GetShardIteratorOutput, error)
-}
-
-func (c iterators) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, o ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
-	out, err := c.Client.GetShardIterator(ctx, in, o...)
-	if err != nil {
-		return nil, err
-	}
-	return c.change(in, out)
-}
-
-// atEnd tells whether nothing can follow what an iterator is asked for.
-func (f *field) atEnd(in *kinesis.GetShardIteratorInput) bool {
-	for _, sh := range f.srv.Shards("orders") {
-		if sh.ID != aws.ToString(in.ShardId) || !sh.Closed {
-			continue
-		}
-		if len(sh.Records) == 0 {
-			return true
-		}
-		return in.ShardIteratorType == types.ShardIteratorTypeAfterSequenceNumber &&
-			aws.ToString(in.StartingSequenceNumber) >= sh.Records[len(sh.Records)-1].SequenceNumber
-	}
-	return false
-}
-
-// A shard is read, and closed while nothing runs: reading goes on at its end. One that has nothing is closed, too.
-func (f *field) closedAtEnd(client consumer.Client) {
+// closedAtEnd reads a shard that is closed while nothing runs, so that reading goes on at its end, and children that are
+// closed without a record.
+func (f *field) closedAtEnd(fault *kinesistest.Fault) {
 	f.t.Helper()
 	f.put(shardID(0), "a", 50)
 	life := f.start()
@@ -166,24 +101,31 @@ func (f *field) closedAtEnd(client consumer.Client) {
 	lower, upper := f.srv.Split("orders", shardID(0))
 	merged := f.srv.Merge("orders", lower, upper)
 	f.put(merged, "a", 20)
-	life = f.startOn(client)
+	f.srv.Fail("GetShardIterator", fault)
+	life = f.start()
 	time.Sleep(30 * time.Second)
 	f.once()
 	life.stop()
+}
+
+// lateIterators is a client whose first answer for an iterator of each shard has none.
+type lateIterators struct {
+	consumer.Client
+	asked *sync.Map
+}
+
+func (c lateIterators) GetShardIterator(ctx context.Context, in *kinesis.GetShardIteratorInput, o ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
+	if _, again := c.asked.LoadOrStore(*in.ShardId, true); !again {
+		return &kinesis.GetShardIteratorOutput{}, nil
+	}
+	return c.Client.GetShardIterator(ctx, in, o...)
 }
 
 // TestField_F63: an answer without an iterator, where nothing can follow, is the end of the shard. Elsewhere it is none, and
 // the shard is read.
 func TestField_F63(t *testing.T) {
 	t.Attr("rule", "L25")
-	inField(t, 1, func(f *field) {
-		f.closedAtEnd(iterators{f.srv.Client(), func(in *kinesis.GetShardIteratorInput, out *kinesis.GetShardIteratorOutput) (*kinesis.GetShardIteratorOutput, error) {
-			if f.atEnd(in) {
-				return &kinesis.GetShardIteratorOutput{}, nil
-			}
-			return out, nil
-		}})
-	})
+	inField(t, 1, func(f *field) { f.closedAtEnd(kinesistest.NoIterators(0)) })
 	inField(t, 1, func(f *field) { // the first answer for each shard has none, but there are records
 		f.put(shardID(0), "a", 50)
 		life := f.start()
@@ -195,13 +137,7 @@ func TestField_F63(t *testing.T) {
 		f.put(upper, "b", 20)
 		merged := f.srv.Merge("orders", lower, upper)
 		f.put(merged, "a", 20)
-		var asked sync.Map
-		life = f.startOn(iterators{f.srv.Client(), func(in *kinesis.GetShardIteratorInput, out *kinesis.GetShardIteratorOutput) (*kinesis.GetShardIteratorOutput, error) {
-			if _, again := asked.LoadOrStore(*in.ShardId, true); !again {
-				return &kinesis.GetShardIteratorOutput{}, nil
-			}
-			return out, nil
-		}})
+		life = f.startOn(lateIterators{f.srv.Client(), new(sync.Map)})
 		time.Sleep(30 * time.Second)
 		f.once()
 		life.stop()
@@ -213,12 +149,7 @@ func TestField_F63(t *testing.T) {
 func TestField_F69(t *testing.T) {
 	t.Attr("rule", "L26")
 	inField(t, 1, func(f *field) {
-		f.closedAtEnd(iterators{f.srv.Client(), func(in *kinesis.GetShardIteratorInput, out *kinesis.GetShardIteratorOutput) (*kinesis.GetShardIteratorOutput, error) {
-			if f.atEnd(in) && in.StartingSequenceNumber != nil {
-				return nil, &types.InvalidArgumentException{Message: aws.String("the sequence number is the max possible value")}
-			}
-			return out, nil
-		}})
+		f.closedAtEnd(kinesistest.RefuseEnds(0))
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if n := f.notices["RetentionLost"]; n > 0 {
