@@ -10,6 +10,10 @@ import (
 
 // A Client makes the Kinesis calls of a consumer. A *kinesis.Client is one; the caller configures region, credentials and
 // endpoint. The SDK's own retries are switched off per call, because the consumer retries by its own rules.
+//
+// A client that wraps another one passes the options of a call on: by them the consumer sees a reply come, so that a call of
+// GetRecords may take as long as a slow line needs, and ends after 15 s of silence. Without them a call has 15 s; one for a
+// single record that takes longer gets up to 5 minutes, step by step.
 type Client interface {
 	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)

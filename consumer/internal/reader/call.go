@@ -43,13 +43,14 @@ func (p *Poller) call(ctx context.Context, patience time.Duration, do func(conte
 	limit := func(text string, d time.Duration) *time.Timer {
 		return time.AfterFunc(d, func() { cancel(fmt.Errorf(text+": %w", d, context.DeadlineExceeded)) })
 	}
+	p.silence.Reset(hangTime)
+	defer p.silence.Stop()
 	c := &call{silence: p.silence, left: -1}
 	c.cut = limit("nothing of the reply came for %v", patience)
 	total := limit("the reply was not complete after %v", callTotal)
 	err := do(request, c.watch)
 	total.Stop()
 	begun := c.end()
-	p.silence.Reset(hangTime)
 	if err == nil {
 		return c, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/shardlane/shardlane/checkpoint"
@@ -277,5 +278,40 @@ func TestFit(t *testing.T) {
 	f.came(0, time.Minute)
 	if f.limit() != 5 {
 		t.Errorf("after an empty page: %d", f.limit())
+	}
+}
+
+// A slowSink takes its time.
+type slowSink struct {
+	log
+	children, page time.Duration
+}
+
+func (s *slowSink) Children(ctx context.Context) ([]types.ChildShard, error) {
+	time.Sleep(s.children)
+	return s.log.Children(ctx)
+}
+
+func (s *slowSink) Page(p Page) bool { time.Sleep(s.page); return s.log.Page(p) }
+
+// What the sink asks the service for may hang, too. What it does itself is work.
+func TestPollerTellsOfWhatHangs(t *testing.T) {
+	for _, tt := range []struct {
+		sink   slowSink
+		silent bool
+	}{{slowSink{children: 3 * time.Second}, true}, {slowSink{page: 3 * time.Second}, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			var silent atomic.Bool
+			p := &Poller{
+				Client: &script{replies: replies{reply("", 0, "1")}}, Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: &tt.sink,
+				Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return time.Second },
+				Long: func(quiet bool) { silent.Store(silent.Load() || quiet) },
+			}
+			tt.sink.log.children = []types.ChildShard{{}}
+			p.Poll(t.Context())
+			if silent.Load() != tt.silent {
+				t.Errorf("%+v: told %v", tt.sink, silent.Load())
+			}
+		})
 	}
 }

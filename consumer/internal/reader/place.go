@@ -101,7 +101,9 @@ func (p *Poller) unlocated(ctx context.Context) (next time.Time, ok bool) {
 		}
 		return p.notBefore, true
 	}
+	p.silence.Reset(hangTime)
 	children, err := p.Sink.Children(ctx)
+	p.silence.Stop()
 	if err != nil || len(children) == 0 {
 		return p.failed(ctx, "GetShardIterator", errors.Join(errNoIterator, err))
 	}

@@ -159,7 +159,9 @@ func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis
 
 	p.iterator = aws.ToString(out.NextShardIterator)
 	if p.iterator == "" {
+		p.silence.Reset(hangTime)
 		children, err := p.children(ctx, out)
+		p.silence.Stop()
 		if err != nil || len(children) == 0 {
 			// Not an end but a read error. The records are kept, the iterator is taken anew behind them.
 			if err == nil {
@@ -239,6 +241,7 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		return time.Time{}, false
 	}
 	p.Idle(false)
+	p.silence.Reset(hangTime) // what the sink asks for may hang, too
 	wait := p.Pause.NextBackOff()
 	var api smithy.APIError
 	if errors.As(err, &api) {

@@ -7,7 +7,7 @@
 // Shards whose calls hang delay the others little. A call without a sign of life holds one of the 16 poll workers for a
 // second, the first time; then another worker takes its place, and the shard has a goroutine of its own until a call of it is
 // answered in time. So h shards that begin to hang at once delay a shard that is due by 1 s + h/16 s at most, once, and
-// those that go on hanging delay nobody. Pages that are long in coming on a slow line hold a worker for 2 s, if they are
+// those that go on hanging delay nobody. Pages that are long in coming on a slow line hold a worker for 5 s, if they are
 // 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. There are no more
 // goroutines than workers, shards that hang and polls so added.
 package reader
@@ -56,7 +56,7 @@ const (
 	patience = 200 * time.Millisecond
 
 	hangTime = time.Second     // without a sign of life, after which a poll holds up no worker
-	slowTime = 2 * time.Second // for any poll: likewise, but for a few only
+	slowTime = 5 * time.Second // for any poll: likewise, but for a few only
 )
 
 // NewEntry returns an Entry that no Scheduler knows yet. A poll returns the time of the next one; with ok false the entry
