@@ -144,6 +144,8 @@ func TestContractWindowOptions(t *testing.T) {
 		{"a window", "", window},
 		{"900 s", "", consumer.WithTumblingWindow(900 * time.Second)},
 		{"an empty filter list", "", opts(window, consumer.WithFilter())},
+		{"an empty filter list that is there", "", opts(window, consumer.WithFilter([]string{}...))},
+		{"a filter that was taken back", "", opts(window, consumer.WithFilter(`{"data":{"a":["b"]}}`), consumer.WithFilter())},
 		{"no idle time", "", opts(window, consumer.WithWindowIdle(0))},
 		{"no window", "want WithTumblingWindow", opts()},
 		{"two lanes", "WithParallelizationFactor(2)", opts(window, consumer.WithParallelizationFactor(2))},
