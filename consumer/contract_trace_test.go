@@ -8,36 +8,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/batch"
-	"github.com/shardlane/shardlane/consumer/kinesistest"
 	"github.com/shardlane/shardlane/metrics"
 )
 
 // The tests called TestContract… hold a consumer to the rules of batch/SEMANTICS.md, from the outside. Each names those
 // that it proves.
-
-func proves(t *testing.T, ids ...string) {
-	t.Helper()
-	for _, id := range ids {
-		t.Attr("rule", id)
-	}
-}
-
-// inContract runs a test in a bubble of virtual time. It asserts nothing by itself, unlike inField, so that a test may
-// give records up without a destination.
-func inContract(t *testing.T, shards int, test func(f *field)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		f := &field{t: t, srv: kinesistest.NewServer("orders", shards), store: new(fieldStore), notices: map[string]int{}}
-		t.Cleanup(f.srv.Close)
-		test(f)
-	})
-}
 
 // letters puts one record for each letter of s, its key and its data, into a shard.
 func (f *field) letters(shard, s string) {

@@ -95,8 +95,6 @@ func rows(t *testing.T, s checkpoint.Store) map[string]string {
 	return found
 }
 
-const shard0 = "shardId-000000000000"
-
 func TestDrainLetsHandlersFinish(t *testing.T) {
 	t.Attr("rule", "C15")
 	t.Attr("rule", "C24")

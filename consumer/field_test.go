@@ -67,6 +67,25 @@ func inField(t *testing.T, shards int, test func(f *field)) {
 	})
 }
 
+// proves names the rules that a test proves.
+func proves(t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		t.Attr("rule", id)
+	}
+}
+
+// inContract runs a test in a bubble of virtual time. It asserts nothing by itself, unlike inField, so that a test may
+// give records up without a destination.
+func inContract(t *testing.T, shards int, test func(f *field)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := &field{t: t, srv: kinesistest.NewServer("orders", shards), store: new(fieldStore), notices: map[string]int{}}
+		t.Cleanup(f.srv.Close)
+		test(f)
+	})
+}
+
 func (f *field) handle(ctx context.Context, ev events.KinesisEvent) error {
 	b := &fieldBatch{recs: ev.Records, begun: time.Now(), err: errors.New("it did not return")}
 	b.Invocation, _ = batch.InvocationFrom(ctx)
@@ -123,6 +142,8 @@ func (f *field) seen() []fieldBatch {
 	}
 	return all
 }
+
+const shard0 = "shardId-000000000000"
 
 // shardID returns the ID of the n-th shard of the stream.
 func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
