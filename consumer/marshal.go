@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// MarshalJSON writes the fields under their names, and what Err and Behind return as Err and Behind. An error is its text,
-// with the hint, and null if there is none; a duration is text as time.ParseDuration reads it, "1m30s" say, in whole
-// milliseconds.
+// MarshalJSON writes the fields under their names, and what Err, Ready and Behind return as Err, Ready and Behind. An error
+// is its text, with the hint, and null if there is none; a duration is text as [time.ParseDuration] reads it, "1m30s" say,
+// in whole milliseconds.
 func (s Status) MarshalJSON() ([]byte, error) {
 	type fields Status
 	s.Shards = append([]ShardStatus{}, s.Shards...) // never null
 	return json.Marshal(struct {
 		fields
-		Behind string
-		Err    *string
-	}{fields(s), ageText(s.behind), errorText(s.err)})
+		Behind     string
+		Ready, Err *string
+	}{fields(s), ageText(s.behind), errorText(s.ready), errorText(s.err)})
 }
 
 // MarshalJSON writes the fields under their names, durations and Err as in the JSON of a [Status].

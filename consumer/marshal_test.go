@@ -33,11 +33,11 @@ func TestStatusAsJSON(t *testing.T) {
 		st := r.c.Status()
 		var got struct {
 			Worker, Behind string
-			Err            *string
+			Err, Ready     *string
 			Shards         []map[string]any
 		}
 		decode(t, st, &got)
-		if got.Worker != st.Worker || got.Behind != st.Behind().Round(time.Millisecond).String() || got.Err == nil || *got.Err != st.Err().Error() {
+		if got.Worker != st.Worker || got.Behind != st.Behind().Round(time.Millisecond).String() || got.Err == nil || *got.Err != st.Err().Error() || got.Ready != nil {
 			t.Errorf("%+v\nis not what the status says: %v behind, %v", got, st.Behind(), st.Err())
 		}
 		for i, sh := range st.Shards {
@@ -66,6 +66,11 @@ func TestStatusAsJSON(t *testing.T) {
 			t.Errorf("errors %v and %v, want one of the first shard", st.Shards[0].Err, st.Shards[1].Err)
 		}
 		_, _ = r.stop()
+		got.Ready = nil
+		decode(t, r.c.Status(), &got)
+		if got.Ready == nil || *got.Ready != r.c.Status().Ready().Error() {
+			t.Errorf("once it has stopped, ready says %v, want %v", got.Ready, r.c.Status().Ready())
+		}
 		for _, n := range notices {
 			var got struct {
 				Name string
