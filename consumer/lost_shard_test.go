@@ -59,24 +59,23 @@ func TestLostShardEndsItsHandlers(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
 		store := new(checkpoint.Memory)
-		ended := make(chan time.Time, 1)
+		began, ended, gate := make(chan bool, 1), make(chan bool, 1), make(chan struct{})
 		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
-			if ev.Records[0].Kinesis.PartitionKey != "slow" {
+			if ev.Records[0].Kinesis.PartitionKey == "gate" {
+				<-gate
 				return nil
 			}
+			began <- true
 			<-ctx.Done()
-			select {
-			case ended <- time.Now():
-			default:
-			}
+			ended <- true
 			return ctx.Err()
 		}, consumer.WithBatchSize(1), consumer.WithParallelizationFactor(10), consumer.WithCheckpointer(store), consumer.WithGroup("g"))
-		srv.Put("orders", "quick", []byte("1"))
+		srv.Put("orders", "gate", []byte("1"))
 		srv.Put("orders", "slow", []byte("2"))
-		time.Sleep(3 * time.Second)
+		<-began
 		steal(t, store, "g", shard0)
-		srv.Put("orders", "quick", []byte("3")) // which is to be stored
-		time.Sleep(15 * time.Second)
+		close(gate) // so that there is something to store
+		time.Sleep(20 * time.Second)
 		select {
 		case <-ended:
 		default:
@@ -94,30 +93,30 @@ func TestLostShardEndsItsDelivery(t *testing.T) {
 		defer srv.Close()
 		store := new(checkpoint.Memory)
 		var seen notices
-		var took time.Duration
-		called := 0
+		began, took, gate := make(chan bool, 9), make(chan time.Duration, 9), make(chan struct{})
 		r := start(t, srv, func(_ context.Context, ev events.KinesisEvent) error {
-			if ev.Records[0].Kinesis.PartitionKey != "bad" {
+			if ev.Records[0].Kinesis.PartitionKey == "gate" {
+				<-gate
 				return nil
 			}
 			return errors.New("boom")
 		}, consumer.WithBatchSize(1), consumer.WithParallelizationFactor(10), consumer.WithMaxRetryAttempts(0), consumer.WithCheckpointer(store), consumer.WithGroup("g"), consumer.WithNotify(seen.add),
 			consumer.WithOnFailure(batch.DestinationFunc(func(ctx context.Context, _ *batch.Failure) error {
-				called++
-				began := time.Now()
+				since := time.Now()
+				began <- true
 				<-ctx.Done()
-				took = time.Since(began)
+				took <- time.Since(since)
 				return ctx.Err()
 			})))
-		srv.Put("orders", "quick", []byte("1"))
+		srv.Put("orders", "gate", []byte("1"))
 		srv.Put("orders", "bad", []byte("2"))
 		srv.Put("orders", "bad", []byte("3"))
-		time.Sleep(3 * time.Second)
+		<-began
 		steal(t, store, "g", shard0)
-		srv.Put("orders", "quick", []byte("4"))
+		close(gate) // so that there is something to store
 		time.Sleep(time.Minute)
-		if called != 1 || took > 15*time.Second {
-			t.Errorf("%d deliveries, the first ended after %v: want one that ends with the shard", called, took)
+		if d := <-took; d > 20*time.Second || len(began) > 0 {
+			t.Errorf("the delivery ended after %v, and %d came after it: want one that ends with the shard", d, len(began))
 		}
 		if seen.count("RecordsDiscarded") > 0 || seen.count("DestinationFailed") > 0 {
 			t.Errorf("notices %q: nothing of a lost shard is given up", seen.names)
