@@ -1,11 +1,13 @@
-// Orders is a story: 500 customers place 100,000 orders on a stream of 4 shards, while a handler that fails now and then
-// books them, in order per customer, over parallel lanes. A third of the way a shard is split, at two thirds two are
-// merged. A line tells how it goes; the table at the end tells what was produced, handled, handled twice, and how often
-// a customer's orders came in the wrong order: never.
+// Orders lets 500 customers place 100,000 orders on a stream of 4 shards. A handler that fails now and then books them in
+// parallel lanes, in order for each customer. A third of the way through, a shard is split; at two thirds, two are merged.
+// The program says so as it happens, and prints how it goes every 2 seconds. The table at the end says how many orders were
+// produced, handled and handled twice, and how often a customer's orders came in the wrong order: never.
 //
-// It runs on the in-process Kinesis. With -endpoint, -stream and -region it runs on any other; the stream is created, and
-// deleted at the end, if there is none, and only such a stream is split and merged. Credentials come from
-// AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+// It runs on the in-process Kinesis. With -endpoint, -stream and -region it runs on any other. A stream that does not exist
+// is created, and deleted at the end; only such a stream is split and merged. Credentials come from AWS_ACCESS_KEY_ID,
+// AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.
+//
+// Ctrl-C ends it with the table of what was done so far, and a second Ctrl-C ends it at once.
 package main
 
 import (
@@ -50,14 +52,19 @@ func main() {
 	if info, err := os.Stdout.Stat(); err == nil {
 		s.live = info.Mode()&os.ModeCharDevice != 0
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, s, os.Stdout); err != nil {
+	if err := run(interruptible(), s, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// run tells the story. It returns an error if it could not be told, or did not end well.
+// interruptible returns a context that the first Ctrl-C ends. A second one ends the program.
+func interruptible() context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop)
+	return ctx
+}
+
+// run produces and consumes the orders. It returns an error if that could not be done, or did not end well.
 func run(ctx context.Context, s settings, out io.Writer) error {
 	if s.customers < 1 || s.customers > 500 || s.orders < s.customers || s.rate < s.customers || s.shards < 1 {
 		return errors.New("want 1 to 500 customers, at least as many orders, as many per second, and a shard")
@@ -98,29 +105,29 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(consuming) }()
 
-	p := &producer{client: client, settings: s, run: books.run, reshard: own}
+	p := &producer{client: client, settings: s, run: books.run, reshard: own, says: make(chan string)}
 	produced := make(chan error, 1)
 	go func() { produced <- p.produce(consuming, c) }()
-	err = watch(ctx, s, out, c, p, books, produced, ended)
+	err = watch(ctx, newScreen(s, out), c, p, books, produced, ended)
 	stop()
 	err = errors.Join(err, <-ended)
-	return errors.Join(err, books.report(out, p.made.Load()))
+	report := books.report(out, p.made.Load())
+	if ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, report)
 }
 
-// watch prints progress until every order is handled.
-func watch(ctx context.Context, s settings, out io.Writer, c *consumer.Consumer, p *producer, books *ledger, produced <-chan error, ended chan error) error {
-	every := 2 * time.Second
-	if s.live {
-		every = 100 * time.Millisecond
-		defer fmt.Fprintln(out)
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	last, done := 0, false
+// watch shows what happens until every order is handled.
+func watch(ctx context.Context, sc *screen, c *consumer.Consumer, p *producer, books *ledger, produced <-chan error, ended chan error) error {
+	defer sc.end()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	done := false
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return errors.New("interrupted")
 		case err := <-ended:
 			ended <- nil
 			return fmt.Errorf("the consumer ended early: %w", err)
@@ -129,31 +136,15 @@ func watch(ctx context.Context, s settings, out io.Writer, c *consumer.Consumer,
 				return fmt.Errorf("the producer: %w", err)
 			}
 			done, produced = true, nil
-		case <-tick.C:
+		case what := <-p.says:
+			sc.say(what)
+		case <-look.C:
 			handled := books.handled()
-			progress(s, out, c.Status(), handled, float64(handled-last)/every.Seconds())
-			last = handled
+			sc.look(time.Now(), c.Status(), handled)
 			if done && handled >= int(p.made.Load()) {
+				sc.show()
 				return nil
 			}
 		}
 	}
-}
-
-func progress(s settings, out io.Writer, st consumer.Status, handled int, rate float64) {
-	var busy, running int
-	var head time.Duration
-	for _, sh := range st.Shards {
-		if sh.State == consumer.Running {
-			running++
-		}
-		busy += sh.LanesBusy
-		head = max(head, sh.HeadAge)
-	}
-	before, after := "", "\n"
-	if s.live {
-		before, after = "\r\033[K", ""
-	}
-	fmt.Fprintf(out, "%s%7d of %d orders  %6.0f/s  %d shards  %2d lanes busy  head age %v%s",
-		before, handled, s.orders, rate, running, busy, head.Round(time.Millisecond), after)
 }

@@ -86,6 +86,7 @@ type producer struct {
 	client  *kinesis.Client
 	run     int64
 	reshard bool
+	says    chan string  // what it does to the shards
 	made    atomic.Int64 // orders in the stream
 }
 
@@ -103,7 +104,7 @@ func (p *producer) produce(ctx context.Context, c *consumer.Consumer) error {
 	for round := range rounds {
 		if step := steps[round]; step != nil && p.reshard {
 			pending++
-			go func() { resharded <- step(ctx) }()
+			go func() { resharded <- step(ctx) }() // orders are placed meanwhile
 		}
 		if err := p.round(ctx, round+1); err != nil {
 			return err
@@ -160,8 +161,10 @@ func (p *producer) split(ctx context.Context) error {
 	lo, _ := new(big.Int).SetString(*open[0].HashKeyRange.StartingHashKey, 10)
 	hi, _ := new(big.Int).SetString(*open[0].HashKeyRange.EndingHashKey, 10)
 	middle := lo.Add(lo, hi).Rsh(lo, 1).String()
-	_, err = p.client.SplitShard(ctx, &kinesis.SplitShardInput{StreamName: &p.stream, ShardToSplit: open[0].ShardId, NewStartingHashKey: &middle})
-	return err
+	if _, err = p.client.SplitShard(ctx, &kinesis.SplitShardInput{StreamName: &p.stream, ShardToSplit: open[0].ShardId, NewStartingHashKey: &middle}); err != nil {
+		return err
+	}
+	return p.say(ctx, "split "+*open[0].ShardId)
 }
 
 // merge joins two open shards that are neighbours.
@@ -177,13 +180,25 @@ func (p *producer) merge(ctx context.Context) error {
 		end, _ := new(big.Int).SetString(*a.HashKeyRange.EndingHashKey, 10)
 		for _, b := range open {
 			if *b.HashKeyRange.StartingHashKey == end.Add(end, big.NewInt(1)).String() {
-				_, err := p.client.MergeShards(ctx, &kinesis.MergeShardsInput{StreamName: &p.stream, ShardToMerge: a.ShardId, AdjacentShardToMerge: b.ShardId})
-				return err
+				if _, err := p.client.MergeShards(ctx, &kinesis.MergeShardsInput{StreamName: &p.stream, ShardToMerge: a.ShardId, AdjacentShardToMerge: b.ShardId}); err != nil {
+					return err
+				}
+				return p.say(ctx, "merged "+*a.ShardId+" and "+*b.ShardId)
 			}
 			end.Sub(end, big.NewInt(1))
 		}
 	}
 	return nil
+}
+
+// say tells whoever watches what was done.
+func (p *producer) say(ctx context.Context, what string) error {
+	select {
+	case p.says <- what:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (p *producer) open(ctx context.Context) (open []types.Shard, err error) {
