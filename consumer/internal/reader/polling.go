@@ -274,6 +274,7 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		wait = max(wait, throttledPace)
 		if time.Since(p.began) < takeover {
 			wait = minInterval
+			p.Pause.Reset()
 		}
 	}
 	p.Sink.Failed(op, err)

@@ -25,6 +25,7 @@ type script struct {
 	locate  func(*kinesis.GetShardIteratorInput) error
 	nowhere func(n int) bool // the n-th reply of GetShardIterator names no iterator
 	limits  []int32
+	pause   backoff.BackOff // of the Poller; nil: 400 ms
 	began   time.Time
 	calls   []time.Duration // of GetRecords, since the beginning
 	used    []string        // iterators
@@ -134,6 +135,9 @@ func poll(t *testing.T, s *script, l *log, from checkpoint.Position, d time.Dura
 	s.began = time.Now()
 	sched := scheduled(t)
 	p := &Poller{Client: s, Stream: "orders", Shard: "shard", From: from, Sink: l, Pause: backoff.NewConstantBackOff(400 * time.Millisecond)}
+	if s.pause != nil {
+		p.Pause = s.pause
+	}
 	e := NewEntry(p.Poll)
 	p.Idle = func(idle bool) time.Duration { return sched.SetIdle(e, idle) }
 	p.Long = func(silent bool) { sched.Long(e, silent) }
@@ -185,12 +189,12 @@ func TestPollerPace(t *testing.T) {
 func TestPollerPaceOverTime(t *testing.T) {
 	t.Attr("rule", "L16")
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{}
+		s := &script{pause: backoff.NewExponentialBackOff()} // from 500 ms on
 		for range 40 {
 			s.replies = append(s.replies, refuse("ProvisionedThroughputExceededException"))
 		}
 		poll(t, s, &log{}, checkpoint.TrimHorizon, 10*time.Second)
-		if at := s.calls[25:29]; at[0] != 5*time.Second || at[3] != 8*time.Second {
+		if at := s.calls[25:28]; at[0] != 5*time.Second || at[1] != 6*time.Second || at[2] > 7500*ms {
 			t.Errorf("throttled calls at %v, want one a second from 5 s on", at)
 		}
 	})
