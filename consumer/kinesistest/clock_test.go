@@ -10,14 +10,14 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// TestClockCheck signs calls by a clock that is off.
+// TestClockCheck signs calls by a clock that is off. Each has a client of its own, since newer ones learn from an answer.
 func TestClockCheck(t *testing.T) {
-	bubble(t, 1, func(t *testing.T, srv *Server, c *kinesis.Client) {
+	bubble(t, 1, func(t *testing.T, srv *Server, _ *kinesis.Client) {
 		srv.SetLatency(0)
 		check := func(offset time.Duration, want string) {
 			t.Helper()
 			srv.SetClock(offset)
-			err := put(c)
+			err := put(srv.Client())
 			wantCode(t, err, want)
 			var answer *smithyhttp.ResponseError
 			if want == "" || !errors.As(err, &answer) {
@@ -48,9 +48,9 @@ func TestClockCheck(t *testing.T) {
 			t.Errorf("a call signed today: %s", code)
 		}
 		srv.Fail("PutRecord", Throttle(1))
-		wantCode(t, put(c), "ProvisionedThroughputExceededException")
-		wantCode(t, put(c), "InvalidSignatureException")
+		wantCode(t, put(srv.Client()), "ProvisionedThroughputExceededException")
+		wantCode(t, put(srv.Client()), "InvalidSignatureException")
 		srv.SetClockCheck(false)
-		wantCode(t, put(c), "")
+		wantCode(t, put(srv.Client()), "")
 	})
 }

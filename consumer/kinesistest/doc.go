@@ -23,7 +23,8 @@
 //
 // Operations: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord,
 // PutRecords, GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateShardCount, the two that change the
-// retention, and UpdateStreamRecordDistributionStrategy. Streams are named by name or ARN everywhere. A refused call gets the service's error code.
+// retention, and UpdateStreamRecordDistributionStrategy. Streams are named by name or ARN everywhere. A refused call gets
+// the service's error code.
 //
 //   - Streams are CREATING, UPDATING or DELETING for 500 ms ([Server.SetTransition]), at most five CREATING at once. An
 //     ACTIVE or UPDATING one is read and written, an ACTIVE one resharded. An account has at most 20,000 open shards

@@ -264,6 +264,12 @@ func TestMisuse(t *testing.T) {
 		"no shards":         func() { srv.CreateStream("t", 0) },
 		"name":              func() { srv.CreateStream("a/b", 1) },
 		"event":             func() { Event(odd...) },
+		"no such strategy":  func() { srv.SetDistribution("s", "EVEN") },
+		"of no such stream": func() { srv.SetDistribution("t", Auto) },
+		"strategy at birth": func() { srv.CreateOnDemand("t", 1, "") },
+		"on demand again":   func() { srv.CreateOnDemand("s", 1, Auto) },
+		"prefix":            func() { srv.SetSequencePrefix("a b") },
+		"delete of none":    func() { srv.DeleteStream("t") },
 	} {
 		func() {
 			defer func() {

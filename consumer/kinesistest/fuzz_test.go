@@ -39,6 +39,8 @@ func FuzzRequest(f *testing.F) {
 		ref + `"ShardToSplit":"shardId-000000000001","NewStartingHashKey":"300000000000000000000000000000000000000"}`,
 		ref + `"ShardToMerge":"shardId-000000000000","AdjacentShardToMerge":"shardId-000000000001"}`,
 		ref + `"TargetShardCount":3,"ScalingType":"UNIFORM_SCALING","RetentionPeriodHours":24}`,
+		ref + `"StreamModeDetails":{"StreamMode":"ON_DEMAND"},"RecordDistributionStrategy":"AUTO"}`,
+		`{"StreamARN":"` + arn("s") + `","RecordDistributionStrategy":"USER_PARTITION_KEY","Data":"AA=="}`,
 		`{"ShardIterator":"` + iterator{Stream: "s", Birth: 1, Shard: shardID(0), Index: -7, Issued: 1 << 62}.String() + `"}`,
 		`{"NextToken":"` + listToken{Stream: "s", Birth: 1, Issued: 1 << 62}.String() + `"}`,
 	} {

@@ -210,9 +210,11 @@ func (b *buffer) setDeadline(d *deadline, t time.Time) {
 }
 
 // plainTransport hides every method of a request's body but Read and Close. The SDK closes the body as soon as it has
-// the answer, and the WriteTo of its closed body makes net/http cut the connection. It also lets one Read of an answer's
-// body wait for another: older releases of the SDK leave one behind when it takes 5 s and start a second, which would
-// wait for a mutex of net/http and so stop a bubble's clock.
+// the answer, and the WriteTo of its closed body makes net/http cut the connection.
+//
+// It also keeps apart those who use an answer's body: older releases of the SDK leave a Read behind that takes 5 s, start
+// another and close the body. net/http makes them, or its own reading of the rest, wait for a mutex, and that stops a
+// bubble's clock.
 type plainTransport struct{ http.RoundTripper }
 
 type plainBody struct {
@@ -221,25 +223,42 @@ type plainBody struct {
 }
 
 func (t plainTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	r = r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
-		r = r.Clone(r.Context())
 		r.Body = plainBody{r.Body, r.Body}
 	}
 	out, err := t.RoundTripper.RoundTrip(r)
-	if err == nil {
-		out.Body = turnBody{out.Body, make(chan struct{}, 1)}
+	if err != nil {
+		cancel()
+		return out, err
 	}
-	return out, err
+	out.Body = turnBody{out.Body, make(chan struct{}, 1), cancel}
+	return out, nil
 }
 
-// turnBody is a body that is read by one at a time.
+// turnBody is a body that one at a time uses.
 type turnBody struct {
 	io.ReadCloser
-	turn chan struct{}
+	turn   chan struct{}
+	cancel context.CancelFunc // ends the request, and a Read under way
 }
 
 func (b turnBody) Read(p []byte) (int, error) {
 	b.turn <- struct{}{}
 	defer func() { <-b.turn }()
 	return b.ReadCloser.Read(p)
+}
+
+func (b turnBody) Close() error {
+	select {
+	case b.turn <- struct{}{}:
+	default:
+		b.cancel()
+		b.turn <- struct{}{}
+	}
+	defer func() { <-b.turn }()
+	err := b.ReadCloser.Close()
+	b.cancel()
+	return err
 }
