@@ -53,12 +53,16 @@ type drip struct {
 	every  time.Duration
 	end    time.Duration // from the last piece
 	length bool          // known from its header
+	sent   int
 }
 
 func (d *drip) Read(p []byte) (int, error) {
 	wait := d.every
-	if d.text == "" {
-		wait = d.end
+	switch {
+	case d.text == "":
+		wait, d.end = d.end, 0
+	case d.sent%100 > 0: // the rest of a piece
+		wait = 0
 	}
 	select {
 	case <-time.After(wait):
@@ -68,8 +72,8 @@ func (d *drip) Read(p []byte) (int, error) {
 	if d.text == "" {
 		return 0, io.EOF
 	}
-	n := copy(p[:min(len(p), 100)], d.text)
-	d.text = d.text[n:]
+	n := copy(p[:min(len(p), 100-d.sent%100)], d.text)
+	d.text, d.sent = d.text[n:], d.sent+n
 	return n, nil
 }
 
@@ -97,23 +101,23 @@ func TestCallIsLimitedBySilence(t *testing.T) {
 		silent, slow bool // what Long is told
 	}{
 		"a long reply": {func(ctx context.Context, _ int) (io.Reader, error) {
-			return &drip{ctx, page, 14 * time.Second, 0, false}, nil
+			return &drip{ctx: ctx, text: page, every: 14 * time.Second}, nil
 		}, "2m34s 1", true, true},
 		"a reply that comes evenly": {func(ctx context.Context, _ int) (io.Reader, error) {
-			return &drip{ctx, page, 900 * ms, 0, false}, nil
+			return &drip{ctx: ctx, text: page, every: 900 * ms}, nil
 		}, "10s 1", false, true},
 		"no headers": {func(ctx context.Context, _ int) (io.Reader, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}, "15s nothing of the reply came for 15s: context deadline exceeded", true, true},
 		"a reply that falls silent": {func(ctx context.Context, _ int) (io.Reader, error) {
-			return &drip{ctx, page[:200], 10 * time.Second, time.Hour, true}, nil
+			return &drip{ctx: ctx, text: page[:200], every: 10 * time.Second, end: time.Hour}, nil
 		}, "35s nothing of the reply came for 15s: context deadline exceeded", true, true},
 		"a drop now and then": {func(ctx context.Context, _ int) (io.Reader, error) {
-			return &drip{ctx, strings.Repeat(" ", 20_000) + page, 14 * time.Second, 0, false}, nil
+			return &drip{ctx: ctx, text: strings.Repeat(" ", 20_000) + page, every: 14 * time.Second}, nil
 		}, "30m0s the reply was not complete after 30m0s: context deadline exceeded", true, true},
 		"nothing more to come": {func(ctx context.Context, _ int) (io.Reader, error) {
-			return &drip{ctx, page, 0, 1900 * ms, true}, nil
+			return &drip{ctx: ctx, text: page, end: 1900 * ms, length: true}, nil
 		}, "2s 1", false, false},
 		"at once": {func(ctx context.Context, _ int) (io.Reader, error) { return strings.NewReader(page), nil }, "0s 1", false, false},
 	} {
