@@ -39,3 +39,11 @@ func Example() {
 	// aws/lambda/5f0c2f6e-3f1b-4f43-9d53-6a4d3a1f7e10/shardId-000000000007/2026/03/05/2026-03-05T14.07.21-b2c6a1de-8e0f-4f0c-a3a7-1d2f7d3b9a55
 	// {"requestContext":{"requestId":"0f8b3c1e","functionArn":"billing","condition":"RecordAgeExceeded","approximateInvokeCount":1},"version":"1.0","payload":"{\"Records\":[]}","timestamp":"2026-03-05T14:07:21.482Z","KinesisBatchInfo":{"shardId":"shardId-000000000007","streamArn":"arn:aws:kinesis:eu-west-1:123456789012:stream/orders"}}
 }
+
+// Lambda's settings have the ARN of a bucket, the client wants its name; consumer.New says so before any call is made.
+func ExampleDestination_Validate() {
+	d := s3dest.New(printer{}, "arn:aws:s3:::failed")
+	fmt.Println(d.Validate())
+	// Output:
+	// s3dest: bucket "arn:aws:s3:::failed": an ARN; its last part is the name
+}

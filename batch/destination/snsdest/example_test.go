@@ -35,3 +35,11 @@ func Example() {
 	// Output:
 	// {"requestContext":{"requestId":"0f8b3c1e","functionArn":"billing","condition":"RecordAgeExceeded","approximateInvokeCount":1},"version":"1.0","timestamp":"2026-03-05T14:07:21.482Z","KinesisBatchInfo":{"shardId":"shardId-000000000007","streamArn":"arn:aws:kinesis:eu-west-1:123456789012:stream/orders"}}
 }
+
+// The ARN of a queue is none of a topic; consumer.New says so before any call is made.
+func ExampleDestination_Validate() {
+	d := snsdest.New(printer{}, "arn:aws:sqs:eu-west-1:123456789012:failed")
+	fmt.Println(d.Validate())
+	// Output:
+	// snsdest: topic ARN "arn:aws:sqs:eu-west-1:123456789012:failed": not one of a topic, as in arn:aws:sns:eu-west-1:123456789012:failed
+}

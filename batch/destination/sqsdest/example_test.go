@@ -35,3 +35,11 @@ func Example() {
 	// Output:
 	// {"requestContext":{"requestId":"0f8b3c1e","functionArn":"billing","condition":"RecordAgeExceeded","approximateInvokeCount":1},"version":"1.0","timestamp":"2026-03-05T14:07:21.482Z","KinesisBatchInfo":{"shardId":"shardId-000000000007","streamArn":"arn:aws:kinesis:eu-west-1:123456789012:stream/orders"}}
 }
+
+// A FIFO queue cannot be a destination; consumer.New says so before any call is made.
+func ExampleDestination_Validate() {
+	d := sqsdest.New(printer{}, "https://sqs.eu-west-1.amazonaws.com/123456789012/failed.fifo")
+	fmt.Println(d.Validate())
+	// Output:
+	// sqsdest: queue URL "https://sqs.eu-west-1.amazonaws.com/123456789012/failed.fifo": a FIFO queue; a destination is a standard queue
+}
