@@ -217,3 +217,23 @@ func BenchmarkSizer(b *testing.B) {
 		size(r)
 	}
 }
+
+func BenchmarkEvent(b *testing.B) {
+	const n = 100
+	keys, numbers := make([]string, n), make([]string, n)
+	for i := range n {
+		keys[i], numbers[i] = fmt.Sprint("customer-", i), fmt.Sprintf("%056d", i)
+	}
+	for _, size := range []int{100, 1000} {
+		data := make([]byte, size)
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				source.Event(n, func(i int) batch.Record {
+					return batch.Record{PartitionKey: keys[i], SequenceNumber: numbers[i], Data: data, Arrival: time.UnixMilli(1772719618257)}
+				})
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
+		})
+	}
+}
