@@ -29,7 +29,7 @@ func attemptOf(ctx context.Context) *attempt {
 }
 
 // ReadsItemFailures says of the call that ctx belongs to that its response is read for item failures, as that of the typed
-// forms is, whatever Handler.Reports says (C29). A handler of the JSON form calls it, before it returns, where its own
+// forms is, whatever Handler.Reports says. A handler of the JSON form calls it, before it returns, where its own
 // response type says that it reports; package adapt does. Elsewhere, and inside Lambda, it does nothing.
 func ReadsItemFailures(ctx context.Context) {
 	if a := attemptOf(ctx); a != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Limits says when a batch is ready (L17). In each field zero means no limit.
+// Limits says when a batch is ready. In each field zero means no limit.
 type Limits struct {
 	Records int           // most items in a batch
 	Bytes   int           // most bytes in a batch, as Batcher.Size counts them; a single larger item is a batch of its own
@@ -80,7 +80,7 @@ func (b *Batcher[T]) Deadline() (time.Time, bool) {
 }
 
 // Restart starts the window of everything that waits anew, at now. A consumer calls it when the batch before is
-// resolved: a window runs only while a batch could be taken (L20, C5).
+// resolved: a window runs only while a batch could be taken.
 func (b *Batcher[T]) Restart(now time.Time) {
 	if len(b.since) > 0 {
 		b.since = append(b.since[:0], arrival{len(b.items), now})

@@ -7,9 +7,9 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// A Source is what all records of a shard have in common in an event (L59).
+// A Source is what all records of a shard have in common in an event.
 type Source struct {
-	StreamARN   string // eventSourceARN: the stream, or the stream consumer of enhanced fan-out (L61)
+	StreamARN   string // eventSourceARN: the stream, or the stream consumer of enhanced fan-out
 	Region      string // awsRegion
 	Shard       string // the part of eventID before the colon
 	IdentityARN string // invokeIdentityArn; package consumer leaves it empty
@@ -17,16 +17,16 @@ type Source struct {
 
 // A Record is what differs from record to record.
 type Record struct {
-	PartitionKey   string    // "": none, since a real key has at least one character; null in JSON (C26)
+	PartitionKey   string    // "": none, since a real key has at least one character; null in JSON
 	SequenceNumber string    // decimal
 	Data           []byte    // raw; base64 in JSON
-	Arrival        time.Time // ApproximateArrivalTimestamp; zero: none, null in JSON (C27)
+	Arrival        time.Time // ApproximateArrivalTimestamp; zero: none, null in JSON
 }
 
 // NoAge is the age of a record whose time of arrival is not known.
 const NoAge time.Duration = -1
 
-// Age returns how old r is at now, at least 0, or [NoAge] if it has no time of arrival (C27).
+// Age returns how old r is at now, at least 0, or [NoAge] if it has no time of arrival.
 func (r Record) Age(now time.Time) time.Duration {
 	if r.Arrival.IsZero() {
 		return NoAge
@@ -34,10 +34,10 @@ func (r Record) Age(now time.Time) time.Duration {
 	return max(0, now.Sub(r.Arrival))
 }
 
-// Event builds the event of one attempt (L5). The n records come from at, which is called once for each position. Their
+// Event builds the event of one attempt. The n records come from at, which is called once for each position. Their
 // data is copied into one new block, each piece with its capacity cut to its length, so that a handler may change,
-// append to and keep it without reaching the source or a neighbour. Times are in UTC and truncated to milliseconds
-// (L60); that of a record without one is the zero time. An event has three allocations, whatever n.
+// append to and keep it without reaching the source or a neighbour. Times are in UTC and truncated to milliseconds; that
+// of a record without one is the zero time. An event has three allocations, whatever n.
 func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, n)}
 	size, names := 0, 0

@@ -10,7 +10,7 @@ import (
 	"github.com/shardlane/shardlane/batch/internal/jsontext"
 )
 
-// A Condition says why records are given up, in Lambda's words (L43).
+// A Condition says why records are given up, in Lambda's words.
 type Condition string
 
 // The conditions.
@@ -19,7 +19,7 @@ const (
 	RecordAgeExceeded      Condition = "RecordAgeExceeded"
 )
 
-// A Failure is one run of records that is given up: what an on-failure destination gets (L43). Records and Err are for
+// A Failure is one run of records that is given up: what an on-failure destination gets. Records and Err are for
 // Go functions; queues and topics get the [Failure.Document], buckets the [Failure.PayloadDocument].
 type Failure struct {
 	Records     []events.KinesisEventRecord // in order; none in the final call of a window. The receiver's own
@@ -34,22 +34,22 @@ type Failure struct {
 	StreamARN   string  // eventSourceARN of the records
 	Window      *Window // in window mode, with the state that the handler got
 
-	FunctionARN     string // the group's name unless configured (C12)
-	ExecutedVersion string // "$LATEST" unless configured (C12)
-	MappingID       string // UUID of the event source mapping (C12)
-	ID              string // a random UUID, for the name of an object (L46)
+	FunctionARN     string // the group's name unless configured
+	ExecutedVersion string // "$LATEST" unless configured
+	MappingID       string // UUID of the event source mapping
+	ID              string // a random UUID, for the name of an object
 }
 
-// A Destination takes what is given up. Deliver is called once per run of records, before they are resolved (L35), from
+// A Destination takes what is given up. Deliver is called once per run of records, before they are resolved, from
 // several goroutines at once. Its ctx ends after the destination's time limit. An error, and a panic, is a delivery that
-// failed: it is reported and counted, the records count as dropped, and nothing tries again (C23).
+// failed: it is reported and counted, the records count as dropped, and nothing tries again.
 //
-// A Destination that also has a method Validate() error is asked by consumer.New whether it can be used (L11).
+// A Destination that also has a method Validate() error is asked by consumer.New whether it can be used.
 type Destination interface {
 	Deliver(ctx context.Context, f *Failure) error
 }
 
-// A DestinationFunc is a function as a [Destination] (B6). f and what it holds are the function's own.
+// A DestinationFunc is a function as a [Destination]. f and what it holds are the function's own.
 type DestinationFunc func(ctx context.Context, f *Failure) error
 
 // Deliver calls d.
@@ -84,14 +84,14 @@ func (a all) Validate() error {
 }
 
 // Document returns the JSON document of f as Lambda sends it to queues and topics: keys in a fixed order, times in UTC
-// with three decimals, no record data (L43, L44).
+// with three decimals, no record data.
 func (f *Failure) Document() []byte { return f.document(false) }
 
 // PayloadDocument returns the document as Lambda puts it into buckets: with the event of the records, as a JSON string,
-// in the key payload (L45). In window mode that is the whole event of the window, its state included.
+// in the key payload. In window mode that is the whole event of the window, its state included.
 func (f *Failure) PayloadDocument() []byte { return f.document(true) }
 
-// ObjectKey returns the key under which Lambda puts the document into a bucket (L46).
+// ObjectKey returns the key under which Lambda puts the document into a bucket.
 func (f *Failure) ObjectKey() string {
 	id := f.ID
 	if id == "" {

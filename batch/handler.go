@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Func is the constraint on handlers that a consumer runs. The type of a handler decides how its result is read (L2):
+// Func is the constraint on handlers that a consumer runs. The type of a handler decides how its result is read:
 //
 //	func(context.Context, events.KinesisEvent) error                                 the batch succeeds or fails
 //	func(context.Context, events.KinesisEvent) (events.KinesisEventResponse, error)  records may fail, by sequence number
@@ -21,8 +21,8 @@ import (
 //
 //	func(context.Context, []byte) ([]byte, error)                                    the event and the response as JSON
 //
-// Named function types and method values fit as well. The third form needs a window (L10). The fourth is the Invoke
-// method of a lambda.Handler: within one consumer its calls never overlap, since lambda.NewHandler's are not safe to (P1),
+// Named function types and method values fit as well. The third form needs a window. The fourth is the Invoke
+// method of a lambda.Handler: within one consumer its calls never overlap, since lambda.NewHandler's are not safe to,
 // unless its type is [Concurrent]. Package adapt makes one of any other function that lambda.Start takes.
 type Func interface {
 	Typed |
@@ -46,7 +46,7 @@ type (
 // A Concurrent is a handler of the JSON form whose calls may overlap. It keeps nothing of a response it has returned.
 type Concurrent func(context.Context, []byte) ([]byte, error)
 
-// Kind is the form of a handler, which selects how its result is read (L2).
+// Kind is the form of a handler, which selects how its result is read.
 type Kind uint8
 
 // The forms of handlers.
@@ -73,10 +73,10 @@ func (k Kind) String() string {
 }
 
 // ErrGoexit is the error of an attempt whose handler ended its goroutine with runtime.Goexit, as testing.T.FailNow
-// does (L1). No function can return after that, so [Handler.Call] does not return it; see there.
+// does. No function can return after that, so [Handler.Call] does not return it; see there.
 var ErrGoexit = errors.New("batch: handler called runtime.Goexit")
 
-// A PanicError is the error of an attempt whose handler, or an interceptor around it, panicked (L1).
+// A PanicError is the error of an attempt whose handler, or an interceptor around it, panicked.
 type PanicError struct {
 	Value any    // what panic was called with
 	Stack []byte // the goroutine's stack at the panic, as debug.Stack formats it
@@ -93,7 +93,7 @@ func (e *PanicError) Unwrap() error {
 
 // A Handler is a handler of any form, ready to be called. [HandlerOf] makes one; the zero Handler fails every call.
 type Handler struct {
-	// Reports says that responses of the JSON form are read for item failures (L2): ReportBatchItemFailures. The typed
+	// Reports says that responses of the JSON form are read for item failures: ReportBatchItemFailures. The typed
 	// forms need no word of it, and ignore this one. A function of package adapt whose result type reports needs none
 	// either ([ReadsItemFailures]). What other responses report is not acted on, and counted in Result.Unread.
 	Reports bool
@@ -130,21 +130,21 @@ func HandlerOf[H Func](h H) (Handler, error) {
 // Kind returns the form of the handler, 0 for the zero Handler.
 func (h Handler) Kind() Kind { return h.kind }
 
-// Serial reports whether calls of the handler must not overlap (P1). Call does not see to it: its caller does.
+// Serial reports whether calls of the handler must not overlap. Call does not see to it: its caller does.
 func (h Handler) Serial() bool { return h.serial }
 
 // Call makes one attempt: it calls the handler with ev and classifies what comes back (§5). w is nil except in window
 // mode, where the state of w goes in and the result's State comes out.
 //
 //   - nil, and a response without item failures: [Succeeded]
-//   - an error, whatever response comes with it (L3), and a panic, which becomes a *[PanicError]: [Failed]
-//   - an error that wraps [ErrThrottled] (C13): [Throttled]
+//   - an error, whatever response comes with it, and a panic, which becomes a *[PanicError]: [Failed]
+//   - an error that wraps [ErrThrottled]: [Throttled]
 //   - item failures, the lowest of them behind the first record: [Progressed], with an error that names what was reported
 //     and wraps the error that [Each] got for it
 //   - item failures with the first record among them: [Rejected], or Throttled if that error wraps ErrThrottled
-//   - a response that is not valid, and in window mode one without a state, except in a final call (L49, C20): Rejected
+//   - a response that is not valid, and in window mode one without a state, except in a final call: Rejected
 //
-// Call does not watch ctx: a caller with a time limit compares ctx after the return (C14). If the handler calls
+// Call does not watch ctx: a caller with a time limit compares ctx after the return. If the handler calls
 // runtime.Goexit, Call does not return and its goroutine ends after the deferred calls: a caller that has to know runs
 // Call in a goroutine whose result is preset to {Failed, ErrGoexit}.
 func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (res Result) {

@@ -17,8 +17,8 @@ const (
 )
 
 // Identity returns a key for the i-th of rs that is the same in every delivery of that record, here and in Lambda, and
-// differs between the records of a KPL aggregate, which share sequence number and event id (C21). It is made to be
-// stored: a sink that keeps the identities it has seen can leave out what comes again (L26). It is
+// differs between the records of a KPL aggregate, which share sequence number and event id. It is made to be
+// stored: a sink that keeps the identities it has seen can leave out what comes again. It is
 // "<shard id>:<sequence number>", the event id, and "/<index>" after it for a record of an aggregate.
 //
 // rs is the slice that the handler or interceptor got, or records of it; ctx is the one that came with it. A record of

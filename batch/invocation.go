@@ -9,8 +9,8 @@ import (
 )
 
 // ErrThrottled is what a handler returns, alone or wrapped, when something it needs has no capacity. The batch is tried
-// again after a backoff, which doubles with each such answer in a row (L34), and the attempt is not counted:
-// Invocation.Attempt stays, and no limit of retries will end it (C13). Inside Lambda it is an error like any other.
+// again after a backoff, which doubles with each such answer in a row, and the attempt is not counted:
+// Invocation.Attempt stays, and no limit of retries will end it. Inside Lambda it is an error like any other.
 var ErrThrottled = errors.New("batch: throttled")
 
 // An Invocation says what a handler may know about one attempt, beyond its event.
@@ -19,11 +19,11 @@ type Invocation struct {
 	Shard   string // shard id, "shardId-000000000007"
 	Epoch   int64  // epoch of the lease on the shard: a sink that keeps the highest one it saw can refuse a stale owner
 	Attempt int    // 1 for the first attempt of the batch; throttled attempts do not count
-	// IteratorAge is the age of the last record when the event was handed over, at least 0 (C18). It is NoAge, which is
-	// below 0, if that record has no time of arrival (C27), and 0 if there is no record, as in a window's final call.
+	// IteratorAge is the age of the last record when the event was handed over, at least 0. It is NoAge, which is
+	// below 0, if that record has no time of arrival, and 0 if there is no record, as in a window's final call.
 	IteratorAge time.Duration
 	RequestID   string // a UUID, the same for all attempts of a slice; also LambdaContext.AwsRequestID
-	FunctionARN string // also LambdaContext.InvokedFunctionArn; the group's name unless configured (C12)
+	FunctionARN string // also LambdaContext.InvokedFunctionArn; the group's name unless configured
 	// Subs holds one number per record of the event: the index of the record in its KPL aggregate, or NoSub. It is nil
 	// if no record comes from an aggregate. Behind an interceptor it belongs to the records that were passed on.
 	Subs []int64

@@ -12,8 +12,8 @@ import (
 	"github.com/shardlane/shardlane/batch/internal/jsontext"
 )
 
-// AppendEvent appends ev as JSON to b, as Lambda writes it: the fields of L59 in their order, times as in L60, data in
-// base64, no HTML escapes. It appends [EventSize] bytes.
+// AppendEvent appends ev as JSON to b, as Lambda writes it: the fields of its records in Lambda's order, data in base64,
+// times as Unix seconds with up to three decimals, null for an absent key or time, no HTML escapes. It appends [EventSize] bytes.
 func AppendEvent(b []byte, ev events.KinesisEvent) []byte {
 	return appendEvent(b, ev.Records, nil, "", "")
 }

@@ -12,7 +12,7 @@ import (
 // Response reports the records whose error is not nil, lowest first; errs[i] belongs to records[i]. Any error counts,
 // also one that says that the record was not tried: only nil is success. That makes it the last line of a handler that
 // works on its records in parallel, with partition.Each for instance. Lambda delivers the lowest reported record and
-// everything after it again, and so does a consumer (L36).
+// everything after it again, and so does a consumer.
 //
 // Response panics if the lengths differ: a record without a result is a mistake that must not pass for success.
 func Response(records []events.KinesisEventRecord, errs []error) events.KinesisEventResponse {
@@ -29,7 +29,7 @@ func Response(records []events.KinesisEventRecord, errs []error) events.KinesisE
 	return resp
 }
 
-// PartitionKey returns the partition key of r, in the form that partition.Each takes: "" if it has none (C26).
+// PartitionKey returns the partition key of r, in the form that partition.Each takes: "" if it has none.
 func PartitionKey(r events.KinesisEventRecord) string { return r.Kinesis.PartitionKey }
 
 // sequences returns the sequence numbers of rs, by which a handler reports. It is taken before the handler can change

@@ -8,15 +8,15 @@ import (
 )
 
 // A Policy limits the attempts of a slice. The zero Policy has no limits: a failing slice is tried until it succeeds, and
-// blocks its lane as long (L33).
+// blocks its lane as long.
 type Policy struct {
 	Attempts  int           // most counted attempts of a slice, one more than the retries; 0: no limit
-	MaxAge    time.Duration // records that old are discarded (C7); 0: no limit
-	Bisect    bool          // a failed slice of several records is halved instead of tried again (L29)
-	Retention time.Duration // records that old have left the stream (C10); 0: unknown, none has
+	MaxAge    time.Duration // records that old are discarded; 0: no limit
+	Bisect    bool          // a failed slice of several records is halved instead of tried again
+	Retention time.Duration // records that old have left the stream; 0: unknown, none has
 }
 
-// A Lane is the retry state machine of one ordered queue of a shard (L27). It holds the slices that are not resolved
+// A Lane is the retry state machine of one ordered queue of a shard. It holds the slices that are not resolved
 // and says before and after each attempt what follows; it makes no attempt itself, keeps no time and waits for nothing.
 // A consumer goes round:
 //
@@ -33,11 +33,11 @@ type Policy struct {
 //	}
 //
 // One slice is attempted at a time, and the next batch waits until the one before, with everything cut from it, is
-// resolved (L23). With a Window the Lane also keeps the state of tumbling windows; see [Lane.Close]. Fields are set
+// resolved. With a Window the Lane also keeps the state of tumbling windows; see [Lane.Close]. Fields are set
 // before the first call; Policy may change between calls. A Lane is not safe for concurrent use.
 type Lane[T any] struct {
 	NewID   func() string     // makes a request id per slice; nil: random UUIDs
-	Arrival func(T) time.Time // approximate arrival of a record, zero if it has none (C27); needed for ages and windows
+	Arrival func(T) time.Time // approximate arrival of a record, zero if it has none; needed for ages and windows
 	Policy  Policy
 	Window  time.Duration    // length of tumbling windows; 0: none
 	Now     func() time.Time // the current time, for a window that begins with a record without arrival; nil: time.Now
@@ -49,8 +49,8 @@ type Lane[T any] struct {
 
 // A Step is what follows an attempt, or precedes one.
 type Step[T any] struct {
-	Discarded *Discard[T] // for the destination, before Resolved counts (L35); nil if nothing is given up
-	Lost      []T         // gone by retention, to be reported (C10)
+	Discarded *Discard[T] // for the destination, before Resolved counts; nil if nothing is given up
+	Lost      []T         // gone by retention, to be reported
 	Resolved  []T         // records that are done with, in order, those of Discarded and Lost included
 	Backoff   int         // above 0: the wait before the next attempt is Backoff(Backoff) plus jitter
 	Over      bool        // the current slice is resolved, and the next one, if there is one, is current
@@ -70,8 +70,8 @@ type Discard[T any] struct {
 }
 
 // Push adds a batch behind everything that is there, as a new slice with a request id of its own. It takes over the
-// batch. An empty batch is ignored (L22), and so is any batch after the lane stopped. In window mode the records have to
-// belong to one window, by [Lane.SameWindow]; the final call of the window before is put in front of them (L52).
+// batch. An empty batch is ignored, and so is any batch after the lane stopped. In window mode the records have to
+// belong to one window, by [Lane.SameWindow]; the final call of the window before is put in front of them.
 func (l *Lane[T]) Push(batch []T) {
 	if len(batch) == 0 || l.stopped {
 		return
@@ -108,9 +108,9 @@ func (l *Lane[T]) Current() (s *Slice[T], ok bool) {
 func (l *Lane[T]) Len() int { return len(l.stack) }
 
 // Expire looks at the current slice before an attempt, the first one and any after a wait included. It takes records off
-// its front: first those that have reached the maximum age, then those that have left the stream (C10). An old record
-// behind a younger one stays (L31), one without a time of arrival has no age and never expires (C27), and what is left
-// stays the same slice (C7). Only one of the two is taken at a time:
+// its front: first those that have reached the maximum age, then those that have left the stream. An old record
+// behind a younger one stays, one without a time of arrival has no age and never expires, and what is left
+// stays the same slice. Only one of the two is taken at a time:
 // while the Step is not empty and not Over, Expire is called again.
 func (l *Lane[T]) Expire(now time.Time) Step[T] {
 	s, ok := l.Current()
@@ -138,7 +138,7 @@ func (l *Lane[T]) Expire(now time.Time) Step[T] {
 }
 
 // Due returns the time at which the current slice has a record to expire by its maximum age, and whether there is one: a
-// backoff ends early then (C7).
+// backoff ends early then.
 func (l *Lane[T]) Due() (time.Time, bool) {
 	s, ok := l.Current()
 	switch {
@@ -212,14 +212,14 @@ func (l *Lane[T]) discard(s *Slice[T], records []T, why Condition, r Result) Ste
 //   - Progressed resolves the records before the lowest one reported; the rest is a new slice with attempts and a request
 //     id of its own, tried at once. A Progress that is not inside the slice counts as Rejected.
 //   - Failed, Rejected and Oversized fail the slice. With Policy.Bisect and several records it is split: two new slices,
-//     the first ⌊n/2⌋ records on top (L29). Else the attempt is counted; beyond the limit the slice is discarded, before
-//     that it follows again after the backoff of that count (L34).
-//   - Throttled counts a wait; the same slice follows after the backoff of that count (C13).
+//     the first ⌊n/2⌋ records on top. Else the attempt is counted; beyond the limit the slice is discarded, before
+//     that it follows again after the backoff of that count.
+//   - Throttled counts a wait; the same slice follows after the backoff of that count.
 //   - Interrupted leaves the slice as it is; it follows at once.
-//   - Aborted stops the lane; what it holds stays unresolved (C15).
+//   - Aborted stops the lane; what it holds stays unresolved.
 //
 // Every outcome but Throttled ends a run of waits. In window mode the state of Succeeded and Progressed is adopted, and a
-// state that has reached 1 MiB is followed by a final call at once (L53).
+// state that has reached 1 MiB is followed by a final call at once.
 func (l *Lane[T]) Settle(r Result) Step[T] {
 	s, ok := l.Current()
 	if !ok {
@@ -270,10 +270,10 @@ func (l *Lane[T]) Settle(r Result) Step[T] {
 }
 
 // Backoff returns the wait before retry n, counted from 1, without jitter: 200 ms, doubled with each retry, at most one
-// minute (L34). It is 0 for n below 1.
+// minute. It is 0 for n below 1.
 func Backoff(n int) time.Duration { return BackoffOf(n, 200*time.Millisecond, 2, time.Minute) }
 
-// BackoffOf is [Backoff] with another base, factor and cap: min(limit, base × factor^(n-1)) (L34).
+// BackoffOf is [Backoff] with another base, factor and cap: min(limit, base × factor^(n-1)).
 func BackoffOf(n int, base time.Duration, factor float64, limit time.Duration) time.Duration {
 	if n < 1 {
 		return 0

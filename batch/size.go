@@ -13,8 +13,8 @@ import (
 // record does not have. An event of records has EventOverhead plus the sum of their [RecordSize].
 const EventOverhead = len(`{"Records":[]}`) - len(`,`)
 
-// EventSize returns the size in bytes of ev as JSON, the size that the payload limit counts (L19, C6): the fields of L59
-// and no others, data in base64, times as in L60, no HTML escapes. The JSON is not made for it.
+// EventSize returns the size in bytes of ev as [AppendEvent] writes it, the size that the payload limit counts. The JSON is
+// not made for it.
 func EventSize(ev events.KinesisEvent) int {
 	if len(ev.Records) == 0 {
 		return EventOverhead + len(`,`)

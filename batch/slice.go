@@ -30,9 +30,9 @@ const (
 	Progressed                     // the first Result.Progress records are resolved, the rest is a new slice
 	Failed                         // error, panic, time-out
 	Rejected                       // a response that reports the first record, or that is no valid report (§5)
-	Oversized                      // the event exceeds the payload limit: the handler was not called (L32)
-	Throttled                      // refused (C13): tried again after a backoff, and not counted
-	Aborted                        // cut off by a stop or by the loss of the shard: nothing is resolved, the lane ends (C15)
+	Oversized                      // the event exceeds the payload limit: the handler was not called
+	Throttled                      // refused: tried again after a backoff, and not counted
+	Aborted                        // cut off by a stop or by the loss of the shard: nothing is resolved, the lane ends
 	Interrupted                    // the worker's claim on the shard lapsed and came back: tried again at once, not counted
 )
 
@@ -65,5 +65,5 @@ type Result struct {
 	Progress int             // with Progressed: the number of records before the lowest one reported
 	State    json.RawMessage // in window mode, with Succeeded and Progressed: the state returned
 	Err      error           // nil if it succeeded
-	Unread   int             // item failures in a response that is not read for them (L4): the records count as done (C29)
+	Unread   int             // item failures in a response that is not read for them: the records count as done
 }

@@ -11,10 +11,10 @@ const maxState = 1 << 20
 // emptyState is the state of a window's first call (L50).
 const emptyState = `{}`
 
-// A Window is what a call has to know about its tumbling window (L48).
+// A Window is what a call has to know about its tumbling window.
 type Window struct {
-	Start, End time.Time       // UTC; a multiple of the length since 1970, start inclusive, end exclusive (L47)
-	Final      bool            // the call that closes the window: it has no records (L51)
+	Start, End time.Time       // UTC; a multiple of the length since 1970, start inclusive, end exclusive
+	Final      bool            // the call that closes the window: it has no records
 	Early      bool            // with Final: the window ends before its time, by the size of its state or the end of the shard
 	State      json.RawMessage // a JSON value: {} in the first call, then what the latest successful call returned
 	Shard      string          // shard id
@@ -68,7 +68,7 @@ func (l *Lane[T]) now() time.Time {
 	return l.Now()
 }
 
-// SameWindow reports whether next may stand in a batch whose first record is first, the next batch to be pushed (L47): what
+// SameWindow reports whether next may stand in a batch whose first record is first, the next batch to be pushed: what
 // a [Batcher] has as Together in window mode.
 func (l *Lane[T]) SameWindow(first, next T) bool {
 	at := l.Arrival(next)
@@ -89,9 +89,9 @@ func (l *Lane[T]) Open() (end time.Time, open bool) {
 	return l.windows.current.end, l.Window > 0 && open && !l.stopped
 }
 
-// Close adds the final call of the open window behind everything that is there (L52): as a slice without records that is
-// attempted like any other, and never split (L54). early says that the window ends before its time, as with its shard.
-// Without an open window Close does nothing (L51).
+// Close adds the final call of the open window behind everything that is there: as a slice without records that is
+// attempted like any other, and never split. early says that the window ends before its time, as with its shard.
+// Without an open window Close does nothing.
 func (l *Lane[T]) Close(early bool) {
 	if _, open := l.Open(); open {
 		s := l.slice(nil)

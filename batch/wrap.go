@@ -11,8 +11,8 @@ import (
 )
 
 // Next is the rest of a chain of interceptors, with the handler at its end. It returns the records that failed, as the
-// handler reported them, and the handler's error. With no records it returns nil, nil and the handler is not called
-// (L22), except in the final call of a window, which never has records (L51).
+// handler reported them, and the handler's error. With no records it returns nil, nil and the handler is not called,
+// except in the final call of a window, which never has records.
 type Next func(ctx context.Context, rs []events.KinesisEventRecord) ([]events.KinesisBatchItemFailure, error)
 
 // An Interceptor stands between a batch and its handler. It gets the records of one attempt and calls next for all of
@@ -28,7 +28,7 @@ type Interceptor func(ctx context.Context, rs []events.KinesisEventRecord, next 
 // returns become an error of the whole batch.
 //
 // A time-window handler gets the fields of its window with whatever records arrive at it. Each call of next gets the
-// state that the latest call left: the one it returned if it succeeded or made progress (C20), else the one before.
+// state that the latest call left: the one it returned if it succeeded or made progress, else the one before.
 // If the handler was not called, the state stays as it was. Concurrent calls of next see the state of the call that
 // ended last before they began.
 //

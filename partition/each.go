@@ -11,7 +11,7 @@ import (
 
 // Each calls f for every item, at most n calls at a time (n below 1 counts as 1), in parallel over keys and one after
 // another, in order, within a key. The key "" means that an item has none, and is as good as one of its own: the item waits
-// for no other and is skipped for none (C26). Each returns one error per item once all its calls have returned; nil, and only nil,
+// for no other and is skipped for none. Each returns one error per item once all its calls have returned; nil, and only nil,
 // means that f returned nil for that item.
 //
 // A key stops at its first error: its later items are not started and get ErrSkipped. Other keys go on. Once ctx is done

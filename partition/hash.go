@@ -12,7 +12,7 @@ const (
 )
 
 // Hash returns the XXH64 of the key's bytes with seed 0. It is the same in every process, on every machine and in every
-// version of this package (C1), and the same as other implementations of XXH64, so a producer can compute the lane of a
+// version of this package, and the same as other implementations of XXH64, so a producer can compute the lane of a
 // key as Hash(key) mod the number of lanes. Hash does not resist keys that are chosen to collide.
 func Hash(key string) uint64 {
 	h, rest := prime5, key

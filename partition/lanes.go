@@ -23,8 +23,8 @@ var (
 const defaultBacklog = 10_000
 
 // Lanes runs a function over a stream of items, in parallel across lanes and in order within one. An item's lane is
-// Hash(key) mod the number of lanes, so the items of one key are never handled concurrently and never reordered (L24).
-// The key "" means that an item has none: such items take the lanes in turn and keep no order among themselves (C26).
+// Hash(key) mod the number of lanes, so the items of one key are never handled concurrently and never reordered.
+// The key "" means that an item has none: such items take the lanes in turn and keep no order among themselves.
 //
 // Each lane runs one call at a time, and a call gets everything that waits for its lane at that moment. A lane has a
 // goroutine only while it has something to do, and idle lanes hold next to no memory: a thousand
@@ -37,8 +37,8 @@ const defaultBacklog = 10_000
 // Lanes are made by NewLanes; the fields must be set before the first call of a method. All methods may be called
 // concurrently.
 type Lanes[T any] struct {
-	// Hash maps a key to its lane, mod the number of lanes. It is not asked for the key "". It must be pure and fast, and must return the same in every
-	// process if order is to survive a restart of one of several.
+	// Hash maps a key to its lane, mod the number of lanes. It is not asked for the key "". It must be pure and fast, and
+	// must return the same in every process if order is to survive a restart of one of several.
 	// If nil, the function Hash is used.
 	Hash func(key string) uint64
 

@@ -16,19 +16,19 @@ import (
 	"github.com/shardlane/shardlane/batch"
 )
 
-// Func returns h as a handler of the JSON form (L2). h is what lambda.Start takes: a function with up to two arguments, a
+// Func returns h as a handler of the JSON form. h is what lambda.Start takes: a function with up to two arguments, a
 // context.Context and a value that a Kinesis event decodes into, and up to two results, a value and an error; or a
 // lambda.Handler. What h returns is encoded as lambda.Start does it.
 //
 // Item failures in it are read if the result type of h is events.KinesisEventResponse,
 // events.KinesisTimeWindowEventResponse, a type defined by one of these, or a pointer to one: then h reports as the typed
-// forms do (C29). Any other type does not say that it reports, and its item failures are read if the consumer is told to.
+// forms do. Any other type does not say that it reports, and its item failures are read if the consumer is told to.
 //
 // A record without a partition key or a time of arrival has null there in JSON. aws-lambda-go decodes these as "" and, in
-// an events.KinesisEvent, as the start of 1970; the typed forms of a handler get the zero time (C27).
+// an events.KinesisEvent, as the start of 1970; the typed forms of a handler get the zero time.
 //
 // Calls of a function overlap. Each of them has a handler of lambda.NewHandler to itself, for one alone mixes up the
-// responses of calls that overlap (P1). A panic of h reaches the caller.
+// responses of calls that overlap. A panic of h reaches the caller.
 //
 // A lambda.Handler may hold such a handler, or state, so its calls do not overlap: a call waits for the one before, or
 // until its ctx is done. The time limit of the call runs meanwhile. Giving the Handler's Invoke method to consumer.New

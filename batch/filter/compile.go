@@ -20,8 +20,8 @@ type Set struct {
 	unknown  []string
 }
 
-// Compile compiles patterns, of which a record has to match one (L55): at most 10, of at most 4,096 characters each.
-// Without patterns every record matches (L10). The error joins an [*Error] for each pattern that is not valid (L12); of
+// Compile compiles patterns, of which a record has to match one: at most 10, of at most 4,096 characters each.
+// Without patterns every record matches. The error joins an [*Error] for each pattern that is not valid; of
 // several flaws of one pattern it tells the first.
 func Compile(patterns ...string) (*Set, error) {
 	s := new(Set)
@@ -51,7 +51,7 @@ func Compile(patterns ...string) (*Set, error) {
 func (s *Set) Len() int { return len(s.patterns) }
 
 // Unknown returns the top-level keys of the patterns that no record has, sorted; of a dotted key it has the first name.
-// They are valid and see an absent field; the consumer warns of them (C16). Defaults to nil.
+// They are valid and see an absent field; the consumer warns of them. Defaults to nil.
 func (s *Set) Unknown() []string { return slices.Clone(s.unknown) }
 
 // look notes what the top level of a pattern names.

@@ -2,7 +2,7 @@ package filter
 
 import "fmt"
 
-// An Error says what is wrong with a pattern (L12).
+// An Error says what is wrong with a pattern.
 type Error struct {
 	Pattern int    // counted from 0
 	Path    string // to the place in the pattern, as "data.amount[0].numeric"; empty for the pattern itself

@@ -7,8 +7,7 @@ import (
 )
 
 // Match reports whether r, a record of src, matches one of the patterns. A pattern that names data is not matched by a
-// payload that is not JSON (L57); an alternative of a top-level "$or" is a pattern here. r is not changed and not kept
-// (L58).
+// payload that is not JSON; an alternative of a top-level "$or" is a pattern here. r is not changed and not kept.
 func (s *Set) Match(src *batch.Source, r *batch.Record) bool {
 	if len(s.patterns) == 0 {
 		return true

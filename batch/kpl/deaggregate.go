@@ -10,18 +10,18 @@ import (
 )
 
 // Deaggregate returns a handler that splits the aggregates of its event and calls h with their user records: for
-// lambda.Start, where a stream is polled and Lambda hands aggregates over as they are (L63). The result has the type of h,
+// lambda.Start, where a stream is polled and Lambda hands aggregates over as they are. The result has the type of h,
 // and its calls may overlap if those of h may. Deaggregate(nil) is nil.
 //
 // Each user record has its own partition key and data and the aggregate's sequence number, event id and arrival time;
-// [batch.Identity] tells them apart (C21). What only looks like an aggregate is handed to h as it is, and disturbs no other
-// record (L62). An event without aggregates goes to h as it came.
+// [batch.Identity] tells them apart. What only looks like an aggregate is handed to h as it is, and disturbs no other
+// record. An event without aggregates goes to h as it came.
 //
 // h reports a user record by its sequence number, which is that of the aggregate: it comes again with all of its user
 // records, also those that have succeeded. Identifiers, state and error of h are returned as they are, so that one that
 // names no record fails the batch, as it does without Deaggregate.
 //
-// The range of the shard's hash keys is not known inside Lambda, so no user record is left out (L65): where a shard was
+// The range of the shard's hash keys is not known inside Lambda, so no user record is left out: where a shard was
 // split, records that a producer had sent before it learnt of that may come from both children, and none is lost.
 //
 // A consumer splits with WithDeaggregation, which also filters, counts and resumes by user record. Where it has split, and

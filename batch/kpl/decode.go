@@ -41,7 +41,7 @@ func IsAggregate(data []byte) bool {
 }
 
 // Decode appends the user records of an aggregate to dst, in their order, and returns it. ok is false if data is no
-// aggregate, or one whose checksum or body is broken or that has no record: it is an ordinary record then (L62), and dst
+// aggregate, or one whose checksum or body is broken or that has no record: it is an ordinary record then, and dst
 // is returned as it was. A body is broken if
 //
 //   - it, or one of its records, is no protobuf message, or has a group

@@ -18,9 +18,9 @@
 //	  repeated Tag    tags                    = 4; // not read
 //	}
 //
-// What only begins so is an ordinary record and is delivered as it is (L62): nothing disappears here, an aggregate without
+// What only begins so is an ordinary record and is delivered as it is: nothing disappears here, an aggregate without
 // user records neither. The index of a user record in its aggregate, together with the aggregate's sequence number, is its
-// identity (C21); a user record that is left out because of its hash key keeps its index (L65).
+// identity; a user record that is left out because of its hash key keeps its index.
 //
 // The package imports no AWS client and no protobuf library, makes no call, starts no goroutine and keeps nothing. All of
 // its functions may be called concurrently.

@@ -29,7 +29,7 @@ func ParseHashRange(from, to string) (HashRange, error) {
 }
 
 // Contains reports whether the hash key of u is in the range: its explicit hash key, and without one, or with one that is
-// no decimal number of 128 bits, the MD5 of its partition key (L65). It does not allocate.
+// no decimal number of 128 bits, the MD5 of its partition key. It does not allocate.
 func (h HashRange) Contains(u UserRecord) bool {
 	if !h.bounded {
 		return true

@@ -31,7 +31,7 @@ func New(client Client, bucket string) *Destination {
 	return &Destination{client: client, bucket: bucket}
 }
 
-// Deliver puts the document of f, with its records, under the key of f (L45, L46). It returns when the bucket has it, or
+// Deliver puts the document of f, with its records, under the key of f. It returns when the bucket has it, or
 // with the error of the client, which its retries did not help or ctx ended.
 func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 	key := f.ObjectKey()
@@ -45,7 +45,7 @@ func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 }
 
 // Validate returns everything that makes d unfit as a destination, without any call: no client, or a bucket that is empty
-// or no name, such as Lambda's arn:aws:s3:::failed (L11). It does not find out whether the bucket exists.
+// or no name, such as Lambda's arn:aws:s3:::failed. It does not find out whether the bucket exists.
 func (d *Destination) Validate() error {
 	var errs []error
 	if c, ok := d.client.(*s3.Client); d.client == nil || ok && c == nil {

@@ -30,7 +30,7 @@ func New(client Client, topicARN string) *Destination {
 	return &Destination{client: client, topicARN: topicARN}
 }
 
-// Deliver publishes the document of f (L43). It returns when the topic has it, or with the error of the client, which its
+// Deliver publishes the document of f. It returns when the topic has it, or with the error of the client, which its
 // retries did not help or ctx ended.
 func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 	message := string(f.Document())
@@ -41,7 +41,7 @@ func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 }
 
 // Validate returns everything that makes d unfit as a destination, without any call: no client, or a topic ARN that is
-// empty, not the ARN of a topic, or that of a FIFO topic (L11). It does not find out whether the topic exists.
+// empty, not the ARN of a topic, or that of a FIFO topic. It does not find out whether the topic exists.
 func (d *Destination) Validate() error {
 	var errs []error
 	if c, ok := d.client.(*sns.Client); d.client == nil || ok && c == nil {

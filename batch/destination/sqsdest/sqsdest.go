@@ -30,7 +30,7 @@ func New(client Client, queueURL string) *Destination {
 	return &Destination{client: client, queueURL: queueURL}
 }
 
-// Deliver sends the document of f (L43). It returns when the queue has it, or with the error of the client, which its
+// Deliver sends the document of f. It returns when the queue has it, or with the error of the client, which its
 // retries did not help or ctx ended.
 func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 	body := string(f.Document())
@@ -41,7 +41,7 @@ func (d *Destination) Deliver(ctx context.Context, f *batch.Failure) error {
 }
 
 // Validate returns everything that makes d unfit as a destination, without any call: no client, or a queue URL that is
-// empty, no URL, or that of a FIFO queue (L11). It does not find out whether the queue exists.
+// empty, no URL, or that of a FIFO queue. It does not find out whether the queue exists.
 func (d *Destination) Validate() error {
 	var errs []error
 	if c, ok := d.client.(*sqs.Client); d.client == nil || ok && c == nil {
