@@ -86,7 +86,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	case res.Outcome == batch.Succeeded:
 		c.sh.tell.Mend(handlerOp(a.Lane))
 		if res.Unread > 0 {
-			c.sh.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+failures(res.Unread)+
+			c.sh.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+count(res.Unread, "item failure")+
 				", which nothing reads: the whole batch counts as handled; WithReportBatchItemFailures(true) reads them")
 		}
 		return res
@@ -102,7 +102,7 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 	f := tell.Failure{
 		Op: handlerOp(a.Lane), Err: res.Err,
 		Hint:   "the batch is tried again until it succeeds or reaches a limit, and is given up then",
-		Detail: fmt.Sprintf("attempt %d of %s, request %s", s.Attempts+1, records(len(s.Records)), s.RequestID),
+		Detail: fmt.Sprintf("attempt %d of %s, request %s", s.Attempts+1, count(len(s.Records), "record"), s.RequestID),
 	}
 	if a.Endless {
 		f.Hint = "the batch is tried again until it succeeds; the records behind it in its lane wait"
@@ -124,7 +124,7 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 // Lost implements lane.Caller.
 func (c *caller) Lost(items []page.Item) {
 	c.sh.tell.Record(metrics.RetentionLostEventCount, float64(len(items)))
-	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", records(len(items)), items[0].Seq()))
+	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", count(len(items), "record"), items[0].Seq()))
 }
 
 // working notes that a lane begins or ends an attempt, and returns how many are busy.
@@ -135,18 +135,10 @@ func (c *caller) working(lane int, n int64) tell.Value {
 
 func handlerOp(lane int) string { return fmt.Sprintf("handler, lane %d", lane) }
 
-// failures says how many item failures there are.
-func failures(n int) string {
+// count says how many there are of what noun names.
+func count(n int, noun string) string {
 	if n == 1 {
-		return "1 item failure"
+		return "1 " + noun
 	}
-	return fmt.Sprintf("%d item failures", n)
-}
-
-// records says how many records there are.
-func records(n int) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
+	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -27,7 +27,7 @@ func (c *caller) GiveUp(lane int, d *batch.Discard[page.Item]) bool {
 		f.Err = errors.New("no attempt was made")
 	}
 	e := sh.s.c.out.Wrap(sh.id, f)
-	detail := fmt.Sprintf("%s: %s after %d attempts, request %s", d.Condition, records(n), d.InvokeCount, d.RequestID)
+	detail := fmt.Sprintf("%s: %s after %s, request %s", d.Condition, count(n, "record"), count(d.InvokeCount, "attempt"), d.RequestID)
 	if n > 0 {
 		detail += ", from " + d.Records[0].Seq()
 	}

@@ -190,6 +190,9 @@ func (f *field) options(opts ...consumer.Option) consumer.Option {
 		consumer.WithGroup("billing"), consumer.WithCheckpointer(f.store), consumer.WithWorker("one"),
 		consumer.WithLogger(slog.New(slog.DiscardHandler)),
 		consumer.WithNotify(func(n consumer.Notice) {
+			if e := new(consumer.Error); n.Err != nil && (!errors.As(n.Err, &e) || e.Hint == "") {
+				f.t.Errorf("%s tells of %v, without a hint", n.Name, n.Err)
+			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.notices[n.Name]++

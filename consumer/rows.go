@@ -185,8 +185,10 @@ func (s *stream) take(rows map[string]shardmap.State, listed []shardmap.Shard) {
 // holes tells, once, that nobody will read a part of the hash space as things stand.
 func (s *stream) holes(found []shardmap.Range) {
 	if len(found) > 0 && !s.holed {
-		err := fmt.Errorf("no shard that is known covers the hash keys %s to %s", found[0].Start, found[0].End)
-		s.tell.Event(metrics.HashRangeHole, err, "it is looked for at every listing")
+		s.tell.Event(metrics.HashRangeHole, s.c.out.Wrap("", tell.Failure{
+			Op: "ListShards", Err: fmt.Errorf("no shard that is known covers the hash keys %s to %s", found[0].Start, found[0].End),
+			Hint: "nothing reads these keys as things stand: compare the store's rows with what ListShards says",
+		}), "it is looked for at every listing")
 	}
 	s.holed = len(found) > 0
 }

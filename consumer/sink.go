@@ -113,7 +113,7 @@ func (sh *shard) Failed(op string, err error) {
 	var expired *types.ExpiredIteratorException
 	switch {
 	case errors.As(err, &expired):
-		sh.tell.Event(metrics.IteratorExpired, err, "a new one is taken behind the last record read")
+		sh.tell.Event(metrics.IteratorExpired, sh.s.c.out.Wrap(sh.id, tell.Failure{Op: op, Err: err}), "a new one is taken behind the last record read")
 		return
 	case reader.Throttled(err):
 		m = metrics.ReadThrottled
@@ -132,7 +132,10 @@ func (sh *shard) Missing(ctx context.Context, err error) bool { return sh.s.veri
 
 // Trimmed implements reader.Sink.
 func (sh *shard) Trimmed(from checkpoint.Position, err error) {
-	sh.tell.Event(metrics.RetentionLost, err, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
+	e := sh.s.c.out.Wrap(sh.id, tell.Failure{
+		Op: "GetShardIterator", Err: err, Hint: "what was not read before the oldest record is lost; a longer retention gives more time",
+	})
+	sh.tell.Event(metrics.RetentionLost, e, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
 }
 
 // Lagging implements reader.Sink.

@@ -242,7 +242,7 @@ func (sh *shard) still(now time.Time) error {
 	}
 	if waits := now.Sub(time.Unix(0, sh.progressed.Load())); f.Held > 0 && waits >= cfg.window+limit+stillLimit {
 		tell("lanes", "their lane stands still; if WithMaxConcurrency is set, it may be too low for what runs at once",
-			"no record of the shard has had an outcome for %v, and %s", waits.Round(time.Second), records(f.Held)+" wait")
+			"no record of the shard has had an outcome for %v; it holds %s", waits.Round(time.Second), count(f.Held, "record"))
 	}
 	return errors.Join(errs...)
 }

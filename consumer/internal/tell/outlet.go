@@ -139,11 +139,11 @@ func (o *Outlet) observe(who string, f func()) {
 		return // else the second of two, in the telling of the first
 	}
 	defer o.observing.Store(false)
-	err := fmt.Errorf("consumer: the %s called runtime.Goexit", who)
+	failed := Failure{Op: "observe", Err: fmt.Errorf("the %s called runtime.Goexit", who), Hint: "correct the " + who + ": it misses what it was told, and nothing else suffers"}
 	if p != nil {
-		err = fmt.Errorf("consumer: the %s panicked: %v", who, p)
+		failed.Err = fmt.Errorf("the %s panicked: %v", who, p)
 	}
-	o.event(slog.LevelWarn, metrics.ObserverPanicked, "", err, "")
+	o.event(slog.LevelWarn, metrics.ObserverPanicked, "", o.Wrap("", failed), "")
 }
 
 // due tells whether a reminder is due, and takes it for told.

@@ -84,7 +84,11 @@ func (t *Teller) Mend(ops ...string) {
 	for _, op := range ops {
 		x, ok := t.mend(op)
 		if lasted := time.Since(x.since); ok && x.loud && lasted >= Lasting {
-			t.Event(metrics.Recovered, nil, fmt.Sprintf("%s recovered after %v, %d attempts", op, lasted.Round(time.Second), x.attempts))
+			tries := "1 attempt"
+			if x.attempts > 1 {
+				tries = fmt.Sprintf("%d attempts", x.attempts)
+			}
+			t.Event(metrics.Recovered, nil, fmt.Sprintf("%s recovered after %v, %s", op, lasted.Round(time.Second), tries))
 		}
 	}
 }
