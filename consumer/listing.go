@@ -97,7 +97,7 @@ func (s *stream) verify(ctx context.Context, sh *shard) bool {
 		return true // it is newer than the list: not gone, but not listed yet
 	}
 	sh.tell.Event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
-	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: time.Now(), Skew: time.Duration(s.skew.Load())})
+	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: s.now()})
 	return false
 }
 
@@ -111,7 +111,7 @@ func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, e
 // checkpoints are judged by their age before anything is read (C9, C10).
 func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []shardmap.Shard, now time.Time, err error) {
 	sent := time.Now()
-	now = sent
+	now = s.now()
 	in := &kinesis.ListShardsInput{ShardFilter: filter}
 	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
 	for first := true; ; first = false {
@@ -122,7 +122,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 		}
 		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
 			now = t
-			s.skew.Store(int64(reader.Skew(t, sent, time.Now())))
+			s.clock.Reply(t, sent, time.Now())
 		}
 		for _, sh := range out.Shards {
 			parents := []string{aws.ToString(sh.ParentShardId), aws.ToString(sh.AdjacentParentShardId)}

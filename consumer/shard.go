@@ -90,6 +90,7 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 	p := &reader.Poller{
 		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh,
 		Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
+		Reply: s.clock.Reply,
 		Idle:  func(idle bool) time.Duration { return w.sched.SetIdle(sh.entry, idle) },
 		Long:  func(silent bool) { w.sched.Long(sh.entry, silent) },
 	}

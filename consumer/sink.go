@@ -46,7 +46,6 @@ func (sh *shard) Page(p reader.Page) bool {
 	if tip && (p.End || reached && sh.s.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}
-	sh.s.skew.Store(int64(p.Skew))
 	pg, skip := sh.sift(page.New(recs))
 	sh.tell.Record(metrics.PolledEventCount, float64(pg.Len()))
 	sh.tell.Mend("GetRecords", "GetShardIterator")

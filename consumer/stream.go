@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +14,7 @@ import (
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/bound"
+	"github.com/shardlane/shardlane/consumer/internal/clock"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
@@ -42,7 +42,7 @@ type stream struct {
 	meta    lease.Meta // the row of the stream: where reading began, and more
 
 	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may
-	skew   atomic.Int64         // what the service's clock is ahead of this machine's, in nanoseconds
+	clock  *clock.Clock         // for arrival times
 
 	placed placement
 
@@ -72,7 +72,7 @@ func newStream(w *worker, c *Consumer) *stream {
 		serial = bound.NewSlots[*shard](1)
 	}
 	return &stream{
-		c: c, w: w, tell: c.out.Teller(""), serial: serial, kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
+		c: c, w: w, tell: c.out.Teller(""), serial: serial, clock: clock.New(), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
 		shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
 	}
 }
@@ -374,12 +374,11 @@ func (s *stream) source(shard string) batch.Source {
 	return src
 }
 
-// now is the time that arrival times are compared with: that of this machine, unless its clock is more than a second off
-// the service's (C9).
-func (s *stream) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+// now is the time that arrival times are compared with.
+func (s *stream) now() time.Time { return s.clock.Now() }
 
 // local is the time on this machine when the service's clock shows t.
-func (s *stream) local(t time.Time) time.Time { return t.Add(-time.Duration(s.skew.Load())) }
+func (s *stream) local(t time.Time) time.Time { return time.Now().Add(s.clock.Until(t)) }
 
 func (s *stream) retention() time.Duration {
 	s.mu.Lock()

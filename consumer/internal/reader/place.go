@@ -23,8 +23,7 @@ type refusal struct {
 	empty  int    // answers without an iterator, in a row
 	all    bool   // the one AT it was refused, too: reading goes on at the oldest record
 
-	now  time.Time // of the last answer, as in a Page
-	skew time.Duration
+	now time.Time // of the last answer, as in a Page
 }
 
 var errNoIterator = errors.New("the reply names no iterator")
@@ -68,7 +67,7 @@ func (p *Poller) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.refusal.now, p.refusal.skew = clock(out.ResultMetadata, start)
+	p.refusal.now = p.clock(out.ResultMetadata, start)
 	p.iterator = aws.ToString(out.ShardIterator)
 	if p.iterator != "" {
 		p.refusal.empty = 0
@@ -107,7 +106,7 @@ func (p *Poller) unlocated(ctx context.Context) (next time.Time, ok bool) {
 	if err != nil || len(children) == 0 {
 		return p.failed(ctx, "GetShardIterator", errors.Join(errNoIterator, err))
 	}
-	p.deliver(Page{Now: p.refusal.now, Skew: p.refusal.skew, End: true, Children: children})
+	p.deliver(Page{Now: p.refusal.now, End: true, Children: children})
 	return p.end()
 }
 

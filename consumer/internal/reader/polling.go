@@ -37,7 +37,6 @@ type Page struct {
 	Records  []types.Record
 	Behind   time.Duration      // MillisBehindLatest
 	Now      time.Time          // the service's clock, to the second; the local one where the reply names none
-	Skew     time.Duration      // what the service's clock is ahead of the local one, 0 unless it exceeds a second
 	End      bool               // the shard is closed and this is its last page
 	Children []types.ChildShard // at the end
 }
@@ -74,9 +73,10 @@ type Poller struct {
 	Shard  string
 	From   checkpoint.Position // where reading starts
 	Sink   Sink
-	Pause  backoff.BackOff               // after failures
-	Idle   func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
-	Long   func(silent bool)             // a poll takes long: Scheduler.Long
+	Pause  backoff.BackOff                         // after failures
+	Idle   func(idle bool) time.Duration           // the interval of a caught-up shard: Scheduler.SetIdle
+	Reply  func(service, sent, received time.Time) // told of each reply that names its time; may be nil
+	Long   func(silent bool)                       // a poll takes long: Scheduler.Long
 
 	over      bool // reading has ended, whoever wakes
 	began     time.Time
@@ -147,7 +147,7 @@ func (p *Poller) spaced(t time.Time) time.Time {
 // got delivers a reply.
 func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
 	page := Page{Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
-	page.Now, page.Skew = clock(out.ResultMetadata, start)
+	page.Now = p.clock(out.ResultMetadata, start)
 	if !p.lastRead.IsZero() { // a host that slept knows of it by the service's clock
 		p.Sink.Lagging(p.behind + max(start.Sub(p.lastRead), page.Now.Sub(p.lastNow)))
 	}
@@ -189,26 +189,17 @@ func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis
 	return p.notBefore, true
 }
 
-// clock is the service's time, and what it is ahead of the local one, by a reply to what was sent at start.
-func clock(reply middleware.Metadata, start time.Time) (now time.Time, skew time.Duration) {
-	now = time.Now()
-	if t, ok := awsmiddleware.GetServerTime(reply); ok {
-		return t, Skew(t, start, now)
+// clock is the service's time, by a reply to what was sent at start, and the local one where it names none.
+func (p *Poller) clock(reply middleware.Metadata, start time.Time) time.Time {
+	now := time.Now()
+	t, ok := awsmiddleware.GetServerTime(reply)
+	if !ok {
+		return now
 	}
-	return now, 0
-}
-
-// Skew is what the service's clock is ahead of the local one, by a reply that names its second, 0 unless that is more than
-// a second for certain (C9): the service was asked at sent, or later, and had answered at received.
-func Skew(service, sent, received time.Time) time.Duration {
-	ahead, back := service.Sub(received), service.Add(time.Second).Sub(sent)
-	switch {
-	case ahead > time.Second:
-		return ahead
-	case back < -time.Second:
-		return back
+	if p.Reply != nil {
+		p.Reply(t, start, now)
 	}
-	return 0
+	return t
 }
 
 // end ends reading.
