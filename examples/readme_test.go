@@ -60,8 +60,8 @@ func excerpt(name string, source []byte, declarations []string) (string, error) 
 
 // compiled reports whether the go command builds the file, as part of a package or of its tests.
 func compiled(path string) bool {
-	cmd := exec.Command("go", "list", "-f", "{{.GoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}", "./"+filepath.ToSlash(filepath.Dir(path)))
-	cmd.Dir = ".."
+	cmd := exec.Command("go", "list", "-f", "{{.GoFiles}} {{.TestGoFiles}} {{.XTestGoFiles}}", ".")
+	cmd.Dir = filepath.Join("..", filepath.Dir(path)) // it may be of a nested module
 	out, err := cmd.Output()
 	return err == nil && slices.Contains(strings.FieldsFunc(string(out), func(r rune) bool { return strings.ContainsRune("[] \n", r) }), filepath.Base(path))
 }
@@ -98,8 +98,12 @@ func stale(s snippet, read func(path string) ([]byte, error)) string {
 	return ""
 }
 
-// known is true for the commands that .ci/run takes from the README, and for those that it is called by.
+// known is true for the commands that .ci/run takes from the README, for those that it is called by, and for the recipe
+// that TestREADMERecipe follows.
 func known(command string) bool {
+	if strings.HasPrefix(command, "go mod ") {
+		return true
+	}
 	program, isRun := strings.CutPrefix(command, "go run ./")
 	if isRun {
 		_, err := os.Stat(filepath.Join("..", program, "main.go"))
@@ -172,6 +176,123 @@ func TestREADMECheckSees(t *testing.T) {
 		}
 		if complaint := stale(got[0], read); complaint == "" != (c.want == "") || !strings.Contains(complaint, c.want) {
 			t.Errorf("%q\ngot  %q\nwant %q", c.readme, complaint, c.want)
+		}
+	}
+}
+
+// unproven says what is wrong with the comments that name the tests of what the README claims: tests that do not exist,
+// and lists that do not have one for each row of the table, or item of the list, above.
+func unproven(readme string, exists func(test string) bool) (complaints []string, claims int) {
+	comment := regexp.MustCompile(`<!-- tests of (the rows above|the items above|this section):((?:\s+Test\w+)+) -->`)
+	row, item := regexp.MustCompile(`(?m)^\| `), regexp.MustCompile(`(?m)^\d+\. `)
+	for _, at := range comment.FindAllStringSubmatchIndex(readme, -1) {
+		above, kind, tests := readme[:at[0]], readme[at[2]:at[3]], strings.Fields(readme[at[4]:at[5]])
+		above = above[strings.LastIndex(above, "\n## ")+1:]
+		claims += len(tests)
+		for _, test := range tests {
+			if !exists(test) {
+				complaints = append(complaints, "there is no "+test)
+			}
+		}
+		switch n := len(item.FindAllString(above, -1)); {
+		case kind == "the rows above":
+			n = len(row.FindAllString(above, -1)) - 1 // the head
+			fallthrough
+		case kind == "the items above":
+			if n != len(tests) {
+				complaints = append(complaints, fmt.Sprintf("%d tests for %d of %s", len(tests), n, kind))
+			}
+		}
+	}
+	return complaints, claims
+}
+
+func TestREADMEClaimsHaveTests(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]bool{}
+	for _, dir := range []string{"consumer", "checkpoint", "examples/orders", "examples/service"} {
+		files, err := filepath.Glob("../" + dir + "/*_test.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%d files: %v", len(files), err)
+		}
+		for _, path := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range f.Decls {
+				if d, ok := d.(*ast.FuncDecl); ok && d.Recv == nil {
+					tests[d.Name.Name] = true
+				}
+			}
+		}
+	}
+	complaints, claims := unproven(string(readme), func(test string) bool { return tests[test] })
+	for _, complaint := range complaints {
+		t.Error(complaint)
+	}
+	if claims < 30 {
+		t.Errorf("saw %d tests of claims", claims)
+	}
+	exists := func(test string) bool { return test != "TestGone" }
+	for text, want := range map[string]string{
+		"## A\n\n| a |\n|---|\n| b |\n\n<!-- tests of the rows above: TestB -->\n":           "",
+		"## A\n\n| a |\n|---|\n| b |\n\n<!-- tests of the rows above: TestB\nTestC -->\n":    "2 tests for 1 of the rows above",
+		"## A\n\n1. b\n2. c\n\n<!-- tests of the items above: TestB -->\n":                   "1 tests for 2 of the items above",
+		"## A\n\n1. b\n\n<!-- tests of this section: TestB TestGone -->\n":                   "there is no TestGone",
+		"## Z\n\n| z |\n\n## A\n\n| a |\n|---|\n\n<!-- tests of the rows above: TestB -->\n": "1 tests for 0 of the rows above",
+	} {
+		if got, _ := unproven(text, exists); strings.Join(got, "; ") != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A module of a user's own follows the README's recipe for a clone, imports the library and a nested module, and is built.
+func TestREADMERecipe(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clone, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recipe string
+	for _, s := range snippets(string(readme)) {
+		if strings.HasPrefix(s.text, "go mod ") {
+			recipe += s.text
+		}
+	}
+	if recipe == "" {
+		t.Fatal("the README has no recipe")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example.com/billing\n\ngo 1.25.0\n",
+		"main.go": `package main
+
+import (
+	_ "github.com/shardlane/shardlane/batch/destination/sqsdest"
+	_ "github.com/shardlane/shardlane/consumer"
+)
+
+func main() {}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line := range strings.Lines(recipe + "go vet .\n") {
+		args := strings.Fields(strings.ReplaceAll(line, "$CLONE", clone))
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s%v\n%s", line, err, out)
 		}
 	}
 }
