@@ -8,8 +8,8 @@
 // second, the first time; then another worker takes its place, and the shard has a goroutine of its own until a call of it is
 // answered in time. So h shards that begin to hang at once delay a shard that is due by 1 s + h/16 s at most, once, and
 // those that go on hanging delay nobody. Pages that are long in coming on a slow line hold a worker for 5 s, if they are
-// 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. There are no more
-// goroutines than workers, shards that hang and polls so added.
+// 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. So there are at most 32
+// goroutines, one for each shard that hangs, and those added.
 package reader
 
 import (
