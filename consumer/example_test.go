@@ -34,6 +34,7 @@ func charge(ctx context.Context, r events.KinesisEventRecord) error {
 func bill(ctx context.Context, client consumer.Client, file string, web net.Listener) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	context.AfterFunc(ctx, stop)            // a second signal ends the process
 	store, err := checkpoint.OpenFile(file) // survives a restart; a second process is refused
 	if err != nil {
 		return err
