@@ -401,3 +401,30 @@ func TestFuncRefuses(t *testing.T) {
 		}()
 	}
 }
+
+// TestFuncAbsent has a record without a key and a time: null in what a function gets, of which aws-lambda-go's own types
+// make "" and 1970.
+func TestFuncAbsent(t *testing.T) {
+	t.Attr("rule", "C26")
+	t.Attr("rule", "C27")
+	ev := batch.Source{}.Event(1, func(int) batch.Record { return batch.Record{SequenceNumber: "1"} })
+	h := handlerOf(t, func(in json.RawMessage) error {
+		if s := string(in); !strings.Contains(s, `"partitionKey":null,`) || !strings.Contains(s, `"approximateArrivalTimestamp":null}`) {
+			t.Errorf("the event is %s", s)
+		}
+		return nil
+	})
+	if res := h.Call(t.Context(), ev, nil); res.Outcome != batch.Succeeded {
+		t.Error(res.Err)
+	}
+	h = handlerOf(t, func(in events.KinesisEvent) error {
+		k := in.Records[0].Kinesis
+		if k.PartitionKey != "" || k.ApproximateArrivalTimestamp.UnixMilli() != 0 {
+			t.Errorf("the typed event has %q, %v", k.PartitionKey, k.ApproximateArrivalTimestamp)
+		}
+		return nil
+	})
+	if res := h.Call(t.Context(), ev, nil); res.Outcome != batch.Succeeded {
+		t.Error(res.Err)
+	}
+}
