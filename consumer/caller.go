@@ -121,6 +121,9 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 	return res
 }
 
+// Idle implements lane.Caller.
+func (c *caller) Idle(lane int) { c.sh.tell.Mend(handlerOp(lane)) }
+
 // Lost implements lane.Caller.
 func (c *caller) Lost(items []page.Item) {
 	c.sh.tell.Record(metrics.RetentionLostEventCount, float64(len(items)))

@@ -32,6 +32,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 	in := &kinesis.DescribeStreamSummaryInput{}
 	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
 	var strategy string
+	asked := s.now()
 	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries, readStrategy(&strategy))
 	if err == nil && out.StreamDescriptionSummary == nil {
 		err = errors.New("the reply describes no stream")
@@ -41,7 +42,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 		return nil, s.failed("DescribeStreamSummary", err, hint)
 	}
 	s.tell.Mend("DescribeStreamSummary")
-	s.placed.described(strategy)
+	s.placed.described(strategy, asked)
 	d := out.StreamDescriptionSummary
 	s.mu.Lock()
 	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/smithy-go/middleware"
@@ -26,6 +27,7 @@ const (
 // strategy is changed, so what was seen once counts for good.
 type placement struct {
 	strategy atomic.Pointer[string] // of the last description; nil before the first, empty if it names none
+	at       atomic.Int64           // when that was asked for, by the service's clock, in Unix nanoseconds
 	auto     atomic.Bool            // the service places, or has placed, records by itself
 
 	// Of the stream's loop.
@@ -33,9 +35,10 @@ type placement struct {
 	tried bool // to put it there
 }
 
-// described notes what a description says.
-func (p *placement) described(strategy string) {
+// described notes what a description says that was asked for at a time of the service's clock.
+func (p *placement) described(strategy string, at time.Time) {
 	p.strategy.Store(&strategy)
+	p.at.Store(at.UnixNano())
 	if strategy == placedByService {
 		p.auto.Store(true)
 	}
@@ -53,6 +56,20 @@ func (p *placement) latest() string {
 func (s *stream) placedByUsers() bool {
 	return s.placed.latest() == placedByKey && !s.placed.auto.Load()
 }
+
+// placedAt tells the same of the time when a record arrived that has been read: where the last description may be older
+// than the record, it asks for another.
+func (s *stream) placedAt(arrival time.Time) bool {
+	if s.placedByUsers() && s.placed.at.Load() <= arrival.Add(clockDoubt).UnixNano() {
+		if _, err := s.describe(s.w.work); err != nil {
+			return false
+		}
+	}
+	return s.placedByUsers()
+}
+
+// clockDoubt is what the service's clock is known to, and more.
+const clockDoubt = 2 * time.Second
 
 // sawKeyless is told by a shard that has read a record without a partition key, which the service itself has placed. Only
 // the first call does something: the loop stores it.

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
@@ -85,7 +87,7 @@ func (s *stream) root(ctx context.Context, meta lease.Meta) error {
 	}
 	if err == nil {
 		err = each(shardmap.Roots(asOf, states(rows)), func(r shardmap.Root) error {
-			return s.table.Create(ctx, r.ID, row(r.Shard, meta.Start, r.Root))
+			return s.table.Create(ctx, r.ID, s.row(r.Shard, meta.Start, r.Root))
 		})
 	}
 	if err == nil {
@@ -99,8 +101,32 @@ func (s *stream) root(ctx context.Context, meta lease.Meta) error {
 	return nil
 }
 
-func row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease.Row {
-	return lease.Row{Ck: ck, Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
+// row is the first row of a shard. Until it has a checkpoint, its arrival time is when it was put: what is older has been
+// looked at, or is not to be read.
+func (s *stream) row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease.Row {
+	return lease.Row{Ck: ck, Arrival: s.now().UnixMilli(), Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
+}
+
+// parentRanges are the hash key ranges of a shard's parents, if the shard is about to be read from its very first record:
+// from its beginning, and no record can have left it since, as a record that was read of a parent is still there. They
+// are none where that is not known.
+func (s *stream) parentRanges(ctx context.Context, r lease.Row) (ranges []kpl.HashRange) {
+	if !s.c.cfg.deaggregate || r.Ck != checkpoint.TrimHorizon {
+		return nil
+	}
+	keep := s.retention()
+	for _, id := range r.Parents {
+		parent, ok, err := s.table.Row(ctx, id)
+		if err != nil || !ok || keep == 0 || parent.Arrival == 0 || s.now().Sub(time.UnixMilli(parent.Arrival)) >= keep {
+			return nil
+		}
+		h, err := kpl.ParseHashRange(parent.HashStart, parent.HashEnd)
+		if err != nil {
+			return nil
+		}
+		ranges = append(ranges, h)
+	}
+	return ranges
 }
 
 // state is what a row says of its shard.
@@ -147,7 +173,7 @@ func (s *stream) audit(ctx context.Context) error {
 			if r.Root { // its row was lost: it is as old as the first ones
 				from = s.meta.Start
 			}
-			return s.table.Create(ctx, r.ID, row(r.Shard, from, r.Root))
+			return s.table.Create(ctx, r.ID, s.row(r.Shard, from, r.Root))
 		})
 	}
 	if err == nil {

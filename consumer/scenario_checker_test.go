@@ -20,7 +20,7 @@ type violation struct {
 const (
 	ruleLost     = "lost"     // every record succeeds, is given up as it may be, or is not for the handler (I1)
 	ruleEarly    = "early"    // no record from before the start position is handled
-	ruleSkip     = "skip"     // what is filtered out or out of range is not handled (I14, I19)
+	ruleSkip     = "skip"     // what is filtered out is not handled (I14, I19)
 	ruleTold     = "told"     // each discard is told of, and each document that nobody has (contract 8)
 	ruleContext  = "context"  // a call's context ends by its time-out, by the end of a drain or with the shard only (C15)
 	ruleOrder    = "order"    // a record starts when all earlier ones of its key have an outcome or stand before it (I4)
@@ -194,8 +194,8 @@ func (c *checker) start(e event) {
 		switch {
 		case r.early:
 			c.violate(ruleEarly, r.key, r.shard, "%s is older than the start position", r)
-		case r.outside || r.filtered(c.life.settings):
-			c.violate(ruleSkip, r.key, r.shard, "%s is out of range or filtered out", r)
+		case r.filtered(c.life.settings):
+			c.violate(ruleSkip, r.key, r.shard, "%s is filtered out", r)
 		case r.oversized:
 			c.violate(ruleBatch, r.key, r.shard, "%s exceeds the payload limit", r)
 		}

@@ -24,7 +24,7 @@ type rec struct {
 	n              int    // of its key
 	required       bool   // it must have an outcome
 	early          bool   // older than the start position
-	outside        bool   // its hash key is not the shard's: no handler must see it
+	outside        bool   // its hash key is not the shard's: it has no order but that of this shard
 	passes         []bool // which of filterPatterns
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
@@ -56,7 +56,10 @@ func (h *history) truth() *truth {
 		for _, r := range info.Records {
 			for _, x := range h.recsOf(info, r) {
 				x.shard, x.arrival, x.early = info.ID, r.Arrival, h.early(r)
-				x.required = !x.outside && h.required(r)
+				x.required = h.required(r)
+				if x.outside {
+					x.key = info.ID + " " + x.key
+				}
 				x.age = h.began.Sub(r.Arrival)
 				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
 				t.keys[x.key] = append(t.keys[x.key], x)

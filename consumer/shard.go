@@ -46,7 +46,7 @@ type shard struct {
 	done     atomic.Bool             // complete, and the stream knows
 	read     atomic.Pointer[reading] // the last successful read
 
-	late, spanned, raw bool // what has been told; belong to the poller
+	late, spanned, raw, outside bool // what has been told; belong to the poller
 
 	outcome atomic.Int64 // when the first outcome was, in nanoseconds since the worker began; 0: there is none
 	turn    turn         // belongs to the checkpoint loop
@@ -66,13 +66,14 @@ type reading struct {
 	at     time.Time
 	behind time.Duration // the tip
 	none   bool          // there was none: at is when the shard was claimed
+	over   bool          // the tenure has ended: nothing of the shard waits here
 }
 
 // maxSpan caps the distance between the mark and the newest record, in records.
 const maxSpan = 1_000_000
 
 // newShard makes a shard of a lease that has just been claimed. It reads nothing until its entry is scheduled.
-func newShard(s *stream, id string, l *lease.Lease) *shard {
+func newShard(s *stream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
 	w, cfg, row := s.w, s.c.cfg, l.Row()
 	sh := &shard{
 		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
@@ -83,7 +84,7 @@ func newShard(s *stream, id string, l *lease.Lease) *shard {
 	sh.progressed.Store(now.UnixNano())
 	sh.handlers, sh.cut = context.WithCancel(w.handlers)
 	src := s.source(id)
-	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck)}
+	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: s.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
 	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan struct{}, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
@@ -200,6 +201,11 @@ func (sh *shard) checkpoint() {
 	if err != nil {
 		_ = sh.unreadable(err)
 	}
+	if at, ok := sh.covered(); ok && !moved && arrival > 0 {
+		if keep := sh.s.retention(); keep > 0 && at.Sub(time.UnixMilli(arrival)) > keep/4 {
+			arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
+		}
+	}
 	if !moved || sh.lost.Load() {
 		return
 	}
@@ -219,6 +225,9 @@ func (sh *shard) release(ctx context.Context) error {
 	pause := sh.s.w.rnd.backoff(100*time.Millisecond, time.Second)
 	for {
 		pos, arrival, _, bad := sh.position()
+		if at, ok := sh.covered(); ok {
+			arrival = max(arrival, at.UnixMilli())
+		}
 		if bad != nil {
 			bad = sh.unreadable(bad)
 		}
@@ -246,6 +255,16 @@ func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool,
 		return pos, 0, true, nil
 	}
 	return pos, at.UnixMilli(), true, nil
+}
+
+// covered tells up to which time of the service everything that arrived is covered by the position: the shard was read to
+// its tip then, and all of it has its outcome.
+func (sh *shard) covered() (at time.Time, ok bool) {
+	last := sh.read.Load()
+	if last.none || last.behind > 0 || !sh.books.Idle() {
+		return time.Time{}, false
+	}
+	return sh.s.now().Add(-time.Since(last.at)), true
 }
 
 // unreadable tells of a sequence number that is no number (C28).
@@ -305,7 +324,9 @@ func (sh *shard) halt() {
 func (sh *shard) drained() error {
 	interrupted := sh.lanes.Drain() // soon: it was halted, or its handler is left behind
 	rest := sh.books.Drop()         // nothing of it waits here any more
-	sh.read.Store(&reading{at: sh.read.Load().at})
+	last := *sh.read.Load()
+	last.over = true
+	sh.read.Store(&last)
 	sh.gauge()
 	for other := range sh.s.w.ahead.Charge(-rest) {
 		sh.s.w.sched.Wake(other.entry)

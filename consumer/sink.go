@@ -81,7 +81,18 @@ func (sh *shard) sift(p *page.Page) (out *page.Page, skip []bool) {
 	}
 	if seen.Outside > 0 {
 		sh.tell.Record(metrics.OutOfRangeEventCount, float64(seen.Outside))
-		sh.tell.Event(metrics.OutOfRange, nil, fmt.Sprintf("%d user records of aggregates are left out: their hash keys are those of other shards", seen.Outside))
+	}
+	if seen.Left > 0 {
+		sh.tell.Event(metrics.OutOfRange, nil, count(seen.Left, "record")+
+			" of aggregates left out: their hash keys are those of other shards, into which a producer that learns of the reshard puts them again")
+	}
+	if seen.Outside > seen.Left && !sh.outside {
+		sh.outside = true // once
+		sh.tell.Event(metrics.OutOfRange, nil, "aggregates have records whose hash keys are those of other shards; they are delivered here, "+
+			"and without order if the service places the stream's records (distribution strategy AUTO)")
+	}
+	if seen.Keyless > 0 {
+		sh.s.sawKeyless()
 	}
 	if seen.Aggregates > 0 && !sh.sieve.Split && !sh.raw && !sh.s.c.cfg.given["WithDeaggregation"] {
 		sh.raw = true // once (L63)

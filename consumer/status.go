@@ -195,6 +195,9 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 func (sh *shard) head(now time.Time) time.Duration {
 	last := sh.read.Load()
 	silent := now.Sub(last.at)
+	if last.over {
+		return 0
+	}
 	if _, closed := sh.books.Settled(); closed || sh.stopped() {
 		return last.behind
 	}

@@ -204,7 +204,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
 		s.tell.For(id).Event(metrics.RetentionLost, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
 	}
-	sh := newShard(s, id, l)
+	sh := newShard(s, id, l, s.parentRanges(call, r))
 	s.mu.Lock()
 	if !s.stopped {
 		s.shards[id] = sh
@@ -267,7 +267,7 @@ func (s *stream) conclude(sh *shard) bool {
 			if _, put := sh.put[id]; put || !slices.Contains(children, id) {
 				continue
 			}
-			if err := s.table.Create(ctx, id, row(shardOf(c.ShardId, c.ParentShards, c.HashKeyRange), checkpoint.TrimHorizon, false)); err != nil {
+			if err := s.table.Create(ctx, id, s.row(shardOf(c.ShardId, c.ParentShards, c.HashKeyRange), checkpoint.TrimHorizon, false)); err != nil {
 				return err
 			}
 			r, ok, err := s.table.Row(ctx, id)

@@ -65,6 +65,8 @@ func (s *Set) serve(_ context.Context, n int, in []page.Item) error {
 	switch _, open := l.slices.Open(); {
 	case l.batcher.Len() > 0:
 		s.later(n, l)
+	case l.slices.Len() == 0 && !open:
+		s.call.Idle(n)
 	case open:
 		s.laterClose(n, l)
 	}

@@ -52,6 +52,8 @@ type Caller interface {
 	// GiveUp is called before records that are given up have their outcome. It returns false if that was cut off: nothing is
 	// resolved then, and the records come again.
 	GiveUp(lane int, d *batch.Discard[page.Item]) bool
+	// Idle tells that a lane has nothing to do: nothing of it fails any more.
+	Idle(lane int)
 	// Lost tells of records that left the stream while they waited.
 	Lost(items []page.Item)
 }

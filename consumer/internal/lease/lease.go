@@ -142,6 +142,7 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 		if l.high.Less(pos) {
 			l.high, l.arrival = pos, arrival
 		}
+		l.arrival = max(l.arrival, arrival) // nothing that arrived until then is behind it
 	}
 	for range maxTries {
 		if l.void {
@@ -157,7 +158,7 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 		if l.gone {
 			next.Epoch++ // the re-put; the operation itself follows
 		} else {
-			if as == open && l.row.Ck == next.Ck {
+			if as == open && l.row.Ck == next.Ck && l.row.Arrival >= next.Arrival {
 				return nil
 			}
 			next = change(next)

@@ -156,6 +156,13 @@ func (l *Ledger) Settled() (settled, closed bool) {
 
 func (l *Ledger) settled() bool { return l.mark.Mark() == l.mark.Begun() }
 
+// Idle reports whether everything that was entered has its outcome and is covered by the position: no window is open.
+func (l *Ledger) Idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settled() && l.pin == nil && !l.closed
+}
+
 // Complete reports whether nothing is left to do: the books are closed, all has its outcome, no window is open.
 func (l *Ledger) Complete() bool {
 	l.mu.Lock()

@@ -1,6 +1,8 @@
 package page
 
 import (
+	"time"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
@@ -17,18 +19,40 @@ type Sieve struct {
 	Filter *filter.Set   // nil or empty: none
 	Hashes kpl.HashRange // of the shard
 	Resume Point         // reading resumes inside this aggregate, behind this user record; Sub NoSub: it does not
+
+	// What a stale shard map explains (L65). Parents are the ranges of the shard's parents; none: they are not known, or
+	// reading has not begun at the shard's first record. Placed tells whether producers chose the shard of every record of
+	// the stream, as far as is known (C25).
+	Parents []kpl.HashRange
+	Placed  func(arrival time.Time) bool
+
+	first time.Time // arrival of the shard's first record
+	begun bool
 }
+
+// staleTime is for how long behind a shard's first record producers may still have the shard map of before.
+const staleTime = 10 * time.Minute
 
 // Seen counts what a Sieve found in a page.
 type Seen struct {
 	Filtered   int // records that no pattern matches
 	Outside    int // user records whose hash key is not the shard's
+	Left       int // those of them that are left out, since their producer puts them again
 	Aggregates int // aggregates, split or not
+	Keyless    int // records without a partition key
 }
 
 // Sift makes a page of what was read: aggregates are split, where that is on, and then filtered. skip is true for records
 // that have their outcome already and are not for the handler; it is nil if there are none.
 func (s *Sieve) Sift(p *Page) (out *Page, skip []bool, seen Seen) {
+	for i := range p.recs {
+		if p.recs[i].PartitionKey == nil {
+			seen.Keyless++
+		}
+	}
+	if !s.begun && p.Len() > 0 {
+		s.first, s.begun = Item{p, 0}.Arrival(), true
+	}
 	if s.Split {
 		p, skip = s.split(p, &seen)
 	} else {
@@ -53,7 +77,7 @@ func (s *Sieve) Sift(p *Page) (out *Page, skip []bool, seen Seen) {
 }
 
 // split puts user records in the place of the aggregates of p. Those of an aggregate that the checkpoint covers already
-// are left out (C21). One whose hash key is not the shard's keeps its place, and is to be skipped (L65).
+// are left out (C21). One that is left out because its producer puts it again keeps its place, and is to be skipped (L65).
 func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 	var users []kpl.UserRecord
 	var recs []types.Record
@@ -77,6 +101,7 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 		}
 		seen.Aggregates++
 		resumed := s.Resume.Sub != batch.NoSub && aws.ToString(r.SequenceNumber) == s.Resume.Seq
+		stale := s.stale(users, Item{p, int32(i)}.Arrival()) //nolint:gosec // see Items
 		keys := make([]string, len(users))
 		for j := range users {
 			if resumed && int64(j) <= s.Resume.Sub {
@@ -86,11 +111,14 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 			keys[j] = users[j].PartitionKey
 			u.PartitionKey, u.Data = &keys[j], users[j].Data
 			if !s.Hashes.Contains(users[j]) {
-				for len(skip) < len(recs) {
-					skip = append(skip, false)
-				}
-				skip = append(skip, true)
 				seen.Outside++
+				if stale {
+					for len(skip) < len(recs) {
+						skip = append(skip, false)
+					}
+					skip = append(skip, true)
+					seen.Left++
+				}
 			}
 			recs, subs = append(recs, u), append(subs, int64(j))
 		}
@@ -102,4 +130,24 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 		skip = append(skip, make([]bool, len(recs)-len(skip))...)
 	}
 	return build(recs, subs), skip
+}
+
+// stale tells whether a stale shard map explains that a user record of an aggregate is not the shard's: its producer chose
+// the shard, shortly after a reshard, for a range that was one before. Such a producer learns where the aggregate went and
+// puts the record again. In every other case nobody does, and the record is delivered: a duplicate is allowed, a loss is
+// not (C25).
+func (s *Sieve) stale(users []kpl.UserRecord, arrival time.Time) bool {
+	if len(s.Parents) == 0 || s.first.IsZero() || arrival.IsZero() || arrival.Sub(s.first) > staleTime {
+		return false
+	}
+	for _, parent := range s.Parents {
+		within := true
+		for _, u := range users {
+			within = within && parent.Contains(u)
+		}
+		if within {
+			return s.Placed(arrival)
+		}
+	}
+	return false
 }

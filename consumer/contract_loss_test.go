@@ -1,0 +1,123 @@
+package consumer_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer"
+)
+
+// lossIsTold holds that whatever was not handled was told of.
+func (f *field) lossIsTold() {
+	f.t.Helper()
+	times, _ := f.handled()
+	missing := 0
+	for _, r := range f.srv.Records("orders") {
+		if times[r.SequenceNumber] == 0 {
+			missing++
+		}
+	}
+	if missing > 0 && f.noticed("RetentionLost") == 0 {
+		f.t.Errorf("%d records were lost in silence; notices %v", missing, f.notices)
+	}
+}
+
+// LATEST is anchored, nothing comes, and the process is away for longer than the retention.
+func TestAnchorOlderThanRetention(t *testing.T) {
+	proves(t, "C30")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		life := f.start(consumer.WithStartingPosition(consumer.Latest()))
+		time.Sleep(time.Minute)
+		life.stop()
+		f.put(shard0, "b", 5)
+		time.Sleep(30 * time.Hour)
+		f.put(shard0, "c", 1)
+		life = f.start(consumer.WithStartingPosition(consumer.Latest()))
+		time.Sleep(time.Minute)
+		f.lossIsTold()
+		life.stop()
+	})
+}
+
+// The children of a split run and have nothing; the process is away for longer than the retention.
+func TestChildOlderThanRetention(t *testing.T) {
+	proves(t, "C30")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		life := f.start()
+		f.put(shard0, "a", 1)
+		time.Sleep(30 * time.Second)
+		f.srv.Split("orders", shard0)
+		time.Sleep(time.Minute)
+		life.stop()
+		f.put(shardID(1), "b", 5)
+		time.Sleep(30 * time.Hour)
+		f.put(shardID(1), "c", 1)
+		life = f.start()
+		time.Sleep(time.Minute)
+		f.lossIsTold()
+		life.stop()
+	})
+}
+
+// A quiet stream loses nothing, however long it is quiet and however often the process restarts: nothing is told.
+func TestQuietStreamIsNoLoss(t *testing.T) {
+	proves(t, "C30", "C10")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(14 * time.Second)
+		for _, kind := range []string{"stop", "kill"} {
+			life := f.start(consumer.WithDrainTimeout(0))
+			f.put(shard0, kind, 1)
+			time.Sleep(26 * time.Hour) // longer than the retention
+			if kind == "stop" {
+				life.stop()
+			} else {
+				life.kill()
+			}
+			time.Sleep(10 * time.Hour)
+		}
+		life := f.start()
+		time.Sleep(time.Minute)
+		life.stop()
+		if n := f.noticed("RetentionLost"); n != 0 {
+			t.Errorf("%d losses told, and there was none", n)
+		}
+	})
+}
+
+// A loss is logged as an error.
+func TestLossIsLoud(t *testing.T) {
+	proves(t, "C30")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(10 * time.Second)
+		log := new(levels)
+		opts := consumer.Options(consumer.WithLogger(slog.New(log)))
+		life := f.start(opts)
+		f.put(shard0, "a", 1)
+		time.Sleep(time.Minute)
+		life.stop()
+		f.put(shard0, "b", 1)
+		time.Sleep(30 * time.Hour)
+		life = f.start(opts)
+		time.Sleep(time.Minute)
+		life.stop()
+		if !slices.Contains(log.lines, "ERROR RetentionLost") {
+			t.Errorf("logged %q", log.lines)
+		}
+	})
+}
+
+// levels is a logger that keeps levels and names.
+type levels struct{ lines []string }
+
+func (l *levels) Enabled(context.Context, slog.Level) bool { return true }
+func (l *levels) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *levels) WithGroup(string) slog.Handler            { return l }
+func (l *levels) Handle(_ context.Context, r slog.Record) error {
+	l.lines = append(l.lines, r.Level.String()+" "+r.Message)
+	return nil
+}
