@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
+	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/consumer"
 )
@@ -55,6 +56,9 @@ func TestField_F59(t *testing.T) {
 			t.Errorf("%d records were given up, notices %v", n, f.notices)
 		}
 		for _, b := range f.seen() {
+			if b.IteratorAge != batch.NoAge {
+				t.Errorf("the handler is told of an age of %v", b.IteratorAge)
+			}
 			for _, r := range b.recs {
 				if at := r.Kinesis.ApproximateArrivalTimestamp; !at.IsZero() {
 					t.Errorf("record %s arrived at %v", r.Kinesis.SequenceNumber, at)
