@@ -298,14 +298,25 @@ func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
 // refresh takes the row of a shard that does not run from the store.
 func (s *stream) refresh(ctx context.Context, id string) error {
 	r, ok, err := s.table.Row(ctx, id)
-	if err != nil || !ok {
-		return errors.Join(err, errors.New("the row of shard "+id+" is gone"))
+	if err == nil && !ok {
+		err = fmt.Errorf("%w: %s", lease.ErrNoRow, id)
+	}
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	s.census.Put(state(id, r))
 	s.mu.Unlock()
 	s.look() // its children may start
 	return nil
+}
+
+// forget drops the row of a shard that does not run: it was deleted by hand.
+func (s *stream) forget(id string) {
+	s.mu.Lock()
+	s.census.Drop(id)
+	s.mu.Unlock()
+	s.look()
 }
 
 // A limitedStore counts the writes of a consumer, and gives no call more than 10 s: one that hangs holds up whatever

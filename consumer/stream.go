@@ -190,11 +190,21 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	defer cancel()
 	l, err := s.table.Claim(call, id)
 	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
-		s.tell.Mend(op)
-		return s.refresh(call, id)
+		if err = s.refresh(call, id); err == nil {
+			s.tell.Mend(op)
+			return nil
+		}
+	}
+	failed := func(err error) error {
+		return s.tell.For(id).Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "the shard waits until the store takes the claim"})
 	}
 	if err != nil {
-		return s.tell.For(id).Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "the shard waits until the store takes the claim"})
+		err = failed(err)
+		if errors.Is(err, lease.ErrNoRow) { // the next audit puts it back, unless the shard has expired
+			s.forget(id)
+			s.tell.Mend(op)
+		}
+		return err
 	}
 	s.tell.Mend(op)
 	if took := l.Took(); took != "" {
@@ -213,7 +223,10 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	stopped := s.stopped
 	s.mu.Unlock()
 	if stopped {
-		return l.Release(call, r.Ck, r.Arrival)
+		if err := l.Release(call, r.Ck, r.Arrival); err != nil {
+			return failed(err)
+		}
+		return nil
 	}
 	s.w.sched.Wake(sh.entry)
 	return nil

@@ -51,6 +51,12 @@ func (c *Census) Add(s State) {
 	}
 }
 
+// Drop forgets a row that is gone.
+func (c *Census) Drop(id string) {
+	delete(c.rows, id)
+	delete(c.young, id)
+}
+
 // Row returns what is known of a row, which may be nothing.
 func (c *Census) Row(id string) State { return c.rows[id] }
 
