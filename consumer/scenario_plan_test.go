@@ -65,7 +65,7 @@ type life struct {
 }
 
 const (
-	scenarioCuts   = 18 // processes cut off without drain
+	scenarioCuts   = 19 // processes cut off without drain
 	scenarioStops  = 5  // and stopped in between
 	scenarioShards = 8
 	producers      = 3
