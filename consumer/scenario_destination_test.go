@@ -42,7 +42,7 @@ func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
 
 	took := time.Duration(w.plan.roll("delivering", e.subject(), n) * float64(10*time.Millisecond))
 	answer := ""
-	if p.plan.destination == "mixed" && w.now() < w.plan.length() {
+	if p.plan.destination == "mixed" && !w.calm() {
 		switch chance := w.plan.roll("delivery", e.subject(), n); {
 		case p.plan.upon == evDelivery && chance < 0.7: // a stop finds it at work
 			answer, took = "hang", time.Hour

@@ -32,7 +32,7 @@ func (p *plan) drawFeatures() {
 		return
 	}
 	one := func(in int) bool { return r.IntN(in) == 0 }
-	if f.aged = !one(3); f.aged {
+	if f.aged = !one(6); f.aged {
 		if p.start = consumer.TrimHorizon(); one(2) {
 			p.start, p.atPast = consumer.Position{}, p.warmup+p.ageing()
 		}
@@ -45,7 +45,7 @@ func (p *plan) drawFeatures() {
 		f.payload, f.large = pick(r, 4096, 8192), !one(8)
 	}
 	f.poison = pick(r, 0, 0.01, 0.03)
-	f.throttles = !one(3)
+	f.throttles = !one(6)
 }
 
 // A payload is what the data of a record says.

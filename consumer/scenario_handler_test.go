@@ -198,7 +198,7 @@ func (p *process) decide(g *given, about string, n int, end *event) (v verdict) 
 	case chance < 0.05:
 		v.panics = true
 		return fail("panic", nil)
-	case chance < 0.06 && f.throttles:
+	case chance < 0.08 && f.throttles:
 		return fail("throttled", fmt.Errorf("scenario: %w", batch.ErrThrottled))
 	}
 	if g.window != nil {
@@ -212,7 +212,7 @@ func (p *process) decide(g *given, about string, n int, end *event) (v verdict) 
 	}
 	bad := -1
 	for i, id := range g.ids {
-		if f.poison > 0 && w.plan.roll("poison", id, 0) < f.poison && (f.heal == 0 || w.now() < f.heal) {
+		if f.poison > 0 && w.plan.roll("poison", id, 0) < f.poison && (f.heal == 0 || w.now() < f.heal && !w.calm()) {
 			bad = i
 			break
 		}

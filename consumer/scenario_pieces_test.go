@@ -46,7 +46,7 @@ func (c *checker) tries(e event, call *call) {
 	}
 	switch rest := slices.DeleteFunc(slices.Clone(p.recs), c.over); {
 	case !slices.Equal(rest, call.recs):
-		c.violate(rulePieces, first.key, e.shard, "%d records from %s on are tried, where %d from %s on were left", len(call.recs), first, len(rest), rest[0])
+		c.violate(rulePieces, first.key, e.shard, "%d records from %s on are tried, where %d of those from %s on were left", len(call.recs), first, len(rest), p.recs[0])
 	case p.request != "" && p.request != e.request, p.not != "" && p.not == e.request:
 		c.violate(rulePieces, first.key, e.shard, "%s is tried with request %.4s, of %.4s or not %.4s", first, e.request, p.request, p.not)
 	case p.after != nil && slices.ContainsFunc(p.after.recs, func(r *rec) bool { return !c.over(r) }):

@@ -132,7 +132,7 @@ func (p *plan) drawLives(r *rand.Rand) {
 		p.lives = append(p.lives[:i], append([]life{l}, p.lives[i:]...)...)
 	}
 	// The last one but that which settles all ends when a shard has: its heir may see an old list.
-	p.lives = append(p.lives, life{after: 6 * time.Second, upon: evEnded, nth: 1})
+	p.lives = append(p.lives, life{after: 8 * time.Second, upon: evEnded, nth: 1})
 	for i := range p.lives {
 		p.lives[i].start = pick(r, consumer.Latest(), consumer.Latest(), consumer.TrimHorizon(), p.start)
 		if i < len(p.lives)-1 && r.IntN(6) == 0 || i == 0 && r.IntN(2) == 0 {
@@ -208,6 +208,7 @@ func (p *plan) drawBursts(r *rand.Rand) {
 	for range 4 + r.IntN(10) {
 		add("store", storeFaults[r.IntN(len(storeFaults))])
 	}
+	p.bursts = append(p.bursts, burst{0, p.length(), "GetRecords", "throttle", pick(r, 0, 0.01, 0.03)})
 	for _, f := range storeFaults { // and a little of each all the time
 		p.bursts = append(p.bursts, burst{0, p.length(), "store", f, pick(r, 0, 0.01, 0.03)})
 	}

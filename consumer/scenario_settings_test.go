@@ -52,6 +52,9 @@ func (p *plan) drawSettings() {
 			l.destination, l.retries, l.drain = "mixed", r.IntN(2), pick(r, 0, time.Second)
 		}
 	}
+	end := &p.lives[len(p.lives)-1].settings // of a process that comes to the end of a shard soon
+	*end = plainSettings
+	end.retries, end.backoff = 1, 5*time.Millisecond
 	p.last = p.settings(r)
 	if p.large {
 		p.last.retries = max(0, p.last.retries) // else what exceeds the limit waits for ever

@@ -50,6 +50,9 @@ func (d drawer) enter(ctx context.Context, op, key string) (fault string, err er
 	if err := d.wait(ctx, half); err != nil {
 		return "", err
 	}
+	if d.w.calm() {
+		return "", nil
+	}
 	fault = d.w.plan.at(d.w.now(), "store", who, n)
 	if fault != "" && op != "swap" {
 		fault = "before"
@@ -111,6 +114,9 @@ func (d drawer) stale(prefix string) (rows []checkpoint.Entry) {
 			continue
 		}
 		back := time.Duration(max(0, 4*d.w.plan.roll("stale", key, int(now))-2) * float64(time.Second))
+		if d.w.ended[key[strings.LastIndexByte(key, '/')+1:]] { // an old row tempts more here
+			back = time.Duration(2 * d.w.plan.roll("stale end", key, int(now)) * float64(time.Second))
+		}
 		for i := len(versions) - 1; i >= 0; i-- {
 			if versions[i].at <= now-back {
 				rows = append(rows, versions[i].entry)

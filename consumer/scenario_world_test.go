@@ -29,7 +29,7 @@ type world struct {
 	late    sync.WaitGroup // store writes on their way
 	unwinds sync.WaitGroup // processes that were cut off
 	others  sync.WaitGroup // producers and resharder
-	quiet   chan struct{}  // closed when producers and resharder stop
+	quiet   chan struct{}  // closed when producers, resharder and faults stop
 
 	// Guarded by the history's mutex.
 	counts   map[string]int      // what happened
@@ -41,7 +41,7 @@ type world struct {
 	rows     map[string]row // by shard, as stored
 	anchored bool           // the starting position is stored
 	calls    int
-	took     time.Duration  // from the last fault until all was settled; not above 0 if that was earlier
+	took     time.Duration  // from the last fault until all was settled
 	requests map[string]int // by operation and shard
 	process  *process
 
@@ -165,25 +165,40 @@ func (w *world) live(n int, l life) {
 	})
 }
 
+// calm reports whether nothing goes wrong any more.
+func (w *world) calm() bool {
+	select {
+	case <-w.quiet:
+		return true
+	default:
+		return false
+	}
+}
+
 // settle lets producers and faults end, and a last process catch up and stop.
 func (w *world) settle() {
-	p := w.start(len(w.plan.lives), life{settings: w.plan.last})
 	close(w.quiet)
+	p := w.start(len(w.plan.lives), life{settings: w.plan.last})
 	w.others.Wait()
+	for _, sh := range w.srv.Shards(stream) { // so that every shard is waited for
+		if !sh.Closed {
+			w.srv.PutHash(stream, "last of "+sh.ID, sh.HashStart, []byte("{}"))
+		}
+	}
 	w.shards = w.srv.Shards(stream)
-	limit := w.began.Add(max(w.now(), w.plan.length()) + settleTime)
+	calm := time.Now()
 	for {
 		shard, rest := w.unsettled()
 		if rest == "" {
 			break
 		}
-		if time.Now().After(limit) {
+		if time.Since(calm) > settleTime {
 			p.fail(shard, "within %v of the last fault, %s", settleTime, rest)
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	w.took = w.now() - max(w.plan.length(), 0)
+	w.took = time.Since(calm)
 	p.stop()
 }
 
@@ -340,6 +355,9 @@ func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
 		w.add(event{life: w.process.n, kind: evRead, shard: r.Shard})
 	}
 	w.mu.Unlock()
+	if w.calm() {
+		return nil
+	}
 	name := w.plan.at(w.now(), r.Op, who, n)
 	for _, f := range faults {
 		if f.name == name && (f.op == "" || f.op == r.Op) {
