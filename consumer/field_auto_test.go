@@ -148,6 +148,18 @@ func TestOutOfRangeIsDelivered(t *testing.T) {
 			f.aggregate(shardID(2), foreign("x", "170141183460469231731687303715884105727")...)
 			return life
 		},
+		"a record without a key was seen by an earlier run": func(f *field, life *fieldLife) *fieldLife {
+			f.srv.SetDistribution("orders", kinesistest.Auto)
+			f.srv.Put("orders", "", []byte("keyless"))
+			f.srv.SetDistribution("orders", kinesistest.UserPartitionKey)
+			time.Sleep(5 * time.Second)
+			life.stop()
+			life = f.start(consumer.WithDeaggregation(true))
+			time.Sleep(3 * time.Second)
+			reshard(f)
+			f.aggregate(shardID(2), foreign("x", "170141183460469231731687303715884105727")...)
+			return life
+		},
 		"placed by the service": func(f *field, life *fieldLife) *fieldLife {
 			f.srv.SetDistribution("orders", kinesistest.Auto)
 			time.Sleep(2 * time.Minute)
