@@ -87,6 +87,9 @@ func (s *stream) keepPlacement(ctx context.Context, again bool) {
 		return
 	}
 	p.tried = true
+	work := ctx // a write is not cut off by a stop
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
 	meta, known, err := s.table.Meta(ctx)
 	if err == nil {
 		if !known { // deleted by hand: it comes back as it was
@@ -103,7 +106,7 @@ func (s *stream) keepPlacement(ctx context.Context, again bool) {
 	switch {
 	case err == nil:
 		s.tell.Mend(op)
-	case ctx.Err() == nil:
+	case work.Err() == nil:
 		_ = s.tell.Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "that Kinesis has placed records by itself is stored once the store answers"})
 	}
 }

@@ -93,6 +93,25 @@ func TestPlacementKeptLater(t *testing.T) {
 	})
 }
 
+// What the last page shows is kept by a stop, too.
+func TestPlacementKeptAtStop(t *testing.T) {
+	t.Attr("rule", "C25")
+	inField(t, 1, func(f *field) {
+		f.srv.SetDistribution("orders", kinesistest.Auto)
+		f.srv.Put("orders", "", []byte("keyless"))
+		f.srv.SetDistribution("orders", kinesistest.UserPartitionKey)
+		var life *fieldLife
+		f.work = func(context.Context, fieldBatch) error { life.cancel(); return nil }
+		life = f.start()
+		if err := life.wait(5 * time.Second); err != nil {
+			t.Error(err)
+		}
+		if row := f.streamRow(); !strings.Contains(row, `"auto":true`) {
+			t.Errorf("the row of the stream is %s", row)
+		}
+	})
+}
+
 // A plainClient knows no options of calls, as a client that is not the SDK's.
 type plainClient struct{ consumer.Client }
 
