@@ -1,35 +1,40 @@
-// Package consumer runs the function that people give to lambda.Start as an Amazon Kinesis consumer inside their own
-// process, with the contract of Lambda's event source mapping for Kinesis.
+// Package consumer runs the function that you would give to lambda.Start as an Amazon Kinesis consumer inside your own
+// process, with the contract of Lambda's event source mapping for Kinesis. batch/SEMANTICS.md states its rules.
 //
-// [Run] is all that a small program needs; [New] and [Consumer.Run] are the same in two steps, [RunAll] runs several
+// [Run] is all that a small program needs. [New] and [Consumer.Run] are the same in two steps, and [RunAll] runs several
 // consumers as one worker.
 //
 // # Delivery
 //
-// Every record at or after the starting position is handed to the handler at least once, unless the stream's retention
-// takes it away first, which is reported, or a filter leaves it out. A batch whose handler returns an error, panics, or
-// takes too long is tried again, until it succeeds or reaches a limit: [WithMaxRetryAttempts], [WithMaxRecordAge]. What
-// is given up goes to the destination of [WithOnFailure]. [WithBisectOnError], and handlers that report single records,
-// keep that to the records that fail. Records with the same partition key are handled in their order, never
-// concurrently, across batches, retries, restarts, splits and merges.
+// The handler gets each record at or after the starting position at least once, except for records that a filter leaves
+// out, and for those that the stream drops before they are read, which is reported. A batch is tried again when its
+// handler returns an error, panics, or takes too long, until it succeeds or reaches a limit: [WithMaxRetryAttempts],
+// [WithMaxRecordAge]. Records that are given up go to the destination set by [WithOnFailure]. [WithBisectOnError], and
+// handlers that report single records, limit all that to the records that fail.
 //
-// A checkpoint never covers a record that has not been handled, nor one behind such a record. It is written every 10 s,
-// at the end of a shard and at a stop. After a restart comes again what was handled above it: after a crash up to 10 s
-// of work, and after any stop what was done behind a record that was not, at most 1,000,000 records.
+// Records with the same partition key are handled one after another, in their order, within a shard and from a parent
+// shard to its children: across batches, retries, restarts, splits and merges. One order per key needs a stream on which
+// the partition key chooses the shard. There is none under the distribution strategy AUTO ([Status] shows it), for a key
+// that explicit hash keys send to several shards, and for records without a key.
 //
-// The handler is called concurrently: once per shard, times the parallelization factor.
+// The handler is called from several goroutines at once: from as many in each shard as the parallelization factor says.
+//
+// A checkpoint never covers a record without an outcome, nor one behind it. It is written about a second after the first
+// outcome of a start, then every 10 s, at the end of a shard and at a stop. After a restart, records above the checkpoint
+// are delivered again: up to 10 s of work after a crash. If a record was still unresolved, so are those handled behind it
+// (1,000,000 at most).
 //
 // # Where progress is kept
 //
-// [WithCheckpointer] gives a checkpoint.Store, one row per shard, and [WithGroup] the name under which its rows stand.
-// The first start of a group stores its starting position; from then on the store says where reading goes on. One
-// process at a time works for a group: a second one takes its shards over, and the first one stops working on them.
+// [WithCheckpointer] sets a checkpoint.Store, which keeps a row for each shard, and [WithGroup] the name under which its
+// rows stand. The first start of a group stores its starting position. From then on the store says where reading goes on.
+// One process at a time works for a group: a second one takes its shards over, and the first one stops working on them.
 //
 // # Trouble
 //
-// An error of AWS, of the store or of the handler concerns its shard, is retried with backoff, and never ends the
-// consumer. [Consumer.Status] shows it, and [WithNotify], [WithMetrics] and [WithLogger] tell of it under one name. A
-// shard whose handler fails holds back only itself and the shards that it is split or merged into.
+// An error of AWS, of the store or of the handler is retried with backoff and does not end the consumer. [Consumer.Status]
+// shows it, and [WithNotify], [WithMetrics] and [WithLogger] report it under one name. A shard whose handler fails holds
+// back only itself, and the shards that it is split or merged into.
 package consumer
 
 import (
@@ -58,11 +63,11 @@ type Consumer struct {
 	last    atomic.Pointer[Status] // of the last run
 }
 
-// New returns a Consumer of a stream, given by name or ARN. It checks everything and reports all that is wrong, joined,
-// each wrapping [ErrConfig]. It makes no call and starts no goroutine.
+// New returns a Consumer of a stream, given by name or ARN. It checks every option and returns all that is wrong, joined;
+// each error wraps [ErrConfig]. It calls nothing and starts no goroutine.
 //
-// The type of the handler says how its results are read. With ctx for context.Context, and events for the package of
-// aws-lambda-go:
+// The type of the handler decides how its results are read. Here ctx stands for context.Context, and events is the package
+// of aws-lambda-go:
 //
 //	you have                                                             you write
 //	func(ctx, events.KinesisEvent) error                                 h
@@ -75,11 +80,11 @@ type Consumer struct {
 //	a method of one of these types                                       value.Method
 //	a typed one of these, and interceptors a and b around it             batch.Wrap(h, a, b)
 //
-// A response that reports item failures makes the lowest reported record and all behind it come again.
+// If a response reports item failures, the lowest reported record and all records behind it are delivered again.
 //
-// The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of the context of
-// Run. It ends with the handler timeout. It is not cancelled with the context of Run, and lives until the drain timeout
-// has passed, or the shard is lost.
+// The context of a call carries a [batch.Invocation], a lambdacontext.LambdaContext and the values of Run's context. It
+// ends at the handler timeout, at the end of the drain timeout, or when the shard is lost, but not together with Run's
+// context.
 func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer, error) {
 	handler, err := batch.HandlerOf(h)
 	if err != nil {
@@ -94,8 +99,8 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 	return &Consumer{client: &punctual{Client: c}, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
 }
 
-// Run is [New] and [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the ending
-// position is reached, and returns the errors of both.
+// Run is [New] followed by [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the
+// ending position is reached.
 func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts ...Option) error {
 	cons, err := New(c, stream, h, opts...)
 	if err != nil {
@@ -104,35 +109,35 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 	return cons.Run(ctx)
 }
 
-// Run consumes until ctx is done, or every shard has come to the ending position, and then drains: it stops reading,
-// drops what waits, lets running handlers finish, stores the last checkpoints and gives the shards up. It returns at most
-// 5 s after the drain timeout, with no goroutine left but that of a handler or a destination that does not return. A Consumer may run
-// again after Run has returned.
+// Run consumes until ctx is done, or until every shard has reached the ending position, and then drains: it stops reading,
+// drops the records that wait, lets running handlers finish, stores the last checkpoints and releases the shards. It
+// returns 5 s after the drain timeout at the latest. No goroutine is left then, except those of handlers and destinations
+// that do not return. A Consumer may run again after Run has returned.
 //
-// Without an ending position it returns nil after a clean drain: the end of ctx is no error, and ctx.Err says whether it
-// was that. With one, nil means that all before it has an outcome. Errors are, wrapped in an [*Error]:
+// Without an ending position, Run returns nil after a clean drain: the end of ctx is no error. With one, nil means that
+// every record before it has an outcome. These errors come wrapped in an [*Error]:
 //
-//   - [ErrNotReached]: ctx was done before the ending position was reached. The text says how many shards have come to
-//     it, and [Consumer.Status] which. The same group and store go on from there.
-//   - [ErrStreamNotFound], [ErrAccessDenied], and [ErrConfig] for a client without a region or with an endpoint that is no
-//     URL: at the start only, until the stream has been described and its shards listed. Later they are waited out and
-//     shown by [Consumer.Status], as missing credentials are from the start: a role's may come. A signature that is
-//     refused ends Run after five tries, unless the reply shows that this machine's clock is off.
+//   - [ErrNotReached]: ctx was done before the ending position was reached. The text says how many shards have reached
+//     it, and [Consumer.Status] which ones. Another Run with the same group and store goes on from there.
+//   - [ErrStreamNotFound], [ErrAccessDenied], and [ErrConfig] for a client without a region or with an endpoint that is not
+//     a URL: only at the start, until the stream has been described and its shards listed. Later, Run waits them out and
+//     [Consumer.Status] shows them. Missing credentials are waited for from the start, because those of a role may come. A
+//     signature that is refused ends Run after five tries, unless the reply shows that this machine's clock is off.
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
-//   - [ErrDrainTimeout], joined over the shards that did not finish: handlers, or deliveries, ended with their context.
+//   - [ErrDrainTimeout]: handlers or deliveries did not finish within the drain timeout. There is one for each shard.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
-//   - a failed last write to the store.
-//   - [ErrRunning], without any effect, while another Run of the Consumer has not returned. It is not in an [*Error], and
-//     neither is [ErrConfig] for a Consumer that New has not made.
+//   - the error of a last write to the store that failed.
+//   - [ErrRunning], without any effect, while another Run of the Consumer has not returned. It is not wrapped in an
+//     [*Error], and neither is [ErrConfig] for a Consumer that was not made by New.
 //
-// No other error of AWS or of the store, and none of the handler, ends Run: one shard's trouble never stops another.
+// No other error of AWS or of the store ends Run, and none of the handler does: one shard's trouble never stops another.
 func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 
-// RunAll runs consumers, of one stream or of many, as one worker: one identity, one set of poll workers, one read-ahead
-// budget, one drain. It returns when ctx is done, when all have come to their ending positions, or when one cannot go on,
-// and what [Consumer.Run] says of errors holds for each; they are joined. Worker and drain timeout of all must agree, the
-// groups of consumers of one stream must differ, or the error wraps [ErrConfig] and nothing has run. A stream given once
-// by name and once by ARN is not seen to be one.
+// RunAll runs several consumers, of one stream or of many, as one worker: they share an identity, the goroutines that read,
+// the read-ahead budget and the drain. It returns when ctx is done, when all have reached their ending positions, or when
+// one cannot go on. The errors of [Consumer.Run] are joined over all consumers. All must have the same worker name, drain
+// timeout and maximum concurrency, and consumers of one stream need different groups; otherwise nothing runs, and the
+// error wraps [ErrConfig]. RunAll does not notice that a name and an ARN are the same stream.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
 		return join(fmt.Errorf("%w: RunAll needs a consumer", ErrConfig))
@@ -197,8 +202,9 @@ func (c *Consumer) warn() {
 	}
 }
 
-// Status says what the consumer is doing, from memory and without a call. While it does not run, it is the status at the
-// end of the last Run, and before the first one it has no shards. It may be called at any time, as often as one likes.
+// Status says what the consumer is doing, from memory and without a call to AWS. While it does not run, Status returns what
+// it was at the end of the last Run; before the first Run there are no shards. It may be called at any time and as often
+// as you like.
 func (c *Consumer) Status() Status {
 	if c == nil || c.cfg == nil { // New has not made it
 		return Status{}
