@@ -15,9 +15,9 @@ import (
 	"github.com/shardlane/shardlane/metrics"
 )
 
-// An Option sets one thing about a [Consumer]. An option that is not given means its default; one that is given is
-// literal, zero included; given twice, the last one wins. A nil Option does nothing. [New] checks all of them and reports
-// all that is wrong.
+// An Option sets one thing about a [Consumer]. An option that is not given has its default. One that is given is taken
+// literally, zero included; if it is given twice, the last one wins. A nil Option does nothing. [New] checks all options
+// and returns everything that is wrong.
 type Option func(*config)
 
 // config is what the options say.
@@ -107,7 +107,7 @@ func newConfig(opts []Option) *config {
 	return c
 }
 
-// Options bundles options into one, in order.
+// Options bundles several options into one. They apply in order.
 func Options(opts ...Option) Option {
 	return func(c *config) {
 		for _, o := range opts {
@@ -118,147 +118,146 @@ func Options(opts ...Option) Option {
 	}
 }
 
-// WithGroup sets the name under which progress is kept: consumers with different groups on one stream are independent,
-// each sees all records. A new name begins at the starting position. A durable store needs one. It is also the default
-// function ARN. 1 to 128 characters, no "/" and no line feed. Defaults to "shardlane", which New accepts with
-// [checkpoint.Memory] only.
+// WithGroup sets the name under which progress is kept. Consumers of one stream with different groups are independent, and
+// each gets all records. A new name begins at the starting position. The group is also the default function ARN. It has 1
+// to 128 characters, without "/" and line feeds. Defaults to "shardlane", which New accepts only with
+// [checkpoint.Memory]: a durable store needs a group.
 func WithGroup(name string) Option {
 	return func(c *config) { c.group = name; c.given["WithGroup"] = true }
 }
 
-// WithCheckpointer sets the store that holds progress and ownership, one row per shard. Until fleets are supported, one
-// process at a time works for a group: a second one takes the shards over, and the first one's writes are refused.
-// While it does not answer, nothing new is claimed, and what runs goes on without checkpoints. The caller opens and closes
-// it. Defaults to a new [checkpoint.Memory], which forgets everything with the process; the event VolatileStore says so.
+// WithCheckpointer sets the store for progress and ownership, with a row for each shard. One process at a time works for a
+// group: a second one takes the shards over, and the store refuses what the first one writes. While the store does not
+// answer, no new shard is claimed, and running shards go on without checkpoints. You open and close it. Defaults to a new
+// [checkpoint.Memory], which forgets everything when the process ends; the event VolatileStore says so.
 func WithCheckpointer(s checkpoint.Store) Option {
 	return func(c *config) { c.store = s; c.given["WithCheckpointer"] = true }
 }
 
-// WithWorker sets the name of this worker in the store's rows and in [Status]. Consumers that run as one worker must
-// agree on it. It is for people: every Run adds random bits of its own to it. 1 to 128 characters, no "/" and no line
-// feed. Defaults to the host's name.
+// WithWorker sets the name of this worker in the store's rows and in [Status]. Consumers that run as one worker need the
+// same one. It is for people to read and need not be unique, since every Run adds random bits to it. It has 1 to 128
+// characters, without "/" and line feeds. Defaults to the host's name.
 func WithWorker(id string) Option {
 	return func(c *config) { c.worker = id; c.given["WithWorker"] = true }
 }
 
-// WithStartingPosition sets where reading starts the first time that the group sees the stream. It is stored before the
-// first read, and later starts go by the store: to change it, use a new group. Shards that are created later start at
-// their own beginning. Defaults to [TrimHorizon], since to repeat is better than to skip.
+// WithStartingPosition sets where reading starts when the group sees the stream for the first time. It is stored before the
+// first read, and later starts go by the store; to start elsewhere, use a new group. Shards that are created later are
+// read from their beginning. Defaults to [TrimHorizon], because repeating records is better than skipping them.
 func WithStartingPosition(p Position) Option {
 	return func(c *config) { c.start = p; c.given["WithStartingPosition"] = true }
 }
 
-// WithEndingPosition makes Run return nil when every shard has come to p and all records before it are resolved:
-// for replays, backfills and tests. [Latest] is the tip of the stream when Run starts, by the service's clock and rounded
-// up to the second: records of that second may be delivered or not. Records that arrived at or after p are not delivered.
-// [TrimHorizon], and a time that is not after that of WithStartingPosition, is an error. A handler that keeps failing
+// WithEndingPosition makes Run return nil once every shard has reached p and every record before p has an outcome. It is
+// for replays, backfills and tests. Records that arrived at or after p are not delivered. [Latest] is the tip of the stream
+// when Run starts, by the service's clock and rounded up to the second; records of that second may be delivered or not.
+// [TrimHorizon] is an error, and so is a time that is not after that of WithStartingPosition. A handler that keeps failing
 // keeps Run from ending. Defaults to none: Run goes on until its context is done.
 func WithEndingPosition(p Position) Option {
 	return func(c *config) { c.end = p; c.given["WithEndingPosition"] = true }
 }
 
-// WithBatchSize sets how many records of a lane a handler gets at most at once. It is no minimum: without a batching
-// window a batch has what waits. More payload than 6 MiB, as Lambda counts it, also ends a batch. 1 to 10,000. Defaults
-// to 100.
+// WithBatchSize sets the maximum number of records in a batch, from 1 to 10,000. There is no minimum: without a batching
+// window, a batch has what waits in its lane. The payload limit also ends a batch. Defaults to 100.
 func WithBatchSize(records int) Option {
 	return func(c *config) { c.batchSize = records; c.given["WithBatchSize"] = true }
 }
 
-// WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record.
-// A full batch, a full read-ahead and the end of the shard end it early; a stop drops what it has gathered. Whole
-// seconds, 0 to 300 s. Defaults to 0: whatever waits is a batch as soon as the lane is free.
+// WithBatchingWindow sets how long a lane waits for a batch to fill, from the moment when it is free and has a record. A
+// full batch, a full read-ahead and the end of the shard end the wait early; a stop drops the records gathered so far. 0 to
+// 300 s, in whole seconds. Defaults to 0: as soon as the lane is free, whatever waits is a batch.
 func WithBatchingWindow(d time.Duration) Option {
 	return func(c *config) { c.window = d; c.given["WithBatchingWindow"] = true }
 }
 
-// WithParallelizationFactor sets the number of lanes of each shard, and so how many handlers run at once: shards times
-// factor at most. Records with the same partition key share a lane and are neither concurrent nor reordered; records
-// with different keys may be both. A hot key gains nothing. A change takes effect at the next start, without harm to
-// order or progress. 1 to 1,000, where Lambda ends at 10. Defaults to 1.
+// WithParallelizationFactor sets the number of lanes of each shard. At most shards × factor handlers run at once. Records
+// with the same partition key share a lane, so they are never concurrent and never change their order; a hot key gains
+// nothing. You may change the factor between two starts without harm to order or progress. 1 to 1,000, where Lambda
+// allows 10. Defaults to 1.
 func WithParallelizationFactor(lanes int) Option {
 	return func(c *config) { c.factor = lanes; c.given["WithParallelizationFactor"] = true }
 }
 
-// WithSharder sets what is ordered: records with equal sharder(partition key) share a lane and keep their order, within
-// a shard, as with a customer's id that is a part of the key. The lane is its result modulo the factor. The function must
-// be pure, and is called concurrently. While it panics, its shard is not read on. It excludes WithUnordered. Defaults to
-// [partition.Hash].
+// WithSharder sets what is kept in order, for example the customer's ID that is a part of the partition key: records for
+// which sharder(partition key) is equal share a lane and keep their order within a shard. The lane is the result modulo the
+// factor. The function must be pure, and is called from several goroutines at once. While it panics, its shard is not read
+// any further. It excludes WithUnordered. Defaults to [partition.Hash].
 func WithSharder(sharder func(key string) uint64) Option {
 	return func(c *config) { c.sharder = sharder; c.given["WithSharder"] = true }
 }
 
-// WithUnordered gives order up: records go to the lanes of their shard in turn, so that a hot key uses all of them.
-// With a factor of 1 it changes nothing. It excludes WithSharder. Defaults to order per partition key.
+// WithUnordered gives up order: records take the lanes of their shard in turn, so that a hot key uses all of them. With a
+// factor of 1 it changes nothing. It excludes WithSharder. Defaults to order per partition key.
 func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 
-// WithReadAhead sets how many records, and how many bytes of memory for them, a shard holds before it stops reading
-// until some are resolved. A page is charged, until its last record is resolved, with twice its data and keys (the
-// second time for the copy that an attempt gets) and 400 bytes per record; the page that was being read comes on top.
-// All shards of a worker together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each.
-// More helps where a few slow keys hold many fast ones up; less where a worker has many shards and little memory.
-// records is 1 to 1,000,000 and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 16 MiB.
+// WithReadAhead sets how many records, and how many bytes for them, a shard holds in memory before it stops reading until
+// some have an outcome. Until its last record has one, a page counts with 400 bytes per record and twice its data and keys,
+// the second time for the copy that the handler gets. The page that is being read comes on top. All shards of a worker
+// together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each. Set more where a few
+// slow keys hold up many fast ones, and less where a worker has many shards and little memory. records is 1 to 1,000,000
+// and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 16 MiB.
 func WithReadAhead(records, bytes int) Option {
 	return func(c *config) { c.aheadRecords, c.aheadBytes = records, bytes }
 }
 
-// WithDrainTimeout sets how long Run waits, once its context is done, for running handlers. Their context ends with it;
-// what they return by then, or in the 2 s after, still counts. Records that wait, and batches in backoff, are dropped
-// undelivered and come again at the next start. Run may take 5 s more: choose it at least so much below the time that
-// the platform gives a process after SIGTERM. Consumers that run as one worker must agree on it. 0 ends running
-// handlers at once; a negative one is an error. Defaults to 30 s.
+// WithDrainTimeout sets how long Run waits for running handlers once its context is done. Then their contexts end; what
+// they return within 2 s after that still counts. Records that wait, and batches in backoff, are not handled and are
+// delivered at the next start. Run may take 5 s longer than the timeout, so choose it at least 5 s shorter than the time
+// that the platform gives a process after SIGTERM. Consumers that run as one worker need the same one. 0 ends running
+// handlers at once. Defaults to 30 s.
 func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }
 
-// WithMaxRetryAttempts sets how often a failing batch is tried again before its records are given up: they go to the
-// destination of [WithOnFailure], if there is one, and the lane goes on behind them. 0 is no retry. 0 to 10,000, or -1
-// for no limit: then a batch that cannot succeed blocks its lane until its records leave the stream. Defaults to -1.
+// WithMaxRetryAttempts sets how often a failing batch is tried again before its records are given up. They go to the
+// destination set by [WithOnFailure], if there is one, and the lane goes on behind them. 0 to 10,000, or -1 for no limit:
+// then a batch that cannot succeed blocks its lane until its records leave the stream. Defaults to -1.
 func WithMaxRetryAttempts(n int) Option {
 	return func(c *config) { c.retries = n; c.given["WithMaxRetryAttempts"] = true }
 }
 
-// WithMaxRecordAge sets the age, from its arrival in the stream, at which a record at the front of a batch is given up
-// instead of handled, also before its first attempt. 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
+// WithMaxRecordAge sets how long after its arrival in the stream a record at the front of a batch is given up instead of
+// handled, even before its first attempt. 60 s to 604,800 s, or -1 for no limit. Defaults to -1.
 func WithMaxRecordAge(d time.Duration) Option {
 	return func(c *config) { c.maxAge = d; c.given["WithMaxRecordAge"] = true }
 }
 
-// WithBisectOnError sets whether a failed batch of several records is split in two, the first half tried before the
-// second, instead of tried again whole: a record that cannot succeed is alone after a few attempts. It spends no retry.
+// WithBisectOnError sets whether a failed batch is split in two halves, which are tried one after the other, instead of
+// tried again whole. So a record that cannot succeed is alone after a few attempts. A split does not count as a retry.
 // Defaults to false.
 func WithBisectOnError(on bool) Option {
 	return func(c *config) { c.bisect = on; c.given["WithBisectOnError"] = true }
 }
 
-// WithTumblingWindow sets the length of tumbling windows: the handler gets the state that its latest call in the window
-// returned, and a final call when the window closes. It needs a handler of the window or the JSON form, a
-// parallelization factor of 1 and no filter. The checkpoint stays before an open window, so a restart replays it. 0 to
-// 900 s, whole seconds. Defaults to 0: none.
+// WithTumblingWindow sets the length of tumbling windows. The handler gets the state that its last call in the window
+// returned, and a final call when the window closes. Its type must be that for windows or for JSON, the parallelization
+// factor 1, and there must be no filter. The checkpoint stays before an open window, so a restart replays it. 0 to 900 s,
+// in whole seconds. Defaults to 0: none.
 func WithTumblingWindow(d time.Duration) Option {
 	return func(c *config) { c.tumbling = d; c.given["WithTumblingWindow"] = true }
 }
 
-// WithWindowIdle sets how long after a tumbling window's end its final call is made if no record of a later window
-// comes and the shard is caught up. 0 or more. Defaults to 120 s.
+// WithWindowIdle sets how long after the end of a tumbling window its final call is made if no record of a later window
+// has come and the shard is caught up. 0 or more. Defaults to 120 s.
 func WithWindowIdle(d time.Duration) Option {
 	return func(c *config) { c.idleWindow = d; c.given["WithWindowIdle"] = true }
 }
 
-// WithFilter sets event filter patterns; a record that none of them matches is never handed to the handler, counts as
-// done and goes to no destination. Package filter has the language. 0 to 10 patterns of at most 4,096 characters.
+// WithFilter sets event filter patterns. A record that matches none of them counts as done: the handler does not get it,
+// and neither does a destination. Package filter describes the language. 0 to 10 patterns of at most 4,096 characters.
 // Defaults to none: every record is handled.
 func WithFilter(patterns ...string) Option {
 	return func(c *config) { c.patterns = patterns; c.given["WithFilter"] = true }
 }
 
-// WithOnFailure sets where records go that are given up, by [WithMaxRetryAttempts] or [WithMaxRecordAge]: a queue, a
-// topic or a bucket by package destination, or a Go function by [batch.DestinationFunc]. It gets 30 s for each
-// delivery. One that fails is told of (DestinationFailed), its records count as dropped, and the lane goes on. Defaults
-// to none: what is given up is told of and counted.
+// WithOnFailure sets where records go that are given up because of [WithMaxRetryAttempts] or [WithMaxRecordAge]: to a queue,
+// a topic or a bucket with the module destination, or to a Go function with [batch.DestinationFunc]. A delivery has 30 s.
+// If it fails, the event DestinationFailed says so, its records count as dropped, and the lane goes on. Defaults to none:
+// records that are given up are only counted and logged.
 func WithOnFailure(d batch.Destination) Option {
 	return func(c *config) { c.destination = d; c.given["WithOnFailure"] = true }
 }
 
-// WithReportBatchItemFailures sets whether responses of a handler of the JSON form are read for batchItemFailures. For
-// the typed forms the type decides, and New refuses this option. Defaults to false.
+// WithReportBatchItemFailures sets whether batchItemFailures is read in the responses of a handler that returns JSON. For
+// other handlers the type decides, and New refuses this option. Defaults to false.
 func WithReportBatchItemFailures(on bool) Option {
 	return func(c *config) { c.reports = on; c.given["WithReportBatchItemFailures"] = true }
 }
@@ -270,24 +269,23 @@ func WithDeaggregation(on bool) Option {
 	return func(c *config) { c.deaggregate = on; c.given["WithDeaggregation"] = true }
 }
 
-// WithHandlerTimeout sets how long an attempt may take. At the deadline its context ends and it has failed, whatever it
-// returns later; its lane waits for it to return before anything else. -1 for none. Defaults to 900 s, Lambda's
-// maximum.
+// WithHandlerTimeout sets how long an attempt may take. Then its context ends and the attempt has failed, whatever it returns
+// later; its lane waits until it returns. -1 means no timeout. Defaults to 900 s, Lambda's maximum.
 func WithHandlerTimeout(d time.Duration) Option { return func(c *config) { c.timeout = d } }
 
-// WithMaxConcurrency sets how many handlers run at once in the worker, as Lambda's reserved concurrency does. Lanes
-// wait in the order in which they came; while others wait, no shard has more than half of it, rounded up. Consumers
-// that run as one worker must agree on it. 1 or more. Defaults to no limit but that of the lanes.
+// WithMaxConcurrency sets how many handlers run at once in the worker, as Lambda's reserved concurrency does. Lanes take
+// turns in the order in which they came; while lanes of other shards wait, no shard gets more than half of it, rounded up.
+// Consumers that run as one worker need the same one. 1 or more. Defaults to no limit but the number of lanes.
 func WithMaxConcurrency(n int) Option {
 	return func(c *config) { c.concurrency = n; c.given["WithMaxConcurrency"] = true }
 }
 
-// WithPayloadLimit sets the most bytes of an event as JSON. A batch ends before it would exceed it; a single record
-// that does is not handed over but fails, and is given up in the end. 1,024 or more, or -1 for none. Defaults to
-// 6,291,456, Lambda's limit.
+// WithPayloadLimit sets the maximum size of an event as JSON, in bytes. A batch ends before it would grow larger. A single
+// record that is larger fails without a call of the handler, and is given up in the end. 1,024 or more, or -1 for no limit.
+// Defaults to 6,291,456, Lambda's limit.
 func WithPayloadLimit(bytes int) Option { return func(c *config) { c.payload = bytes } }
 
-// WithBackoff sets the wait before retry n of a batch: min(limit, base × factor^(n-1)), and up to 20 % jitter on top.
+// WithBackoff sets the wait before retry n of a batch: min(limit, base × factor^(n-1)), plus up to 20 % jitter.
 // base is 1 ms or more, factor 1 to 10, limit at least base and at most 1 hour. Defaults to 200 ms, 2 and 1 minute.
 func WithBackoff(base time.Duration, factor float64, limit time.Duration) Option {
 	return func(c *config) { c.backoffBase, c.backoffFactor, c.backoffCap = base, factor, limit }
@@ -296,8 +294,8 @@ func WithBackoff(base time.Duration, factor float64, limit time.Duration) Option
 // WithExecutedVersion sets executedVersion of on-failure documents. Defaults to "$LATEST".
 func WithExecutedVersion(v string) Option { return func(c *config) { c.version = v } }
 
-// WithMappingUUID sets the UUID of the event source mapping in the names of on-failure objects. Defaults to a UUID made
-// of group and stream ARN, which is the same after every restart.
+// WithMappingUUID sets the event source mapping's UUID, a part of the names of on-failure objects. Defaults to a UUID made
+// from group and stream ARN, which is the same after every restart.
 func WithMappingUUID(id string) Option {
 	return func(c *config) { c.mappingUUID = id; c.given["WithMappingUUID"] = true }
 }
@@ -311,20 +309,20 @@ func WithFunctionARN(arn string) Option {
 	return func(c *config) { c.functionARN = arn; c.given["WithFunctionARN"] = true }
 }
 
-// WithNotify sets a function that is told of every event: see [Notice]. It is called by the goroutine that found it
-// out, many at once, so it must return soon; a panic in it, or runtime.Goexit, is an event, ObserverPanicked. Defaults to
-// none.
+// WithNotify sets a function that gets every event as a [Notice]. It is called by the goroutine that saw the event, and by
+// several at once, so it must return soon. A panic or runtime.Goexit in it is an event of its own, ObserverPanicked.
+// Defaults to none.
 func WithNotify(f func(Notice)) Option { return func(c *config) { c.notify = f } }
 
-// WithMetrics sets where metrics go; package metrics has the names, [metrics.Snapshot] keeps them in memory. nil is an
+// WithMetrics sets where metrics go. Package metrics lists them, and [metrics.Snapshot] keeps them in memory. nil is an
 // error. Defaults to [metrics.Discard].
 func WithMetrics(r metrics.Recorder) Option {
 	return func(c *config) { c.recorder = r; c.given["WithMetrics"] = true }
 }
 
-// WithLogger sets where events are logged, each at the level that package metrics has for it, and with an error as a
-// warning at least. What goes on failing is a warning when it begins and once a minute, and else at debug level. nil is an
-// error. Defaults to [slog.Default].
+// WithLogger sets where events are logged: each at the level that package metrics gives it, and at warning level or above if
+// it has an error. Trouble that lasts is a warning when it begins and once a minute, and logged at debug level in between.
+// nil is an error. Defaults to [slog.Default].
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l; c.given["WithLogger"] = true }
 }
