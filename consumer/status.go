@@ -18,11 +18,11 @@ type State string
 
 // The states of a shard.
 const (
-	Waiting State = "waiting" // its parents are not finished, or it is about to be claimed
+	Waiting State = "waiting" // its parents are not finished, or it is not claimed yet
 	Running State = "running" // it is read and handled
 	Ending  State = "ending"  // all of it has been read; its end is being stored
 	Ended   State = "ended"   // finished: its children may start
-	Reached State = "reached" // it has come to the ending position
+	Reached State = "reached" // it has reached the ending position
 	Lost    State = "lost"    // somebody else has claimed it
 )
 
@@ -39,8 +39,8 @@ type Status struct {
 	behind       time.Duration
 }
 
-// ShardStatus is the part of one shard. Ages, lanes and bytes are those of a shard that is owned here, else zero; ages
-// are by the clock of this machine, except for HeadAge.
+// ShardStatus is the status of one shard. Ages, lanes and bytes are zero unless this worker owns the shard. Ages are by
+// this machine's clock, except for HeadAge.
 type ShardStatus struct {
 	Group      string // of the consumer
 	Stream     string // name or ARN as given
@@ -50,9 +50,9 @@ type ShardStatus struct {
 	Epoch      int64  // of the lease; it grows with every change of owner
 	Checkpoint checkpoint.Position
 
-	HeadAge       time.Duration // distance of the newest record read from the tip; it grows while reads fail or hang
-	ReadAge       time.Duration // since the last successful read, before the first one since the claim
-	QueueAge      time.Duration // age of the oldest record read without an outcome
+	HeadAge       time.Duration // how far the newest record read is behind the tip; it grows while reads fail or hang
+	ReadAge       time.Duration // since the last successful read; before the first one, since the claim
+	QueueAge      time.Duration // age of the oldest record that was read and has no outcome
 	CheckpointAge time.Duration // age of the oldest record that the stored checkpoint does not cover
 	LanesBusy     int           // handlers running
 	ReadAhead     int64         // bytes charged
@@ -60,37 +60,37 @@ type ShardStatus struct {
 	Err error // the trouble it is in, an *Error; nil if none
 }
 
-// Err is the health check: nil while all goes well. It joins what concerns the consumer, such as a stream that is gone or
-// a store that does not answer, and the trouble of each shard. It tells
+// Err is the health check: nil while all goes well. It joins the trouble of the consumer, such as a stream that is gone or a
+// store that does not answer, and that of each shard. It reports
 //
-//   - of trouble that waiting does not mend, such as denied access, at once;
-//   - of a step that keeps failing, a handler among them, once that has lasted for 10 s;
-//   - of a handler that has not returned 2 s after its timeout, or after 15 minutes where it has none;
-//   - of a shard that has not been read for 3 minutes though it has room, whatever its reads do: a page of a slow line may
-//     take that long;
-//   - of a lane that has stood still for a minute longer than its batching window and the handler's timeout take.
+//   - at once, trouble that waiting does not mend, such as denied access;
+//   - after 10 s, a step that keeps failing, such as a handler;
+//   - 2 s after its timeout, a handler that has not returned; after 15 minutes, where it has no timeout;
+//   - after 3 minutes, a shard that has room and was not read, whatever its reads do: a page may take that long on a slow
+//     line;
+//   - a lane that has stood still for a minute longer than its batching window and the handler's timeout.
 //
 // Each is an [*Error], with a hint.
 func (s Status) Err() error { return s.err }
 
-// Ready is the readiness check: nil when the stream has been described, its shards may be claimed, and every shard that is
-// owned now has been read once. A worker without shards is ready. Before Run has come so far, while it drains, and while
-// it does not run, Ready returns an [*Error] that says what it waits for.
+// Ready is the readiness check: nil when the stream has been described, its shards may be claimed, and every shard that this
+// worker owns now has been read once. A worker without shards is ready. Before Run has come that far, while it drains, and
+// while it does not run, Ready returns an [*Error] that says what it waits for.
 func (s Status) Ready() error { return s.ready }
 
-// Behind is the greatest lag of a shard: how old the oldest record is that has no outcome yet, or how far reading is
-// behind the tip. It grows while reads fail or hang. Zero when all shards are caught up, and while no shard runs.
+// Behind is the greatest lag of a shard: the age of its oldest record without an outcome, or how far reading is behind the
+// tip. It grows while reads fail or hang. It is zero when all shards are caught up, and while no shard runs.
 func (s Status) Behind() time.Duration { return s.behind }
 
-// A Notice tells of one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also one log record
-// and one counter, all by the same name; package metrics has the list of names ([metrics.Events]).
+// A Notice is one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also a log record and a
+// counter with the same name. [metrics.Events] lists them.
 type Notice struct {
 	Name   string // of the event, for example "LeaseTakenOver"
 	Group  string // of the consumer
 	Stream string // name or ARN as given
 	Shard  string // empty if the event concerns the stream
 	Time   time.Time
-	Err    error  // what caused it, nil if nothing failed
+	Err    error  // the cause; nil if nothing failed
 	Detail string // one sentence; may be empty
 }
 
