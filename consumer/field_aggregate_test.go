@@ -18,6 +18,9 @@ import (
 	"github.com/shardlane/shardlane/consumer"
 )
 
+// lastHash is the hash key at the end of the last shard of any stream.
+const lastHash = "340282366920938463463374607431768211455"
+
 // aggregate puts user records into a shard, as one aggregate.
 func (f *field) aggregate(shard string, users ...kpl.UserRecord) {
 	f.t.Helper()

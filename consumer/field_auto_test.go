@@ -51,6 +51,17 @@ func (a *aggregator) send(home kinesistest.ShardInfo, again int, us []kpl.UserRe
 	}
 }
 
+// counted returns the sum of a metric over all labels.
+func counted(s *metrics.Snapshot, m *metrics.Metric) float64 {
+	total := 0.0
+	for sample := range s.All() {
+		if sample.Metric == m {
+			total += sample.Value
+		}
+	}
+	return total
+}
+
 // byKey makes the stream one whose description says that partition keys place its records.
 func (f *field) byKey() {
 	f.srv.SetDistribution("orders", kinesistest.Auto)

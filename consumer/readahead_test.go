@@ -26,8 +26,6 @@ func served(srv *kinesistest.Server, shard string) (size, records int) {
 	return size, records
 }
 
-const lastHash = "340282366920938463463374607431768211455"
-
 // A handler that hangs fills the read-ahead of its shard, to its bound and no further; the other shard goes on.
 func TestReadAheadIsBounded(t *testing.T) {
 	t.Attr("rule", "C3")

@@ -18,16 +18,6 @@ func (f *field) putData(data string) {
 	f.srv.PutHash("orders", fmt.Sprint("key ", len(f.srv.Records("orders"))), "0", []byte(data))
 }
 
-func counted(s *metrics.Snapshot, m *metrics.Metric) float64 {
-	total := 0.0
-	for sample := range s.All() {
-		if sample.Metric == m {
-			total += sample.Value
-		}
-	}
-	return total
-}
-
 // Records that no pattern matches neither count in a batch nor start a batching window, are counted, never handed over,
 // and the checkpoint passes them, also where nothing else is read.
 func TestFilter(t *testing.T) {
