@@ -14,19 +14,21 @@ import (
 	"github.com/shardlane/shardlane/metrics"
 )
 
-// WithEventSourceMapping sets what the JSON of an event source mapping says, as if its options stood in its place: what
-// get-event-source-mapping or create-event-source-mapping prints or takes, a program's dump of it, or a mapping's resource
-// of CloudFormation or SAM, also as the only one of its kind in a function, a list or a whole template. With "" for the
-// stream, New takes it from there. UTF-8 and UTF-16 are read, YAML is not. The option reads r, once, when it is made.
+// WithEventSourceMapping sets the options that an event source mapping's JSON stands for, as if they stood in its place:
+// what get-event-source-mapping or create-event-source-mapping prints or takes, a program's dump of it, or a mapping's
+// resource of CloudFormation or SAM, which may also be the only one of its kind in a function, a list or a whole template.
+// With "" for the stream, New takes that from the mapping, too. UTF-8 and UTF-16 are read, YAML is not. The option reads r
+// once, when it is made.
 //
-// What get-event-source-mapping prints never says where to start. If its State is Disabled, reading starts a minute before
-// LastModified, and what Lambda had not handled by then is skipped: before you disable a mapping, first let IteratorAge
-// reach 0, or give a position, which counts wherever it stands among the options. Where no checkpoint is stored yet, the event MappingResumed says so. If its
-// LastProcessingResult is a problem, or its State another one, WithStartingPosition has to be given.
+// What get-event-source-mapping prints does not say where to start. If its State is Disabled, reading starts a minute before
+// LastModified, and what Lambda had not handled by then is skipped. So let IteratorAge reach 0 before you disable a mapping,
+// or give a position, anywhere among the options. The event MappingResumed warns of this while no checkpoint is stored. If
+// LastProcessingResult is a problem, or State is another one, WithStartingPosition has to be given.
 //
-// A destination in it needs [WithOnFailure]. A value that templates have by reference only, as Ref or Fn::GetAtt, is told of
-// (MappingIgnored) where New has it besides, and else an error. What has no meaning here is told of likewise, as is a
-// handler whose type disagrees with FunctionResponseTypes; what cannot be honoured is an error.
+// A destination in it needs [WithOnFailure]. A value that a template has by reference only, as Ref or Fn::GetAtt, has to be
+// given to New, or it is an error. The event MappingIgnored names what has no effect: a reference that was given to New
+// instead, a setting without a meaning here, a FunctionResponseTypes that the handler's type contradicts. What cannot be
+// honoured is an error.
 func WithEventSourceMapping(r io.Reader) Option {
 	if isNil(r) {
 		return func(c *config) { c.mappingErr = errors.New("the reader is nil") }

@@ -262,9 +262,10 @@ func WithReportBatchItemFailures(on bool) Option {
 	return func(c *config) { c.reports = on; c.given["WithReportBatchItemFailures"] = true }
 }
 
-// WithDeaggregation sets whether KPL aggregates are split into their user records, or handed over as they are. A user
-// record outside of the hash key range of its shard is left out. Defaults to what Lambda does: aggregates are not split
-// when a stream is polled.
+// WithDeaggregation sets whether KPL aggregates are split into their user records or handed over as they are. A user record
+// whose hash key belongs to another shard is left out only where its producer will put it again, because it worked with a
+// shard map from before a split or merge: within 10 minutes of the shard's first record, and never on a stream where Kinesis
+// has placed records by itself. All others are delivered. Defaults to false: Lambda does not split when it polls.
 func WithDeaggregation(on bool) Option {
 	return func(c *config) { c.deaggregate = on; c.given["WithDeaggregation"] = true }
 }
