@@ -6,8 +6,7 @@ import "log/slog"
 // or per attempt, never per record.
 var (
 	// IteratorAge is the age of the last record of an attempt, taken at its
-	// start: max(0, now - arrival). Nothing is recorded while a shard is idle
-	// (C18).
+	// start: max(0, now - arrival). Nothing is recorded while a shard is idle.
 	IteratorAge = &Metric{Name: "IteratorAge", Unit: "ms", Help: "Age of the last record of a batch when its handler starts.", Kind: Histogram}
 	// PolledEventCount counts records read, before any filter and without
 	// those behind an ending position. An empty read records 0.
@@ -16,7 +15,7 @@ var (
 	// every attempt.
 	InvokedEventCount = &Metric{Name: "InvokedEventCount", Unit: "records", Help: "Records passed to the handler, counted again on every attempt.", Kind: Counter}
 	// FailedInvokeEventCount counts all records of each attempt that failed or
-	// was throttled by its handler (C13), at the attempt's end.
+	// was throttled by its handler, at the attempt's end.
 	FailedInvokeEventCount = &Metric{Name: "FailedInvokeEventCount", Unit: "records", Help: "Records of attempts that failed.", Kind: Counter}
 )
 
@@ -26,8 +25,8 @@ var (
 	// is recorded only where there are filters.
 	FilteredOutEventCount = &Metric{Name: "FilteredOutEventCount", Unit: "records", Help: "Records removed by filters.", Kind: Counter}
 	// DroppedEventCount counts records given up, by age or retry limit, that no
-	// destination received, and so all of them where there is none (C18). Those
-	// lost by retention are not among them (L67).
+	// destination received, and so all of them where there is none. Those
+	// lost by retention are not among them.
 	DroppedEventCount = &Metric{Name: "DroppedEventCount", Unit: "records", Help: "Records given up that no destination received.", Kind: Counter}
 	// OnFailureDestinationDeliveredEventCount counts the records described by
 	// delivered documents.
@@ -36,10 +35,10 @@ var (
 	// records also count as dropped.
 	DestinationDeliveryFailures = &Metric{Name: "DestinationDeliveryFailures", Unit: "calls", Help: "Deliveries to the on-failure destination that failed.", Kind: Counter}
 	// RetentionLostEventCount counts records that left the stream by retention
-	// while they waited in memory (C10).
+	// while they waited in memory.
 	RetentionLostEventCount = &Metric{Name: "RetentionLostEventCount", Unit: "records", Help: "Records lost by retention while they waited.", Kind: Counter}
-	// OutOfRangeEventCount counts user records of aggregates that were left out
-	// because their hash key is not the shard's (L65).
+	// OutOfRangeEventCount counts user records of aggregates whose hash key is
+	// another shard's, delivered or left out.
 	OutOfRangeEventCount = &Metric{Name: "OutOfRangeEventCount", Unit: "records", Help: "User records outside of their shard's hash key range.", Kind: Counter}
 )
 
@@ -87,7 +86,7 @@ var (
 // DEBUG.
 var (
 	// AggregatesRaw: KPL aggregates are handed over as they are, as Lambda does
-	// when it polls (L63); once per shard, unless WithDeaggregation says so.
+	// when it polls; once per shard, unless WithDeaggregation says so.
 	AggregatesRaw = warning("AggregatesRaw", "Shards whose KPL aggregates are handed over as they are.")
 	// CheckpointFailed: the row of an owned shard could not be written, for a
 	// checkpoint, a release or an end; it is tried again.
@@ -98,16 +97,16 @@ var (
 	// ConsumerStopped: Run has ended; the notice says after how long.
 	ConsumerStopped = info("ConsumerStopped", "Ends of a consumer.")
 	// DestinationFailed: a document was not delivered, and its records are
-	// dropped (C23).
+	// dropped.
 	DestinationFailed = fault("DestinationFailed", "Deliveries to the on-failure destination that failed.")
 	// DrainTimedOut: handlers of a shard still ran when the drain timeout
 	// ended, and gave up with their context.
 	DrainTimedOut = warning("DrainTimedOut", "Drains that ended by their timeout.")
-	// HandlerFailed: an attempt failed or was throttled (C13): by an error, by
+	// HandlerFailed: an attempt failed or was throttled: by an error, by
 	// item failures, by runtime.Goexit; its slice is tried again.
 	HandlerFailed = warning("HandlerFailed", "Attempts that returned an error.")
 	// HandlerOverstayed: an attempt did not return within 2 s after the handler
-	// timeout; its lane waits for it (C14).
+	// timeout; its lane waits for it.
 	HandlerOverstayed = warning("HandlerOverstayed", "Attempts that did not return at their timeout.")
 	// HandlerPanicked: an attempt panicked; its slice is tried again.
 	HandlerPanicked = warning("HandlerPanicked", "Attempts that panicked.")
@@ -119,7 +118,7 @@ var (
 	// raise this yet.
 	HashRangeHole = warning("HashRangeHole", "Holes found in the hash range of the known shards.")
 	// ItemFailuresIgnored: the JSON of a response names item failures, and
-	// nothing reads them (L4): their records count as handled. At most once a
+	// nothing reads them: their records count as handled. At most once a
 	// minute.
 	ItemFailuresIgnored = warning("ItemFailuresIgnored", "Responses with item failures that were not read, at most one a minute.")
 	// IteratorExpired: a shard iterator expired and was replaced.
@@ -139,11 +138,12 @@ var (
 	MappingResumed = warning("MappingResumed", "First starts at the time when an event source mapping was disabled.")
 	// ObserverPanicked: a recorder, logger or notice function panicked, or ended its goroutine.
 	ObserverPanicked = warning("ObserverPanicked", "Panics of a recorder, logger or notice function.")
-	// OutOfRange: user records of aggregates were left out because their hash
-	// key is not the shard's (L65).
+	// OutOfRange: user records of aggregates have hash keys of other shards. The
+	// notice says whether they were left out, or, once for each shard, that they
+	// are delivered.
 	OutOfRange = warning("OutOfRange", "Reads with user records outside of their shard's hash key range.")
 	// PatternKeyUnknown: a filter pattern names a key that no record has; it
-	// sees an absent field (C16).
+	// sees an absent field.
 	PatternKeyUnknown = warning("PatternKeyUnknown", "Filter patterns that name a key that no record has.")
 	// ReadFailed: a call of Kinesis failed for another reason than a throttle
 	// or an expired iterator; it is tried again. Without a shard it is one
@@ -156,7 +156,7 @@ var (
 	RecordsDiscarded = warning("RecordsDiscarded", "Times that records were given up.")
 	// RetentionLost: records were, or may have been, dropped by the stream
 	// before they were read: a position or a shard is gone, or the reader or
-	// the checkpoint lags by more than the retention (C10). It counts
+	// the checkpoint lags by more than the retention. It counts
 	// occasions, not records.
 	RetentionLost = fault("RetentionLost", "Times that reading had to skip records lost by retention.")
 	// Recovered: a step that had failed for 10 s or longer works again. The
@@ -169,7 +169,7 @@ var (
 	// RowVersion: a store row was written by a newer version; its shard waits.
 	RowVersion = warning("RowVersion", "Store rows of a newer version, left alone.")
 	// SequenceUnreadable: the service numbers a record with something that is
-	// no number; its shard keeps no checkpoint (C28).
+	// no number; its shard keeps no checkpoint.
 	SequenceUnreadable = warning("SequenceUnreadable", "Checkpoints that could not be made of the service's sequence numbers.")
 	// ShardEnded: a shard was read to its end and its end is stored.
 	ShardEnded = info("ShardEnded", "Shards finished, their end stored.")

@@ -1,4 +1,4 @@
-// Package metrics names what the engine measures and says who is told.
+// Package metrics names what the engine measures, and passes it on.
 //
 // A [Metric] is a name, a unit and a kind; the catalogue has one variable for
 // each, Lambda's own under Lambda's names. A [Recorder] receives the values:
@@ -7,7 +7,8 @@
 // needs nothing else of this package.
 //
 // Every event of the engine (a gap, a takeover, a loss, a stall) is a Counter
-// under the event's name, next to its log record and its notice.
+// under the event's name, next to its log record and its notice. The rules
+// behind them are in SEMANTICS.md of package batch.
 //
 // The package starts no goroutine, reads no clock and imports the standard
 // library only.
