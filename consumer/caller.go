@@ -24,10 +24,10 @@ type caller struct {
 	src     batch.Source
 	epoch   int64
 
-	busy       atomic.Int64      // handlers running
-	overdue    atomic.Int64      // handlers left behind
-	began      []atomic.Int64    // when the handler of a lane was called, in nanoseconds since the worker began; 0: none runs
-	deliveries []<-chan struct{} // a lane's delivery that was left behind, and still runs perhaps
+	busy       atomic.Int64   // handlers running
+	overdue    atomic.Int64   // handlers left behind
+	began      []atomic.Int64 // when the handler of a lane was called, in nanoseconds since the worker began; 0: none runs
+	deliveries []<-chan error // a lane's delivery that was left behind, and still runs perhaps
 }
 
 // Attempt implements lane.Caller: it calls the handler with a fresh event of a slice (L5).
@@ -41,23 +41,16 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	if n > 0 {
 		age = s.Records[n-1].Record().Age(c.sh.s.now())
 	}
-	handlers := ctx
-	if c.cfg.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.cfg.timeout)
-		defer cancel()
-		late := time.AfterFunc(min(c.cfg.timeout, math.MaxInt64-unwindTime)+unwindTime, func() {
-			c.sh.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", a.Lane, c.cfg.timeout, s.RequestID))
-		})
-		defer late.Stop()
-	}
-	ctx = batch.NewContext(ctx, batch.Invocation{
+	limited, returned := c.limited(ctx, a.Lane, s.RequestID)
+	defer returned()
+	own := batch.NewContext(limited, batch.Invocation{
 		Stream: c.sh.s.name, Shard: c.sh.id, Epoch: c.epoch, Attempt: s.Attempts + 1, IteratorAge: age,
 		RequestID: s.RequestID, FunctionARN: c.cfg.functionARN, Subs: page.Subs(s.Records),
 	})
 	ev := page.Event(c.src, s.Records)
-	if a.Window != nil {
-		a.Window.Shard, a.Window.StreamARN = c.sh.id, c.src.StreamARN
+	window := a.Window
+	if window != nil {
+		window.Shard, window.StreamARN = c.sh.id, c.src.StreamARN
 	}
 	begun := []tell.Value{c.working(a.Lane, 1)}
 	if n > 0 {
@@ -69,9 +62,9 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	c.sh.tell.Records(begun...)
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
 	res, runs := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
-		res := c.handler.Call(ctx, ev, a.Window)
-		if ctx.Err() != nil && handlers.Err() == nil { // C14, whatever it returned
-			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, ctx.Err())}
+		res := c.handler.Call(own, ev, window)
+		if limited.Err() != nil && ctx.Err() == nil { // C14, whatever it returned
+			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, limited.Err())}
 		}
 		return res
 	})
@@ -79,12 +72,12 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	switch {
 	case runs != nil:
 		c.overdue.Add(1)
-		c.sh.s.c.left.add(c.sh.id, runs)
+		c.sh.s.c.left.add(c.sh.id, func() bool { return len(runs) == 0 })
 		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
 	case c.sh.lost.Load():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
 	case res.Outcome == batch.Succeeded:
-		c.sh.tell.Mend(handlerOp(a.Lane))
+		c.Idle(a.Lane)
 		if res.Unread > 0 {
 			c.sh.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+count(res.Unread, "item failure")+
 				", which nothing reads: the whole batch counts as handled; WithReportBatchItemFailures(true) reads them")
@@ -92,6 +85,22 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 		return res
 	}
 	return c.failed(a, res)
+}
+
+// limited gives a handler its time limit, and tells of one that overstays it until returned is called.
+func (c *caller) limited(ctx context.Context, lane int, request string) (limited context.Context, returned func()) {
+	limit := c.cfg.timeout
+	if limit <= 0 {
+		return ctx, func() {}
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	late := time.AfterFunc(min(limit, math.MaxInt64-unwindTime)+unwindTime, func() {
+		c.sh.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, limit, request))
+	})
+	return limited, func() {
+		late.Stop()
+		cancel()
+	}
 }
 
 // failed tells of an attempt that did not succeed, and returns its result: at a stop it is aborted, but for the progress it
@@ -122,7 +131,11 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 }
 
 // Idle implements lane.Caller.
-func (c *caller) Idle(lane int) { c.sh.tell.Mend(handlerOp(lane)) }
+func (c *caller) Idle(lane int) {
+	if c.sh.tell.Troubled() {
+		c.sh.tell.Mend(handlerOp(lane))
+	}
+}
 
 // Lost implements lane.Caller.
 func (c *caller) Lost(items []page.Item) {

@@ -9,14 +9,14 @@ import (
 // records are not handed out again before they return, so that no two calls with one key run at once.
 type left struct {
 	mu   sync.Mutex
-	runs map[string][]<-chan struct{}
+	runs map[string][]func() bool
 }
 
-func (l *left) add(shard string, runs <-chan struct{}) {
+func (l *left) add(shard string, runs func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.runs == nil {
-		l.runs = map[string][]<-chan struct{}{}
+		l.runs = map[string][]func() bool{}
 	}
 	l.runs[shard] = append(l.runs[shard], runs)
 }
@@ -25,14 +25,7 @@ func (l *left) add(shard string, runs <-chan struct{}) {
 func (l *left) running(shard string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	still := slices.DeleteFunc(l.runs[shard], func(runs <-chan struct{}) bool {
-		select {
-		case <-runs:
-			return true
-		default:
-			return false
-		}
-	})
+	still := slices.DeleteFunc(l.runs[shard], func(runs func() bool) bool { return !runs() })
 	if len(still) == 0 {
 		delete(l.runs, shard)
 		return false

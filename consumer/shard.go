@@ -86,7 +86,7 @@ func newShard(s *stream, id string, l *lease.Lease, parents []kpl.HashRange) *sh
 	src := s.source(id)
 	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: s.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan struct{}, cfg.factor)}
+	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	p := &reader.Poller{
 		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh,

@@ -190,12 +190,10 @@ func (w *worker) spawn(f func()) { w.tasks.Go(f) }
 
 // guard runs f, which belongs to the user, on a goroutine of its own, so that one that calls runtime.Goexit has a result
 // like any other, exited (L1), and one that does not return can be left behind, a grace after left is closed. runs is not
-// nil then, and is closed when it returns after all.
-func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() T) (res T, runs <-chan struct{}) {
+// nil then, and has the result if it returns after all.
+func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() T) (res T, runs <-chan T) {
 	result := make(chan T, 1)
-	over := make(chan struct{})
 	go func() {
-		defer close(over)
 		res := exited
 		defer func() { result <- res }()
 		res = f()
@@ -211,7 +209,7 @@ func guard[T any](left <-chan struct{}, grace time.Duration, exited T, f func() 
 	case res = <-result:
 		return res, nil
 	case <-late.C:
-		return res, over
+		return res, result
 	}
 }
 

@@ -166,6 +166,9 @@ func (t *troubles) mend(op string) (x trouble, ok bool) {
 	return *old, true
 }
 
+// Troubled tells whether anything fails at the moment.
+func (t *troubles) Troubled() bool { return t.n.Load() > 0 }
+
 // Failing tells whether one of the steps fails at the moment.
 func (t *troubles) Failing(ops ...string) bool {
 	if t.n.Load() == 0 {
