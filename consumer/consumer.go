@@ -32,9 +32,9 @@
 //
 // # Trouble
 //
-// An error of AWS, of the store or of the handler is retried with backoff and does not end the consumer. [Consumer.Status]
-// shows it, and [WithNotify], [WithMetrics] and [WithLogger] report it under one name. A shard whose handler fails holds
-// back only itself, and the shards that it is split or merged into.
+// What fails in AWS, in the store or in the handler is tried again with backoff. It does not end a consumer, except for the
+// few errors that [Consumer.Run] lists. [Consumer.Status] shows it, and [WithNotify], [WithMetrics] and [WithLogger] report
+// it under one name. A shard whose handler fails holds back only itself, and the shards that it is split or merged into.
 package consumer
 
 import (

@@ -5,28 +5,28 @@ import (
 	"strings"
 )
 
-// The errors that callers tell apart. Each comes wrapped, most in an [Error].
+// Errors to test for with errors.Is. Each comes wrapped, most of them in an [Error].
 var (
-	// ErrConfig is wrapped by every option error; the text names option, value and range. It is also wrapped when a client
-	// turns out to have no region, or an endpoint that is no URL.
+	// ErrConfig says that an option is wrong; the text names option, value and range. It also stands for a client without a
+	// region or with an endpoint that is not a URL.
 	ErrConfig = errors.New("consumer: invalid configuration")
 	// ErrRunning is returned by a second Run of a running Consumer.
 	ErrRunning = errors.New("consumer: already running")
-	// ErrStreamNotFound says that there is no such stream, or no more, in the client's region and account.
+	// ErrStreamNotFound says that the client's region and account have no such stream, or no longer have it.
 	ErrStreamNotFound = errors.New("consumer: no such stream")
-	// ErrStreamRecreated says that a stream of this name was deleted and created anew: positions of the old one mean
-	// nothing in it.
+	// ErrStreamRecreated says that the stream was deleted, and another one created under its name. Positions in the old one
+	// mean nothing in the new one.
 	ErrStreamRecreated = errors.New("consumer: stream was deleted and created again")
-	// ErrAccessDenied says that the credentials are not valid, or do not allow a call, or the use of the stream's key.
+	// ErrAccessDenied says that the credentials are not valid, or do not allow a call or the use of the stream's key.
 	ErrAccessDenied = errors.New("consumer: access denied")
-	// ErrDrainTimeout says that handlers, or a delivery to the on-failure destination, were still running when the drain
-	// timeout ended, and did not succeed then. Their records come again.
+	// ErrDrainTimeout says that handlers, or deliveries to the on-failure destination, still ran at the end of the drain
+	// timeout and did not succeed. Their records are delivered again.
 	ErrDrainTimeout = errors.New("consumer: drain timeout")
 	// ErrHandlerRunning says that a handler ignored the end of its context and still runs. Its shard is not released.
 	ErrHandlerRunning = errors.New("consumer: handler is still running")
-	// ErrNotReached says that Run was stopped before all shards had come to the ending position.
+	// ErrNotReached says that Run was stopped before all shards had reached the ending position.
 	ErrNotReached = errors.New("consumer: ending position not reached")
-	// ErrLeaseLost says that somebody else has claimed a shard. Run goes on with the others; Status and a Notice tell.
+	// ErrLeaseLost says that another worker has claimed a shard. Run goes on with the others. Only Status and a Notice have it.
 	ErrLeaseLost = errors.New("consumer: lease lost")
 )
 
