@@ -126,6 +126,7 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
 //   - [ErrDrainTimeout]: handlers or deliveries did not finish within the drain timeout. There is one for each shard.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
+//   - checkpoint.ErrSequence: the service numbers records with what is no number, so that no checkpoint could be kept.
 //   - the error of a last write to the store that failed.
 //   - [ErrRunning], without any effect, while another Run of the Consumer has not returned. It is not wrapped in an
 //     [*Error], and neither is [ErrConfig] for a Consumer that was not made by New.

@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
@@ -85,7 +87,8 @@ func (c *numbering) start(f *field, opts ...consumer.Option) *fieldLife {
 	return l
 }
 
-// TestField_F60: a sequence number with leading zeros is one, and goes back to the service as it came.
+// TestField_F60: a sequence number with leading zeros is one, and goes back to the service as it came. One that is no
+// number is told, and its records are handled all the same, again after each restart.
 func TestField_F60(t *testing.T) {
 	t.Attr("rule", "C28")
 	for _, form := range []string{"%012d", "%056d", "0000%d"} {
@@ -112,6 +115,26 @@ func TestField_F60(t *testing.T) {
 				for name, n := range f.notices {
 					if strings.Contains(name, "Checkpoint") {
 						t.Errorf("%d notices %s", n, name)
+					}
+				}
+			})
+		})
+	}
+	for _, form := range []string{"record-%d", "%d-0", "0x%08x", "１%d"} {
+		t.Run(form, func(t *testing.T) {
+			inField(t, 1, func(f *field) {
+				c := newNumbering(f, form)
+				f.put(shardID(0), "alice", 5)
+				for range 2 {
+					life := c.start(f)
+					time.Sleep(30 * time.Second)
+					f.complete()
+					if err := life.c.Status().Err(); !errors.Is(err, checkpoint.ErrSequence) || f.notices["SequenceUnreadable"] == 0 {
+						t.Errorf("it is not told: health %v, notices %v", err, f.notices)
+					}
+					life.cancel()
+					if err := life.wait(35 * time.Second); !errors.Is(err, checkpoint.ErrSequence) {
+						t.Errorf("Run: %v", err)
 					}
 				}
 			})
