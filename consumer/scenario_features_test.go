@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -21,12 +22,22 @@ type features struct {
 	poison      float64       // share of records that always fail
 	heal        time.Duration // from then on nothing is poison; 0: never
 	throttles   bool
+	onDemand    bool          // its description says how the service places records
+	autoFrom    time.Duration // from then on it places them itself, since the first life began; never: it does not
+	autoTo      time.Duration // until then
+	looks       bool          // aggregators look where an aggregate went, and put again what does not belong there
 }
+
+const never = time.Duration(math.MaxInt64)
+
+// auto reports whether the service places the records that arrive at some time since the first life began by itself.
+func (f *features) auto(at time.Duration) bool { return at >= f.autoFrom && at < f.autoTo }
 
 // drawFeatures draws from a source of its own, so that the rest of a seed stays what it is.
 func (p *plan) drawFeatures() {
 	r := rand.New(rand.NewPCG(p.seed, 0xfea7))
 	f := &p.features
+	f.autoFrom, f.autoTo = never, never
 	if r.IntN(12) == 0 {
 		f.plain = true
 		return
@@ -44,6 +55,17 @@ func (p *plan) drawFeatures() {
 	if !one(4) {
 		f.payload, f.large = pick(r, 4096, 8192), !one(8)
 	}
+	if f.aggregates > 0 && one(2) {
+		f.onDemand, f.looks = true, one(2)
+		switch middle := time.Duration(20+r.IntN(20)) * time.Second; r.IntN(4) {
+		case 0:
+			f.autoFrom = -never
+		case 1:
+			f.autoFrom = middle
+		case 2:
+			f.autoFrom, f.autoTo = -never, middle
+		}
+	}
 	f.poison = pick(r, 0, 0.01, 0.03)
 	f.throttles = !one(6)
 }
@@ -53,6 +75,7 @@ type payload struct {
 	P    int    `json:"p"` // producer
 	N    int    `json:"n"`
 	I    int    `json:"i"`
+	R    int    `json:"r,omitempty"` // how often it was put again
 	Kind string `json:"kind"`
 	Pad  string `json:"pad,omitempty"`
 }
@@ -66,7 +89,7 @@ var filterPatterns = []struct {
 	{`{"partitionKey":[{"prefix":"key-1"}]}`, func(key string, _ *payload) bool { return strings.HasPrefix(key, "key-1") }},
 	{`{"data":{"n":[{"numeric":[">",20]}],"kind":[{"anything-but":["c"]}]}}`, func(_ string, d *payload) bool { return d != nil && d.N > 20 && d.Kind != "c" }},
 	{`{"data":{"pad":[{"exists":false}]},"partitionKey":[{"suffix":"3"},{"suffix":"4"},{"wildcard":"*-*1"}]}`, func(key string, d *payload) bool {
-		return d != nil && d.Pad == "" && strings.ContainsAny(key[len(key)-1:], "134")
+		return d != nil && d.Pad == "" && key != "" && strings.ContainsAny(key[len(key)-1:], "134")
 	}},
 }
 
@@ -95,6 +118,8 @@ func (f *features) options() (opts []consumer.Option) {
 }
 
 func (f *features) String() string {
-	return fmt.Sprintf("plain %v, aged %v, aggregates %.1f (split %v), payload %d (large %v), poison %.2f until %v, throttles %v",
-		f.plain, f.aged, f.aggregates, f.deaggregate, f.payload, f.large, f.poison, f.heal, f.throttles)
+	return fmt.Sprintf("plain %v, aged %v, aggregates %.1f (split %v), payload %d (large %v), poison %.2f until %v, throttles %v, "+
+		"on demand %v, placed by the service from %v to %v, aggregators look %v",
+		f.plain, f.aged, f.aggregates, f.deaggregate, f.payload, f.large, f.poison, f.heal, f.throttles,
+		f.onDemand, f.autoFrom, f.autoTo, f.looks)
 }

@@ -103,6 +103,8 @@ type history struct {
 	seen   []violation             // by the world itself
 	shards []kinesistest.ShardInfo // set at the end
 	made   *truth                  // of shards, once that is all
+
+	switched []time.Time // when records began to be placed by the service, or by keys again
 }
 
 func (h *history) now() time.Duration { return time.Since(h.began) }

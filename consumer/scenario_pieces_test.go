@@ -55,7 +55,9 @@ func (c *checker) tries(e event, call *call) {
 }
 
 // over reports whether the life that has begun is done with a record.
-func (c *checker) over(r *rec) bool { return c.life.finished[r] || c.unseen(r) }
+func (c *checker) over(r *rec) bool {
+	return c.life.finished[r] || c.unseen(r) && !(r.left && c.life.started[r])
+}
 
 // left notes what the end of a call leaves.
 func (c *checker) left(e event, call *call) {

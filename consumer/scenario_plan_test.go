@@ -208,8 +208,13 @@ func (p *plan) drawBursts(r *rand.Rand) {
 	for range 4 + r.IntN(10) {
 		add("store", storeFaults[r.IntN(len(storeFaults))])
 	}
-	p.bursts = append(p.bursts, burst{0, p.length(), "GetRecords", "throttle", pick(r, 0, 0.01, 0.03)})
-	for _, f := range storeFaults { // and a little of each all the time
+	always := func(fault string, rate float64) {
+		p.bursts = append(p.bursts, burst{0, p.length(), "GetRecords", fault, rate})
+	}
+	always("throttle", pick(r, 0.01, 0.03))
+	always("expire", pick(r, 0, 0.01, 0.03))
+	always("childless", pick(r, 0, 0.5, 0.9)) // it changes the answer at a shard's end only
+	for _, f := range storeFaults {           // and a little of each all the time
 		p.bursts = append(p.bursts, burst{0, p.length(), "store", f, pick(r, 0, 0.01, 0.03)})
 	}
 }

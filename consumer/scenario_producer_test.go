@@ -105,7 +105,66 @@ func (w *world) put(key, producer int) {
 		w.aggregate(name, producer, put)
 		return
 	}
+	w.placing.Lock()
+	defer w.placing.Unlock()
+	if w.auto && w.plan.roll("keyless", about, put) < 0.1 {
+		w.sometimes("record without a key")
+		name = ""
+	}
 	w.srv.Put(stream, name, w.data(producer, put, 0))
+}
+
+// distribute lets the service place records, or the keys again, as planned.
+func (w *world) distribute() {
+	for _, at := range []time.Duration{w.plan.autoFrom, w.plan.autoTo} {
+		if at == never || at == -never {
+			continue
+		}
+		timer := time.NewTimer(time.Until(w.began.Add(at)))
+		select {
+		case <-timer.C:
+		case <-w.quiet:
+			timer.Stop()
+			return
+		}
+		w.placing.Lock()
+		w.auto = at == w.plan.autoFrom
+		way := kinesistest.UserPartitionKey
+		if w.auto {
+			way = kinesistest.Auto
+		}
+		w.srv.SetDistribution(stream, way)
+		w.mu.Lock()
+		w.switched = append(w.switched, time.Now())
+		w.mu.Unlock()
+		w.placing.Unlock()
+		w.sometimes("distribution " + string(way))
+	}
+}
+
+// again puts what belongs elsewhere again, by itself: the aggregator has seen into which shard its aggregate went.
+func (w *world) again(shard string, parts []part) {
+	sh, known := w.ranges[shard]
+	if !known {
+		for _, sh := range w.srv.Shards(stream) {
+			sh.Records = nil
+			w.ranges[sh.ID] = sh
+		}
+		sh = w.ranges[shard]
+	}
+	for _, p := range parts {
+		var d payload
+		if p.within(sh) || json.Unmarshal(p.data, &d) != nil {
+			continue
+		}
+		d.R++
+		data, err := json.Marshal(d)
+		if err != nil {
+			panic(err)
+		}
+		w.sometimes("put again")
+		w.srv.PutHash(stream, p.key, p.hashed().String(), data)
+	}
 }
 
 // data makes the data of a record: all of them differ.
@@ -137,7 +196,7 @@ func (w *world) aggregate(name string, producer, put int) {
 			key, hash = "hashed-"+key, new(big.Int).SetBytes(sum[:]).String()
 		}
 		p := part{key: key, hash: hash, data: w.data(producer, put, i)}
-		if p.hashed().Rsh(p.hashed(), 125).Cmp(parts[0].hashed().Rsh(parts[0].hashed(), 125)) != 0 {
+		if !w.plan.onDemand && p.hashed().Rsh(p.hashed(), 125).Cmp(parts[0].hashed().Rsh(parts[0].hashed(), 125)) != 0 {
 			p.key, p.hash = name, ""
 		}
 		parts = append(parts, p)
@@ -161,5 +220,10 @@ func (w *world) aggregate(name string, producer, put int) {
 		}
 		w.mu.Unlock()
 	}
-	w.srv.Put(stream, name, data)
+	w.placing.Lock()
+	defer w.placing.Unlock()
+	shard, _ := w.srv.Put(stream, name, data)
+	if w.plan.looks {
+		w.again(shard, parts)
+	}
 }

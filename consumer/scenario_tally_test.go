@@ -31,6 +31,7 @@ var rarities = []string{
 	"cut off in a delivery", "stopped within a delivery",
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
+	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again",
 	"window replayed", "cut off with a window open", "stopped with a window open",
 }
 

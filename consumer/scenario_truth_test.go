@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/shardlane/shardlane/consumer/kinesistest"
@@ -25,6 +26,7 @@ type rec struct {
 	required       bool   // it must have an outcome
 	early          bool   // older than the start position
 	outside        bool   // its hash key is not the shard's: it has no order but that of this shard
+	left           bool   // it may be left out: its producer had the shard map of before, and puts it again
 	passes         []bool // which of filterPatterns
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
@@ -57,7 +59,10 @@ func (h *history) truth() *truth {
 			for _, x := range h.recsOf(info, r) {
 				x.shard, x.arrival, x.early = info.ID, r.Arrival, h.early(r)
 				x.required = h.required(r)
-				if x.outside {
+				switch placed := h.placed(r.Arrival); {
+				case x.key == "":
+					x.key = x.id // they have no order
+				case x.outside || placed:
 					x.key = info.ID + " " + x.key
 				}
 				x.age = h.began.Sub(r.Arrival)
@@ -83,11 +88,35 @@ func (h *history) recsOf(sh kinesistest.ShardInfo, r kinesistest.Record) []*rec 
 		return []*rec{one(r.SequenceNumber, place+"~", r.PartitionKey, r.Data)}
 	}
 	recs := make([]*rec, len(parts))
+	left := h.stale(sh, r.Arrival, parts)
 	for i, p := range parts {
 		recs[i] = one(fmt.Sprintf("%s#%d", r.SequenceNumber, i), fmt.Sprintf("%s%010d", place, i), p.key, p.data)
 		recs[i].outside = !p.within(sh)
+		recs[i].left = left && recs[i].outside
 	}
 	return recs
+}
+
+// placed reports whether the service itself may have placed a record that arrived at a time.
+func (h *history) placed(at time.Time) bool {
+	on := h.auto(-never)
+	for _, t := range h.switched {
+		if at.Before(t.Truncate(time.Millisecond)) || on && at.Before(t.Add(time.Millisecond)) {
+			break
+		}
+		on = !on
+	}
+	return on
+}
+
+// stale reports whether a stale shard map may explain where an aggregate is, as far as the consumer can know (C25).
+func (h *history) stale(sh kinesistest.ShardInfo, at time.Time, parts []part) bool {
+	if !h.onDemand || h.auto(-never) || h.placed(at) || len(h.switched) > 0 && !at.Before(h.switched[0]) {
+		return false
+	}
+	return slices.ContainsFunc(h.shards, func(parent kinesistest.ShardInfo) bool {
+		return slices.Contains(sh.Parents, parent.ID) && !slices.ContainsFunc(parts, func(p part) bool { return !p.within(parent) })
+	})
 }
 
 // hashed returns the hash key of a user record.
@@ -126,7 +155,7 @@ func (r *rec) filtered(s *settings) bool {
 // destination sees: by its filters, or by a limit where there is no destination.
 func (r *rec) unseen(s *settings, at time.Duration) bool {
 	limit := r.oversized && s.retries >= 0 || s.maxAge > 0 && at+r.age >= s.maxAge
-	return r.filtered(s) || s.destination == "" && limit
+	return r.left || r.filtered(s) || s.destination == "" && limit
 }
 
 func (r *rec) String() string {

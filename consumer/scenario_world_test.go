@@ -45,6 +45,10 @@ type world struct {
 	requests map[string]int // by operation and shard
 	process  *process
 
+	placing sync.Mutex // held by who puts a record, or switches how they are placed
+	auto    bool       // the service places them
+	ranges  map[string]kinesistest.ShardInfo
+
 	deliveries int
 	puts       [producers + 1]int // by producer
 	all        *truth             // once all is put
@@ -72,14 +76,15 @@ const stream = "orders"
 // run plays a plan to its end and returns what happened. It is called in a bubble.
 func (p *plan) run(t *testing.T, dir string) *world {
 	w := &world{
-		t: t, plan: p, srv: kinesistest.NewServer(stream, scenarioShards), quiet: make(chan struct{}),
+		t: t, plan: p, srv: p.server(), quiet: make(chan struct{}),
 		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{}, dropped: map[string][]string{},
-		ended: map[string]bool{}, rows: map[string]row{}, requests: map[string]int{},
+		ranges: map[string]kinesistest.ShardInfo{}, ended: map[string]bool{}, rows: map[string]row{}, requests: map[string]int{},
 		history: &history{
 			began: time.Now().Add(p.ageing() + p.warmup), features: p.features, parts: map[string][]part{}, places: map[string]int{},
 		},
 	}
 	defer w.srv.Close()
+	w.auto = p.auto(-never)
 	w.srv.SetShardEnd(p.shardEnd)
 	w.srv.SetEmptyPages(p.emptyPages)
 	w.srv.SetReadLimits(p.readLimits)
@@ -93,6 +98,7 @@ func (p *plan) run(t *testing.T, dir string) *world {
 		w.others.Go(func() { w.produce(i) })
 	}
 	w.others.Go(w.reshard)
+	w.others.Go(w.distribute)
 	time.Sleep(time.Until(w.began))
 	for i, l := range p.lives {
 		if i > 0 && p.file {
@@ -113,6 +119,21 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	w.shards = w.srv.Shards(stream)
 	w.made = w.truth()
 	return w
+}
+
+// server makes a server with the stream.
+func (p *plan) server() *kinesistest.Server {
+	if !p.onDemand {
+		return kinesistest.NewServer(stream, scenarioShards)
+	}
+	srv := kinesistest.NewServer("another", 1)
+	srv.SetSeed(p.seed)
+	way := kinesistest.UserPartitionKey
+	if p.auto(-never) {
+		way = kinesistest.Auto
+	}
+	srv.CreateOnDemand(stream, scenarioShards, way)
+	return srv
 }
 
 func (w *world) openStore(path string) {
