@@ -67,6 +67,56 @@ func TestSift(t *testing.T) {
 	}
 }
 
+// A user record that no parent's range explains is delivered, and so is one without a partition key: it has no hash key, and
+// who makes such records does not choose shards by them. Only what a stale shard map explains is left out.
+func TestStale(t *testing.T) {
+	for _, rule := range []string{"L65", "C25", "C26"} {
+		t.Attr("rule", rule)
+	}
+	const (
+		half = "170141183460469231731687303715884105728" // 2^127; the MD5 of "a" is below, those of "b" and "" are above
+		most = "340282366920938463463374607431768211455"
+	)
+	between := func(from, to string) kpl.HashRange {
+		h, err := kpl.ParseHashRange(from, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	lower, whole := between("0", half), between("0", most)
+	a, b, none := kpl.UserRecord{PartitionKey: "a"}, kpl.UserRecord{PartitionKey: "b"}, kpl.UserRecord{}
+	explicit := kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: most}
+	for _, tt := range []struct {
+		name    string
+		parents []kpl.HashRange
+		users   []kpl.UserRecord
+		placed  bool
+		late    time.Duration
+		want    page.Seen
+	}{
+		{"a stale shard map", []kpl.HashRange{whole}, []kpl.UserRecord{a, b, explicit}, true, 10 * time.Minute, page.Seen{Aggregates: 1, Outside: 2, Left: 2}},
+		{"the second parent's", []kpl.HashRange{between("0", "1"), whole}, []kpl.UserRecord{a, b}, true, 0, page.Seen{Aggregates: 1, Outside: 1, Left: 1}},
+		{"of no parent", []kpl.HashRange{lower}, []kpl.UserRecord{a, b}, true, 0, page.Seen{Aggregates: 1, Outside: 1}},
+		{"no parents", nil, []kpl.UserRecord{a, b}, true, 0, page.Seen{Aggregates: 1, Outside: 1}},
+		{"too late", []kpl.HashRange{whole}, []kpl.UserRecord{a, b}, true, 10*time.Minute + 1, page.Seen{Aggregates: 1, Outside: 1}},
+		{"placed by the service", []kpl.HashRange{whole}, []kpl.UserRecord{a, b}, false, 0, page.Seen{Aggregates: 1, Outside: 1}},
+		{"without a key", []kpl.HashRange{whole}, []kpl.UserRecord{a, none}, true, 0, page.Seen{Aggregates: 1}},
+		{"beside one without a key", []kpl.HashRange{whole}, []kpl.UserRecord{b, none}, true, 0, page.Seen{Aggregates: 1, Outside: 1}},
+	} {
+		sieve := page.Sieve{
+			Split: true, Hashes: lower, Resume: page.Point{Sub: batch.NoSub}, Parents: tt.parents,
+			Placed: func(time.Time) bool { return tt.placed },
+		}
+		sieve.Sift(page.New([]types.Record{record("7", "a", nil)}))
+		r := record("8", "a", kpl.Encode(tt.users...))
+		*r.ApproximateArrivalTimestamp = r.ApproximateArrivalTimestamp.Add(tt.late)
+		if p, skip, seen := sieve.Sift(page.New([]types.Record{r})); seen != tt.want || p.Len() != len(tt.users) {
+			t.Errorf("%s: %+v of %q, want %+v", tt.name, seen, names(p, skip), tt.want)
+		}
+	}
+}
+
 // A point inside an aggregate names the user record, one at its end the whole record.
 func TestPoint(t *testing.T) {
 	aggregate := kpl.Encode(kpl.UserRecord{PartitionKey: "a"}, kpl.UserRecord{PartitionKey: "b"})

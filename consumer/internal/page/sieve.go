@@ -110,7 +110,7 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 			u := *r
 			keys[j] = users[j].PartitionKey
 			u.PartitionKey, u.Data = &keys[j], users[j].Data
-			if !s.Hashes.Contains(users[j]) {
+			if keyed(users[j]) && !s.Hashes.Contains(users[j]) {
 				seen.Outside++
 				if stale {
 					for len(skip) < len(recs) {
@@ -132,6 +132,9 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 	return build(recs, subs), skip
 }
 
+// keyed tells whether a user record has a hash key, by which its producer may have chosen a shard (C26).
+func keyed(u kpl.UserRecord) bool { return u.PartitionKey != "" }
+
 // stale tells whether a stale shard map explains that a user record of an aggregate is not the shard's: its producer chose
 // the shard, shortly after a reshard, for a range that was one before. Such a producer learns where the aggregate went and
 // puts the record again. In every other case nobody does, and the record is delivered: a duplicate is allowed, a loss is
@@ -143,7 +146,7 @@ func (s *Sieve) stale(users []kpl.UserRecord, arrival time.Time) bool {
 	for _, parent := range s.Parents {
 		within := true
 		for _, u := range users {
-			within = within && parent.Contains(u)
+			within = within && keyed(u) && parent.Contains(u)
 		}
 		if within {
 			return s.Placed(arrival)
