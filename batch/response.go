@@ -97,7 +97,7 @@ func reported(ids []string, failed []events.KinesisBatchItemFailure, a *attempt)
 // classify is the result of an attempt whose handler answered with JSON (§5). Item failures count if reports is set, a
 // state in window mode; anything else in it is ignored (L4). Item failures that are ignored are counted (C29).
 func classify(body []byte, ids []string, reports bool, w *Window, a *attempt) Result {
-	body = bytes.TrimSpace(body)
+	body = bytes.Trim(body, " \t\r\n") // the white space of JSON, and no other
 	if !reports && w == nil {
 		return Result{Outcome: Succeeded, Unread: unread(body)}
 	}
@@ -133,9 +133,9 @@ func classify(body []byte, ids []string, reports bool, w *Window, a *attempt) Re
 }
 
 // unread returns the number of item failures in a response that is not read for them. Most responses have none, which is
-// seen without reading them.
+// seen without reading them: a key is written as it is, or with escapes.
 func unread(body []byte) int {
-	if !bytes.Contains(body, []byte(`"batchItemFailures"`)) {
+	if !bytes.Contains(body, []byte(`"batchItemFailures"`)) && !bytes.Contains(body, []byte(`\u00`)) {
 		return 0
 	}
 	var fields map[string]json.RawMessage

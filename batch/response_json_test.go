@@ -66,6 +66,8 @@ var classes = []struct {
 	{`[null]`, batch.Rejected, 0, "no JSON object", false, "C8"},
 	{`{"batchItemFailures":[]`, batch.Rejected, 0, "no JSON object", false, "C8"},
 	{`{}{}`, batch.Rejected, 0, "no JSON object", false, "C8"},
+	{"\u00a0", batch.Rejected, 0, "no JSON object", false, "C8"}, // JSON has no such space
+	{"\v", batch.Rejected, 0, "no JSON object", false, "C8"},
 	{"\xff", batch.Rejected, 0, "no JSON object", false, "C8"},
 }
 
@@ -329,6 +331,7 @@ func TestUnread(t *testing.T) {
 		`{"batchItemFailures":null}`: 0, `{"batchItemFailures":[]}`: 0, `{"BatchItemFailures":[{}]}`: 0,
 		`{"batchItemFailures":[{"itemIdentifier":"10"},{}]}`: 2, `{"batchItemFailures":{"itemIdentifier":"10"}}`: 1,
 		`{"batchItemFailures":[1],"batchItemFailures":[1,2,3]}`: 3, `{"batchItemFailures":[1],"BATCHITEMFAILURES":[]}`: 1,
+		`{"batchItem\u0046ailures":[1]}`: 1, `{"x":"\u00e9"}`: 0,
 	} {
 		reads := false
 		h, _ := batch.HandlerOf(func(ctx context.Context, _ []byte) ([]byte, error) {
