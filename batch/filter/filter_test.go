@@ -225,6 +225,20 @@ func TestAbsentMetadata(t *testing.T) {
 	}
 }
 
+// A partition key that is not UTF-8, as an aggregate may hold one, is for filters what it is in the event.
+func TestMetadataIsText(t *testing.T) {
+	t.Attr("rule", "C16")
+	r := &batch.Record{SequenceNumber: "4967", PartitionKey: "a\xffb"}
+	for leaf, want := range map[string]bool{
+		`["a\ufffdb"]`: true, `[{"prefix":"a\ufffd"}]`: true, `[{"equals-ignore-case":"A\ufffdB"}]`: true, `[{"wildcard":"*\ufffd*"}]`: true,
+		`[{"anything-but":"a\ufffdb"}]`: false,
+	} {
+		if got := compile(t, `{"partitionKey":`+leaf+`}`).Match(source(), r); got != want {
+			t.Errorf("%s: matched %t", leaf, got)
+		}
+	}
+}
+
 func TestInvalid(t *testing.T) {
 	for _, rule := range []string{"L12", "L55", "L57", "C17"} {
 		t.Attr("rule", rule)

@@ -52,5 +52,5 @@ func (l *leaf) metadata(name string, src *batch.Source, r *batch.Record) bool {
 	case "eventSourceARN":
 		text = append(text, src.StreamARN...)
 	}
-	return l.match(&scalar{kind: '"', text: text})
+	return l.match(&scalar{kind: '"', text: repair(text)}) // as the event has it
 }
