@@ -194,14 +194,15 @@ func unproven(readme string, exists func(test string) bool) (complaints []string
 				complaints = append(complaints, "there is no "+test)
 			}
 		}
-		switch n := len(item.FindAllString(above, -1)); {
-		case kind == "the rows above":
-			n = len(row.FindAllString(above, -1)) - 1 // the head
-			fallthrough
-		case kind == "the items above":
-			if n != len(tests) {
-				complaints = append(complaints, fmt.Sprintf("%d tests for %d of %s", len(tests), n, kind))
-			}
+		want := len(tests)
+		switch kind {
+		case "the rows above":
+			want = len(row.FindAllString(above, -1)) - 1 // the head
+		case "the items above":
+			want = len(item.FindAllString(above, -1))
+		}
+		if len(tests) != want {
+			complaints = append(complaints, fmt.Sprintf("%d tests for %d of %s", len(tests), want, kind))
 		}
 	}
 	return complaints, claims
@@ -261,13 +262,9 @@ func TestREADMERecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var recipe string
-	for _, s := range snippets(string(readme)) {
-		if strings.HasPrefix(s.text, "go mod ") {
-			recipe += s.text
-		}
-	}
-	if recipe == "" {
+	found := snippets(string(readme))
+	i := slices.IndexFunc(found, func(s snippet) bool { return strings.HasPrefix(s.text, "go mod ") })
+	if i < 0 {
 		t.Fatal("the README has no recipe")
 	}
 	dir := t.TempDir()
@@ -287,7 +284,7 @@ func main() {}
 			t.Fatal(err)
 		}
 	}
-	for line := range strings.Lines(recipe + "go vet .\n") {
+	for line := range strings.Lines(found[i].text + "go vet .\n") {
 		args := strings.Fields(strings.ReplaceAll(line, "$CLONE", clone))
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")

@@ -24,9 +24,11 @@ func TestStoryEndsWell(t *testing.T) {
 		if err := run(t.Context(), s, &out); err != nil {
 			t.Errorf("%v\n%s", err, &out)
 		}
-		for _, row := range []string{"produced          5000", "handled           5000", "violations           0", "5 shards",
+		for _, row := range []string{
+			"produced          5000", "handled           5000", "violations           0", "5 shards",
 			"split shardId-000000000000", "has handled all of shardId-000000000000", "reads shardId-000000000004", "reads shardId-000000000005",
-			"merged shardId-", "reads shardId-000000000006"} {
+			"merged shardId-", "reads shardId-000000000006",
+		} {
 			if !strings.Contains(out.String(), row) {
 				t.Errorf("no %q in\n%s", row, &out)
 			}
