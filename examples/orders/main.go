@@ -112,8 +112,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	stop()
 	err = errors.Join(err, <-ended)
 	report := books.report(out, p.made.Load())
-	if ctx.Err() != nil {
-		return err
+	if ctx.Err() != nil { // it cut off whatever was under way
+		return errors.New("interrupted")
 	}
 	return errors.Join(err, report)
 }
@@ -127,7 +127,7 @@ func watch(ctx context.Context, sc *screen, c *consumer.Consumer, p *producer, b
 	for {
 		select {
 		case <-ctx.Done():
-			return errors.New("interrupted")
+			return ctx.Err()
 		case err := <-ended:
 			ended <- nil
 			return fmt.Errorf("the consumer ended early: %w", err)
