@@ -150,3 +150,38 @@ func TestEvent(t *testing.T) {
 		t.Error("a handler that changes its event changes the page")
 	}
 }
+
+// A record without a key shows that the service has placed records, to aggregates of its own page, too, and to all later
+// ones: none of their records is left out (C25).
+func TestKeylessInPage(t *testing.T) {
+	parent, err := kpl.ParseHashRange("0", "99")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := kpl.ParseHashRange("0", "49")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := func(seq string) types.Record {
+		return record(seq, "x", kpl.Encode(kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: "60", Data: []byte(seq)}))
+	}
+	keyless := record("8", "", []byte("keyless"))
+	keyless.PartitionKey = nil
+	s := page.Sieve{
+		Split: true, Resume: page.Point{Sub: batch.NoSub}, Hashes: own, Parents: []kpl.HashRange{parent},
+		Placed: func(time.Time) bool { return true },
+	}
+	for _, tt := range []struct {
+		recs []types.Record
+		want []string
+	}{
+		{[]types.Record{foreign("1")}, []string{"-1.0=1"}},
+		{[]types.Record{foreign("7"), keyless, foreign("9")}, []string{"7.0=7", "8.-1=keyless", "9.0=9"}},
+		{[]types.Record{foreign("10")}, []string{"10.0=10"}},
+	} {
+		p, skip, _ := s.Sift(page.New(tt.recs))
+		if got := names(p, skip); !slices.Equal(got, tt.want) {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}

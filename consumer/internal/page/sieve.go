@@ -26,8 +26,9 @@ type Sieve struct {
 	Parents []kpl.HashRange
 	Placed  func(arrival time.Time) bool
 
-	first time.Time // arrival of the shard's first record
-	begun bool
+	first   time.Time // arrival of the shard's first record
+	begun   bool
+	keyless bool // a record without a key was seen, which the service has placed
 }
 
 // staleTime is for how long behind a shard's first record producers may still have the shard map of before.
@@ -48,6 +49,7 @@ func (s *Sieve) Sift(p *Page) (out *Page, skip []bool, seen Seen) {
 	for i := range p.recs {
 		if p.recs[i].PartitionKey == nil {
 			seen.Keyless++
+			s.keyless = true
 		}
 	}
 	if !s.begun && p.Len() > 0 {
@@ -140,7 +142,7 @@ func keyed(u kpl.UserRecord) bool { return u.PartitionKey != "" }
 // puts the record again. In every other case nobody does, and the record is delivered: a duplicate is allowed, a loss is
 // not (C25).
 func (s *Sieve) stale(users []kpl.UserRecord, arrival time.Time) bool {
-	if len(s.Parents) == 0 || s.first.IsZero() || arrival.IsZero() || arrival.Sub(s.first) > staleTime {
+	if s.keyless || len(s.Parents) == 0 || s.first.IsZero() || arrival.IsZero() || arrival.Sub(s.first) > staleTime {
 		return false
 	}
 	for _, parent := range s.Parents {
