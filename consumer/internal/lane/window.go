@@ -9,8 +9,9 @@ func (s *Set) closeWindow(l *lane) {
 	if !open {
 		return
 	}
-	settled, closed := s.books.Settled() // nothing is on its way to the lane
-	switch over, _ := s.rules.Windows.Over(end); {
+	over, _ := s.rules.Windows.Over(end)
+	settled, closed := s.books.Settled() // asked last: of the read that Over knows of, nothing is on its way to the lane
+	switch {
 	case settled && closed:
 		l.slices.Close(s.rules.Windows.Early(end))
 	case settled && over:
