@@ -63,7 +63,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
 	res, runs := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
 		res := c.handler.Call(own, ev, window)
-		if limited.Err() != nil && ctx.Err() == nil { // C14, whatever it returned
+		if errors.Is(limited.Err(), context.DeadlineExceeded) { // C14, whatever it returned, and whatever came later
 			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, limited.Err())}
 		}
 		return res

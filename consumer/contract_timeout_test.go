@@ -162,3 +162,28 @@ func TestContractFreshEvents(t *testing.T) {
 }
 
 var errLate = errors.New("late")
+
+// An attempt that is past its deadline has failed, also when the drain ends while it still runs: the record comes again.
+func TestContractTimeoutInDrain(t *testing.T) {
+	proves(t, "C14", "C15")
+	inContract(t, 1, func(f *field) {
+		tr := new(trace)
+		h := func(ctx context.Context, ev events.KinesisEvent) error {
+			if tr.add(ctx, ev.Records); len(tr.attempts()) == 1 {
+				time.Sleep(4500 * time.Millisecond) // a success, but too late
+			}
+			return nil
+		}
+		f.letters(shard0, "a")
+		life := f.startTrace(tr, h, consumer.WithHandlerTimeout(2*time.Second), consumer.WithDrainTimeout(2*time.Second))
+		time.Sleep(2 * time.Second)
+		life.cancel()
+		if err := life.wait(10 * time.Second); !errors.Is(err, consumer.ErrDrainTimeout) {
+			t.Errorf("Run returned %v", err)
+		}
+		life.run()
+		time.Sleep(2 * time.Second)
+		life.stop()
+		want(t, "attempts", tr.lines(), "1 a", "1 a")
+	})
+}
