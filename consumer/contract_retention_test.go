@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -101,6 +102,63 @@ func TestContractRestartAfterRetention(t *testing.T) {
 				life := f.startTrace(tr, tr.fails(""))
 				time.Sleep(time.Minute)
 				life.stop()
+				time.Sleep(away)
+				life = f.startTrace(tr, tr.fails(""))
+				time.Sleep(time.Second)
+				if told := f.noticed("RetentionLost") > 0; told != (away > 24*time.Hour) {
+					t.Errorf("told of a possible loss: %v", told)
+				}
+				life.stop()
+			})
+		})
+	}
+}
+
+// A host that sleeps learns the time from the service when it wakes. That is not when the shard was read to its tip: reads
+// that fail from then on leave records unread, and the next start says that some may be lost.
+func TestContractRestartBehindSleep(t *testing.T) {
+	proves(t, "C10", "C30")
+	inContract(t, 1, func(f *field) {
+		tr := new(trace)
+		f.letters(shard0, "a")
+		life := f.startTrace(tr, tr.fails(""))
+		time.Sleep(time.Minute)
+		down := true
+		f.srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
+			if down {
+				return kinesistest.Error("InternalFailure", 1)
+			}
+			return nil
+		})
+		time.Sleep(time.Second)
+		f.srv.SetClock(30 * time.Hour) // as if this host had stood still meanwhile
+		time.Sleep(2 * time.Minute)
+		life.stop()
+		down = false
+		if n := f.noticed("RetentionLost"); n != 0 {
+			t.Fatalf("%d notices before the restart", n)
+		}
+		life = f.startTrace(tr, tr.fails(""))
+		time.Sleep(time.Second)
+		if f.noticed("RetentionLost") == 0 {
+			t.Error("30 hours were not read, and nothing tells of a possible loss")
+		}
+		life.stop()
+	})
+}
+
+// The age of a checkpoint whose record has no arrival time is that of the tip to which the shard was read with it.
+func TestContractRestartWithoutArrival(t *testing.T) {
+	proves(t, "C10", "C27", "C30")
+	for _, away := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
+		t.Run(fmt.Sprint(away), func(t *testing.T) {
+			inContract(t, 1, func(f *field) {
+				f.srv.Fail("GetRecords", kinesistest.Omit("ApproximateArrivalTimestamp", -1))
+				tr := new(trace)
+				f.letters(shard0, "a")
+				life := f.startTrace(tr, tr.fails(""), consumer.WithDrainTimeout(0))
+				time.Sleep(time.Minute)
+				life.kill()
 				time.Sleep(away)
 				life = f.startTrace(tr, tr.fails(""))
 				time.Sleep(time.Second)

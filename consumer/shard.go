@@ -64,6 +64,7 @@ type shard struct {
 // A reading is what a successful read told of the shard.
 type reading struct {
 	at     time.Time
+	now    time.Time     // by the service's clock, not later than the reply
 	behind time.Duration // the tip
 	none   bool          // there was none: at is when the shard was claimed
 	over   bool          // the tenure has ended: nothing of the shard waits here
@@ -201,10 +202,13 @@ func (sh *shard) checkpoint() {
 	if err != nil {
 		_ = sh.unreadable(err)
 	}
-	if at, ok := sh.covered(); ok && !moved && arrival > 0 {
-		if keep := sh.s.retention(); keep > 0 && at.Sub(time.UnixMilli(arrival)) > keep/4 {
-			arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
-		}
+	at, ok := sh.covered()
+	switch keep := sh.s.retention(); {
+	case !ok:
+	case moved && arrival == 0: // C27
+		arrival = at.UnixMilli()
+	case !moved && keep > 0 && at.Sub(time.UnixMilli(arrival)) > keep/4:
+		arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
 	}
 	if !moved || sh.lost.Load() {
 		return
@@ -264,7 +268,7 @@ func (sh *shard) covered() (at time.Time, ok bool) {
 	if last.none || last.behind > 0 || !sh.books.Idle() {
 		return time.Time{}, false
 	}
-	return sh.s.now().Add(-time.Since(last.at)), true
+	return last.now, true
 }
 
 // unreadable tells of a sequence number that is no number (C28).

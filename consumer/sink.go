@@ -52,8 +52,8 @@ func (sh *shard) Page(p reader.Page) bool {
 	if sh.stopped() { // nothing is charged behind drained
 		return false
 	}
-	sh.read.Store(&reading{at: time.Now(), behind: p.Behind})
 	deliver, settled := sh.books.Enter(pg, skip)
+	sh.read.Store(&reading{at: time.Now(), now: minTime(p.Now, sh.s.now()), behind: p.Behind}) // what it brought is in the books
 	if len(deliver)+len(settled) > 0 {
 		sh.s.w.ahead.Charge(pg.Cost())
 	}
