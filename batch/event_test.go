@@ -82,21 +82,22 @@ func quote(s string) string {
 	escapes := map[rune]string{
 		'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`, 0x2028: `\u2028`, 0x2029: `\u2029`,
 	}
-	out := `"`
+	var out strings.Builder
+	out.WriteByte('"')
 	for i, r := range s {
 		escape, ok := escapes[r]
 		switch {
 		case ok:
-			out += escape
+			out.WriteString(escape)
 		case r < ' ':
-			out += fmt.Sprintf(`\u%04x`, r)
+			fmt.Fprintf(&out, `\u%04x`, r)
 		case r == '\ufffd' && !strings.HasPrefix(s[i:], "\ufffd"):
-			out += `\ufffd`
+			out.WriteString(`\ufffd`)
 		default:
-			out += string(r)
+			out.WriteRune(r)
 		}
 	}
-	return out + `"`
+	return out.String() + `"`
 }
 
 // eventJSON writes ev as section 10 of the rules shows it.

@@ -245,7 +245,7 @@ func limit(path string) {
 			return err
 		}
 		e.Value = []byte("there is room")
-		if e, err = f.Swap(ctx, e); err != nil {
+		if _, err = f.Swap(ctx, e); err != nil {
 			return fmt.Errorf("there is room: %w", err)
 		}
 		if err := f.Close(); err != nil {
@@ -280,7 +280,7 @@ func limit(path string) {
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
 			return err
 		}
-		if e, err = f.Swap(ctx, e); err != nil {
+		if _, err = f.Swap(ctx, e); err != nil {
 			return fmt.Errorf("there is room again: %w", err)
 		}
 		return f.Close()

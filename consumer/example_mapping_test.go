@@ -3,7 +3,6 @@ package consumer_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"log/slog"
 	"strings"
 
@@ -43,7 +42,8 @@ func ExampleWithEventSourceMapping() {
 		consumer.WithLogger(slog.New(slog.DiscardHandler)),
 		consumer.WithEndingPosition(consumer.Latest()))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	// Output:
 	// charged {"type":"order","id":1}

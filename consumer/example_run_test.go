@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -37,14 +36,17 @@ func ExampleRunAll() {
 	)
 	orders, err := consumer.New(srv.Client(), "orders", say("order"), shared)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	clicks, err := consumer.New(srv.Client(), "clicks", say("click"), shared, consumer.WithBatchSize(1000))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if err := consumer.RunAll(context.Background(), orders, clicks); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(<-lines)
 	fmt.Println(<-lines)
@@ -120,11 +122,13 @@ func ExampleStatus() {
 	handle := func(context.Context, events.KinesisEvent) error { return nil }
 	c, err := consumer.New(srv.Client(), "orders", handle, consumer.WithWorker("pod-7"))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	b, err := json.MarshalIndent(c.Status(), "", "  ")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Printf("%s\n", b)
 	// Output:

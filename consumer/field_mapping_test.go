@@ -43,7 +43,8 @@ func TestField_F65(t *testing.T) {
 		{"SAM", `{"Type": "Kinesis", "Properties": {"Stream": ` + stream + `, ` + start + `, "BatchSize": {"Ref": "Size"}}}`, 2, []string{needStream, needSize}},
 		{
 			"short", `{"Type": "Kinesis", "Properties": {"Stream": {"Fn::Sub": "arn:aws:kinesis:${AWS::Region}:1:stream/orders"}, ` + start + `, ` + queue + `}}`,
-			2, []string{needStream, needQueue},
+			2,
+			[]string{needStream, needQueue},
 		},
 		{
 			"template", `{"Resources": {"F": {"Type": "AWS::Serverless::Function", "Properties": {"Events": {"S": {"Type": "Kinesis", "Properties":

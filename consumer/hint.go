@@ -21,7 +21,7 @@ import (
 // classified says what to do about an error of a call, and wraps it with the sentinel that it stands for. The hint is
 // never empty. An error that no waiting mends wraps one that is final.
 func classified(err error) (hint string, _ error) {
-	sentinel, hint := meaning(err)
+	hint, sentinel := meaning(err)
 	if sentinel != nil && !errors.Is(err, sentinel) {
 		err = fmt.Errorf("%w: %w", sentinel, err)
 	}
@@ -29,87 +29,87 @@ func classified(err error) (hint string, _ error) {
 }
 
 // meaning goes from what the client could not even send, by what the service answered, to what the network did.
-func meaning(err error) (sentinel error, hint string) {
-	if sentinel, hint = unsent(err); hint != "" {
-		return sentinel, hint
+func meaning(err error) (hint string, sentinel error) {
+	if hint, sentinel = unsent(err); hint != "" {
+		return hint, sentinel
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		if sentinel, hint = answered(err, api); hint != "" {
-			return sentinel, hint
+		if hint, sentinel = answered(err, api); hint != "" {
+			return hint, sentinel
 		}
 	}
 	var reply *smithyhttp.ResponseError
 	if errors.As(err, &reply) && reply.HTTPStatusCode() >= http.StatusInternalServerError {
-		return nil, "the service has trouble of its own: the call is repeated until it works; if it lasts, see the AWS Health Dashboard"
+		return "the service has trouble of its own: the call is repeated until it works; if it lasts, see the AWS Health Dashboard", nil
 	}
 	if hint = network(err); hint != "" {
-		return nil, hint
+		return hint, nil
 	}
 	if unreadable := new(smithy.DeserializationError); errors.As(err, &unreadable) {
-		return nil, "what answers is not Kinesis: check the client's endpoint, and proxies on the way to it"
+		return "what answers is not Kinesis: check the client's endpoint, and proxies on the way to it", nil
 	}
-	return nil, "the call is repeated until it works; if it lasts, see what the error says"
+	return "the call is repeated until it works; if it lasts, see what the error says", nil
 }
 
 // unsent knows the errors of a client that has nothing to send its requests to, or to sign them with. The SDK's client
 // has no types for most of them; a test holds the texts to real clients.
-func unsent(err error) (sentinel error, hint string) {
+func unsent(err error) (hint string, sentinel error) {
 	var op, other *smithy.OperationError
 	if errors.As(err, &op) {
 		text := op.Err.Error()
 		switch {
 		case errors.As(op.Err, &other), strings.HasPrefix(text, "get identity: "): // other: the call that gets credentials
-			return nil, "the client finds no credentials: give AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the instance, the task or the pod; they are asked for again until there are some"
+			return "the client finds no credentials: give AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the instance, the task or the pod; they are asked for again until there are some", nil
 		case strings.Contains(text, "Missing Region"):
-			return ErrConfig, "give the client a region: AWS_REGION, config.WithRegion or kinesis.Options.Region"
+			return "give the client a region: AWS_REGION, config.WithRegion or kinesis.Options.Region", ErrConfig
 		case strings.HasPrefix(text, "failed to resolve service endpoint"), strings.HasPrefix(text, "failed to bind endpoint params"):
-			return ErrConfig, "correct the client's region or endpoint: an endpoint is a URL such as http://localhost:4566"
+			return "correct the client's region or endpoint: an endpoint is a URL such as http://localhost:4566", ErrConfig
 		}
 	}
 	var address *url.Error
 	if errors.As(err, &address) {
 		u, err := url.Parse(address.URL)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return ErrConfig, "correct the client's endpoint: it is a URL with a scheme, such as http://localhost:4566"
+			return "correct the client's endpoint: it is a URL with a scheme, such as http://localhost:4566", ErrConfig
 		}
 	}
 	if port := new(net.AddrError); errors.As(err, &port) {
-		return ErrConfig, "correct host and port of the client's endpoint"
+		return "correct host and port of the client's endpoint", ErrConfig
 	}
-	return nil, ""
+	return "", nil
 }
 
 // answered knows what the service refuses.
-func answered(err error, api smithy.APIError) (sentinel error, hint string) {
+func answered(err error, api smithy.APIError) (hint string, sentinel error) {
 	switch code := api.ErrorCode(); {
 	case code == "ResourceNotFoundException":
-		return ErrStreamNotFound, "check the stream's name, and the client's region and account"
+		return "check the stream's name, and the client's region and account", ErrStreamNotFound
 	case strings.HasPrefix(code, "KMS") && code != "KMSThrottlingException":
-		return ErrAccessDenied, "the stream is encrypted: allow kms:Decrypt on its key, and check that the key is enabled"
+		return "the stream is encrypted: allow kms:Decrypt on its key, and check that the key is enabled", ErrAccessDenied
 	case signatureRefused(err):
 		hint = "either the secret access key is wrong, or this machine's clock is more than 5 minutes off: check both"
 		if ahead, _ := serviceAhead(err); clockOff(err) {
 			hint = fmt.Sprintf("this machine's clock is %v off the service's: set it; if it is right, the secret access key is wrong", ahead.Abs().Round(time.Second))
 		}
-		return ErrAccessDenied, hint
+		return hint, ErrAccessDenied
 	case code == "AccessDeniedException":
-		return ErrAccessDenied, "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream"
+		return "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream", ErrAccessDenied
 	case code == "ExpiredTokenException", code == "ExpiredToken":
-		return ErrAccessDenied, "the session token has expired: give the client new credentials, or a source that renews them"
+		return "the session token has expired: give the client new credentials, or a source that renews them", ErrAccessDenied
 	case code == "UnrecognizedClientException", code == "InvalidClientTokenId", code == "IncompleteSignatureException",
 		code == "MissingAuthenticationTokenException":
-		return ErrAccessDenied, "check that the client has credentials, and that they are of this partition and account and still valid"
+		return "check that the client has credentials, and that they are of this partition and account and still valid", ErrAccessDenied
 	case reader.Throttled(err):
-		return nil, "the service is asked too often: it is asked again, slower; a shard serves 5 reads and 2 MB a second to all its consumers together"
+		return "the service is asked too often: it is asked again, slower; a shard serves 5 reads and 2 MB a second to all its consumers together", nil
 	case code == "InvalidArgumentException", code == "ValidationException":
-		return nil, "the service does not take the request: check the stream's name or ARN, and what the error says"
+		return "the service does not take the request: check the stream's name or ARN, and what the error says", nil
 	case code == "ExpiredIteratorException":
-		return nil, "nothing needs to be done: reading goes on behind the last record"
+		return "nothing needs to be done: reading goes on behind the last record", nil
 	case api.ErrorFault() == smithy.FaultServer, code == "InternalFailure", code == "InternalFailureException", code == "ServiceUnavailable":
-		return nil, "the service has trouble of its own: the call is repeated until it works; if it lasts, see the AWS Health Dashboard"
+		return "the service has trouble of its own: the call is repeated until it works; if it lasts, see the AWS Health Dashboard", nil
 	}
-	return nil, ""
+	return "", nil
 }
 
 // network knows why there was no answer.

@@ -131,7 +131,7 @@ func (s *stream) parentRanges(ctx context.Context, r lease.Row) (ranges []kpl.Ha
 
 // state is what a row says of its shard.
 func state(id string, r lease.Row) shardmap.State {
-	_, _, _, numeric := r.Ck.Sequence()
+	_, _, _, numeric := r.Ck.Sequence() //nolint:dogsled // only whether there is one
 	return shardmap.State{
 		Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
 		Root:  r.Root, Started: numeric, Ended: r.Ended(), Children: r.Children,

@@ -55,8 +55,10 @@ func TestEndsWithoutIterator(t *testing.T) {
 			return "read " + data(must(get(c, out.ShardIterator, 0)))
 		}
 		all := func() []string {
-			return []string{ask("TRIM_HORIZON", ""), ask("AFTER_SEQUENCE_NUMBER", first), ask("AT_SEQUENCE_NUMBER", last),
-				ask("AFTER_SEQUENCE_NUMBER", last), ask("LATEST", "")}
+			return []string{
+				ask("TRIM_HORIZON", ""), ask("AFTER_SEQUENCE_NUMBER", first), ask("AT_SEQUENCE_NUMBER", last),
+				ask("AFTER_SEQUENCE_NUMBER", last), ask("LATEST", ""),
+			}
 		}
 		check := func(when string, want ...string) {
 			t.Helper()

@@ -111,7 +111,6 @@ func TestCreatedAgain(t *testing.T) {
 			if again.Unix() <= old.Unix() {
 				t.Errorf("created at %v, and again at %v", old, again)
 			}
-			old = again
 			_, err := get(c, it, 0)
 			wantCode(t, err, "ResourceNotFoundException")
 			for range 10 {

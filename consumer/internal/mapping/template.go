@@ -93,13 +93,13 @@ func listed(raw json.RawMessage, bad complaint) *fields {
 			bad("EventSourceMappings[%d]: %w", i, err)
 			continue
 		}
-		name := fmt.Sprintf("EventSourceMappings[%d]", i)
+		name := []string{fmt.Sprintf("EventSourceMappings[%d]", i)}
 		for _, key := range []string{"FunctionArn", "UUID"} {
 			if s, err := textOf(one.values[key]); err == nil && s != "" {
-				name += " " + s
+				name = append(name, s)
 			}
 		}
-		found = append(found, candidate{name, one, sourceOf(one, nil)})
+		found = append(found, candidate{strings.Join(name, " "), one, sourceOf(one, nil)})
 	}
 	return only("EventSourceMappings", found, bad)
 }

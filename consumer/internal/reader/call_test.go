@@ -227,9 +227,9 @@ func TestPageSizeOfBlindClient(t *testing.T) {
 		poll(t, s, &log{}, checkpoint.TrimHorizon, 30*time.Minute)
 		equal(t, "limits", s.limits[:11], []int32{10_000, 2500, 625, 156, 39, 9, 2, 1, 1, 1, 1})
 		equal(t, "grown", []int32{s.limits[9], s.limits[17], s.limits[25], s.limits[33], s.limits[41]}, []int32{1, 2, 4, 8, 16})
-		for i, want := range []time.Duration{15, 15, 15, 15, 15, 15, 15, 15, 30} {
-			if got := s.calls[i+1] - s.calls[i]; got != want*time.Second+400*ms {
-				t.Errorf("call %d took %v, want %v s", i, got-400*ms, int(want))
+		for i, want := range []int{15, 15, 15, 15, 15, 15, 15, 15, 30} {
+			if got := s.calls[i+1] - s.calls[i]; got != time.Duration(want)*time.Second+400*ms {
+				t.Errorf("call %d took %v, want %v s", i, got-400*ms, want)
 			}
 		}
 	})
