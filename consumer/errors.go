@@ -39,10 +39,10 @@ type Error struct {
 	Hint   string // what an operator can do; never empty in an Error of this package
 }
 
-// newError is the only one to make an Error. Without a hint it looks for the one that err asks for.
+// newError is the only one to make an Error. Without a hint err is classified.
 func newError(stream, shard, op string, err error, hint string) *Error {
 	if hint == "" {
-		hint, _ = classified(err)
+		hint, err = classified(err)
 	}
 	return &Error{Stream: stream, Shard: shard, Op: op, Err: err, Hint: hint}
 }

@@ -76,36 +76,32 @@ func (s *stream) identify(ctx context.Context) error {
 	return nil
 }
 
-// verify is asked by a shard that the service does not know, or whose position it does not know. It returns false if
-// reading it has no sense any more. A shard that is not listed any more has lost its records to retention; its end is
-// stored, so that its children may start.
-func (s *stream) verify(ctx context.Context, sh *shard) bool {
+// Fate implements reader.Oracle.
+func (s *stream) Fate(ctx context.Context, shard string) (f reader.Fate, children []shardmap.Shard) {
 	if err := s.identify(ctx); err != nil {
-		return !errors.Is(err, ErrStreamRecreated)
+		if errors.Is(err, ErrStreamRecreated) {
+			return reader.Void, nil
+		}
+		return reader.Known, nil
 	}
 	listed, _, err := s.list(ctx, nil)
-	if err != nil || len(listed) == 0 {
-		return true
-	}
 	newest := ""
 	for _, l := range listed {
 		newest = max(newest, l.ID)
-		if l.ID == sh.id {
-			return true
+		if l.ID == shard {
+			return reader.Known, nil
 		}
 	}
-	if newest < sh.id {
-		return true // it is newer than the list: not gone, but not listed yet
+	if err != nil || newest < shard {
+		return reader.Known, nil // what is newer than the list is not gone, but not listed yet
 	}
-	sh.tell.Event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
-	sh.Page(reader.Page{End: true, Children: childrenOf(listed, sh.id), Now: s.now()})
-	return false
+	return reader.Trimmed, childrenOf(listed, shard)
 }
 
-// children lists the shards that name id as a parent.
-func (s *stream) children(ctx context.Context, id string) ([]types.ChildShard, error) {
+// Children implements reader.Oracle: it lists the shards that name one as a parent.
+func (s *stream) Children(ctx context.Context, shard string) ([]shardmap.Shard, error) {
 	listed, _, err := s.list(ctx, nil)
-	return childrenOf(listed, id), err
+	return childrenOf(listed, shard), err
 }
 
 // list returns all shards, page by page, and the service's time. It notes how far this machine's clock is off, since
@@ -128,7 +124,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 		for _, sh := range out.Shards {
 			parents := []string{aws.ToString(sh.ParentShardId), aws.ToString(sh.AdjacentParentShardId)}
 			parents = slices.DeleteFunc(parents, func(p string) bool { return p == "" })
-			l := shardOf(sh.ShardId, parents, sh.HashKeyRange)
+			l := reader.ShardOf(sh.ShardId, parents, sh.HashKeyRange)
 			l.Closed = sh.SequenceNumberRange != nil && sh.SequenceNumberRange.EndingSequenceNumber != nil
 			shards = append(shards, l)
 		}
@@ -146,22 +142,11 @@ func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*ki
 	return s.c.client.ListShards(ctx, in, reader.NoRetries)
 }
 
-func shardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard {
-	sh := shardmap.Shard{ID: aws.ToString(id), Parents: slices.Sorted(slices.Values(parents))}
-	if r != nil {
-		sh.HashStart, sh.HashEnd = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
-	}
-	return sh
-}
-
-// childrenOf are the listed shards that name id as a parent, as GetRecords tells of them.
-func childrenOf(listed []shardmap.Shard, id string) (children []types.ChildShard) {
+// childrenOf are the listed shards that name id as a parent.
+func childrenOf(listed []shardmap.Shard, id string) (children []shardmap.Shard) {
 	for _, l := range listed {
 		if slices.Contains(l.Parents, id) {
-			children = append(children, types.ChildShard{
-				ShardId: &l.ID, ParentShards: l.Parents,
-				HashKeyRange: &types.HashKeyRange{StartingHashKey: &l.HashStart, EndingHashKey: &l.HashEnd},
-			})
+			children = append(children, l)
 		}
 	}
 	return children

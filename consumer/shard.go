@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/checkpoint"
@@ -18,6 +16,7 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/ledger"
 	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -30,7 +29,7 @@ type shard struct {
 	id     string
 	lease  *lease.Lease
 	tell   *tell.Teller
-	entry  *reader.Entry
+	source reader.Source
 	sieve  *page.Sieve
 	books  *ledger.Ledger
 	lanes  *lane.Set
@@ -46,7 +45,7 @@ type shard struct {
 	done     atomic.Bool             // complete, and the stream knows
 	read     atomic.Pointer[reading] // the last successful read
 
-	late, spanned, raw, outside bool // what has been told; belong to the poller
+	spanned, raw, outside bool // what has been told; belong to the source
 
 	outcome atomic.Int64 // when the first outcome was, in nanoseconds since the worker began; 0: there is none
 	turn    turn         // belongs to the checkpoint loop
@@ -56,31 +55,22 @@ type shard struct {
 	// Of its end, set before the books are closed.
 	closed   bool // it was read to its end
 	tip      bool // it came to the ending position by an empty page
-	children []types.ChildShard
+	children []shardmap.Shard
 
 	put map[string]lease.Row // of children, at the end; belongs to conclude
-}
-
-// A reading is what a successful read told of the shard.
-type reading struct {
-	at     time.Time
-	now    time.Time     // by the service's clock, not later than the reply
-	behind time.Duration // the tip
-	none   bool          // there was none: at is when the shard was claimed
-	over   bool          // the tenure has ended: nothing of the shard waits here
 }
 
 // maxSpan caps the distance between the mark and the newest record, in records.
 const maxSpan = 1_000_000
 
-// newShard makes a shard of a lease that has just been claimed. It reads nothing until its entry is scheduled.
+// newShard makes a shard of a lease that has just been claimed. It reads nothing until its source is woken.
 func newShard(s *stream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
 	w, cfg, row := s.w, s.c.cfg, l.Row()
 	sh := &shard{
 		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
 	}
 	now := time.Now()
-	sh.read.Store(&reading{at: now, none: true})
+	sh.read.Store(&reading{at: now, asOf: now, none: true})
 	sh.turn = newTurn(now, w.rnd)
 	sh.progressed.Store(now.UnixNano())
 	sh.handlers, sh.cut = context.WithCancel(w.handlers)
@@ -90,13 +80,10 @@ func newShard(s *stream, id string, l *lease.Lease, parents []kpl.HashRange) *sh
 	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	p := &reader.Poller{
-		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh,
-		Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
-		Reply: s.clock.Reply,
-		Idle:  func(idle bool) time.Duration { return w.sched.SetIdle(sh.entry, idle) },
-		Long:  func(silent bool) { w.sched.Long(sh.entry, silent) },
+		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh, Oracle: s, Tell: sh.tell,
+		Kept: s.retention, Reply: s.clock.Reply, Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
-	sh.entry = reader.NewEntry(p.Poll)
+	sh.source = p.On(&w.sched)
 	return sh
 }
 
@@ -127,7 +114,7 @@ func (sh *shard) rules() lane.Rules {
 // windowOver tells whether a tumbling window that ends at end is over for want of records (L52).
 func (sh *shard) windowOver(end time.Time) (over bool, wait time.Duration) {
 	due, last := sh.s.local(end.Add(sh.s.c.cfg.idleWindow)), sh.read.Load()
-	return last.behind == 0 && !last.at.Before(due), time.Until(due)
+	return last.tip() && !last.at.Before(due), time.Until(due)
 }
 
 // resume is where reading begins inside an aggregate, if it does.
@@ -178,11 +165,11 @@ func (sh *shard) freed(n int64) {
 	}
 	if n > 0 {
 		for other := range sh.s.w.ahead.Charge(-n) {
-			sh.s.w.sched.Wake(other.entry)
+			other.source.Wake()
 		}
 	}
 	if sh.full.Load() || n > 0 && sh.books.Figures().Charged == 0 { // without a page it may read, whatever others hold
-		sh.s.w.sched.Wake(sh.entry)
+		sh.source.Wake()
 	}
 	sh.complete()
 }
@@ -265,7 +252,7 @@ func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool,
 // its tip then, and all of it has its outcome.
 func (sh *shard) covered() (at time.Time, ok bool) {
 	last := sh.read.Load()
-	if last.none || last.behind > 0 || !sh.books.Idle() {
+	if !last.tip() || !sh.books.Idle() {
 		return time.Time{}, false
 	}
 	return last.now, true
@@ -320,7 +307,7 @@ func (sh *shard) lose(m *metrics.Metric, f tell.Failure) error {
 func (sh *shard) halt() {
 	sh.halting.Do(func() {
 		close(sh.halted)
-		sh.s.w.sched.Remove(sh.entry)
+		sh.source.Stop()
 	})
 }
 
@@ -333,7 +320,7 @@ func (sh *shard) drained() error {
 	sh.read.Store(&last)
 	sh.gauge()
 	for other := range sh.s.w.ahead.Charge(-rest) {
-		sh.s.w.sched.Wake(other.entry)
+		other.source.Wake()
 	}
 	f := tell.Failure{Op: "drain"}
 	m := metrics.DrainTimedOut

@@ -32,7 +32,7 @@ func (sh *shard) submit(items []page.Item) (ok bool) {
 		}
 		sh.tell.Mend("sharder")
 		sh.unsorted.Store(false)
-		sh.s.w.sched.Wake(sh.entry)
+		sh.source.Wake()
 	})
 	return true
 }

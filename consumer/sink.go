@@ -1,25 +1,18 @@
 package consumer
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
-	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
-	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
-// Room implements reader.Sink.
-func (sh *shard) Room() bool {
+// Reserve implements reader.Sink: a page has room while the read-ahead is not full, whatever its size.
+func (sh *shard) Reserve() (limit int, ok bool) {
 	if sh.unsorted.Load() {
-		return false
+		return 0, false
 	}
 	cfg := sh.s.c.cfg
 	sh.full.Store(true) // before the look: what is freed behind it wakes the shard
@@ -33,27 +26,26 @@ func (sh *shard) Room() bool {
 	sh.spanned = f.Span >= maxSpan
 	if full || !sh.s.w.ahead.Admit(sh, f.Charged) {
 		sh.lanes.Flush() // C3: a full read-ahead makes every waiting batch ready
-		return false
+		return 0, false
 	}
 	sh.lanes.Gather()
-	return true
+	return reader.MaxRecords, true
 }
 
-// Page implements reader.Sink.
-func (sh *shard) Page(p reader.Page) bool {
-	tip := len(p.Records) == 0
-	recs, reached := sh.s.end.cut(p)
-	if tip && (p.End || reached && sh.s.closed(sh.id)) {
+// Take implements reader.Sink.
+func (sh *shard) Take(r reader.Read) (more bool) {
+	tip := r.Page.Len() == 0
+	pg, reached := sh.s.end.cut(r)
+	if tip && (r.End || reached && sh.s.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}
-	pg, skip := sh.sift(page.New(recs))
+	pg, skip := sh.sift(pg)
 	sh.tell.Record(metrics.PolledEventCount, float64(pg.Len()))
-	sh.tell.Mend("GetRecords", "GetShardIterator")
 	if sh.stopped() { // nothing is charged behind drained
 		return false
 	}
 	deliver, settled := sh.books.Enter(pg, skip)
-	sh.read.Store(&reading{at: time.Now(), now: minTime(p.Now, sh.s.now()), behind: p.Behind}) // what it brought is in the books
+	sh.read.Store(sh.read.Load().next(time.Now(), minTime(r.Now, sh.s.now()), r)) // what it brought is in the books
 	if len(deliver)+len(settled) > 0 {
 		sh.s.w.ahead.Charge(pg.Cost())
 	}
@@ -63,10 +55,10 @@ func (sh *shard) Page(p reader.Page) bool {
 	if len(settled) > 0 {
 		sh.freed(sh.books.Done(settled))
 	}
-	if !p.End && !reached {
+	if !r.End && !reached {
 		return true
 	}
-	sh.closed, sh.children, sh.tip = p.End && !reached, p.Children, reached && tip
+	sh.closed, sh.children, sh.tip = r.End && !reached, r.Children, reached && tip
 	sh.books.Close()
 	sh.lanes.End()
 	sh.complete()
@@ -101,59 +93,43 @@ func (sh *shard) sift(p *page.Page) (out *page.Page, skip []bool) {
 	return out, skip
 }
 
-// cut drops the records behind the ending position and tells whether a page reaches it.
-func (e ending) cut(p reader.Page) (recs []types.Record, reached bool) {
+// cut drops the records behind the ending position and tells whether a read reaches it. An empty page that does not say
+// how far behind it is reaches nothing.
+func (e ending) cut(r reader.Read) (p *page.Page, reached bool) {
 	if e.at.IsZero() {
-		return p.Records, false
+		return r.Page, false
 	}
-	for i := range p.Records {
-		if !aws.ToTime(p.Records[i].ApproximateArrivalTimestamp).Before(e.at) {
-			return p.Records[:i], true
+	for i := range r.Page.Len() {
+		if !(page.Item{P: r.Page, I: int32(i)}).Arrival().Before(e.at) {
+			return r.Page.Head(i), true
 		}
 	}
-	if len(p.Records) > 0 {
-		return p.Records, false
+	if r.Page.Len() > 0 || !r.Told {
+		return r.Page, false
 	}
-	return nil, e.tip && p.Behind == 0 || !p.Now.Add(-p.Behind).Before(e.at)
+	return r.Page, e.tip && r.Behind == 0 || !r.Now.Add(-r.Behind).Before(e.at)
 }
 
-// Failed implements reader.Sink.
-func (sh *shard) Failed(op string, err error) {
-	m := metrics.ReadFailed
-	var expired *types.ExpiredIteratorException
-	switch {
-	case errors.As(err, &expired):
-		sh.tell.Event(metrics.IteratorExpired, sh.s.c.out.Wrap(sh.id, tell.Failure{Op: op, Err: err}), "a new one is taken behind the last record read")
-		return
-	case reader.Throttled(err):
-		m = metrics.ReadThrottled
+// A reading is what successful reads told of the shard.
+type reading struct {
+	at     time.Time     // of the last one; before the first one, of the claim
+	now    time.Time     // of the last one by the service's clock, not later than the reply
+	behind time.Duration // from the tip, as a read last told
+	asOf   time.Time     // when it told so; of the claim, where none has
+	told   bool          // the last one did
+	none   bool          // there was none
+	over   bool          // the tenure has ended: nothing of the shard waits here
+}
+
+// next is what is known behind a read at at, and at now by the service's clock. A shard that has been read to its end is not
+// behind, whatever is told.
+func (last *reading) next(at, now time.Time, r reader.Read) *reading {
+	next := &reading{at: at, now: now, behind: last.behind, asOf: last.asOf}
+	if r.Told || r.End {
+		next.behind, next.asOf, next.told = r.Behind, at, true
 	}
-	hint, err := classified(err)
-	_ = sh.tell.Fail(m, tell.Failure{Op: op, Err: err, Hint: hint})
+	return next
 }
 
-// Children implements reader.Sink: a service that does not name the children of a shard that has ended lists them.
-func (sh *shard) Children(ctx context.Context) ([]types.ChildShard, error) {
-	return sh.s.children(ctx, sh.id)
-}
-
-// Missing implements reader.Sink.
-func (sh *shard) Missing(ctx context.Context, err error) bool { return sh.s.verify(ctx, sh) }
-
-// Trimmed implements reader.Sink.
-func (sh *shard) Trimmed(from checkpoint.Position, err error) {
-	e := sh.s.c.out.Wrap(sh.id, tell.Failure{
-		Op: "GetShardIterator", Err: err, Hint: "what was not read before the oldest record is lost; a longer retention gives more time",
-	})
-	sh.tell.Event(metrics.RetentionLost, e, fmt.Sprintf("position %s is not valid any more; reading goes on at the oldest record", from))
-}
-
-// Lagging implements reader.Sink.
-func (sh *shard) Lagging(behind time.Duration) {
-	r := sh.s.retention()
-	late := r > 0 && behind > r
-	if late && !sh.late {
-		sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), r))
-	}
-	sh.late = late
-}
+// tip tells whether the last read is known to have come to the tip.
+func (last *reading) tip() bool { return last.told && last.behind == 0 }

@@ -190,18 +190,18 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 	return max(st.QueueAge, st.HeadAge)
 }
 
-// head is how far the newest record read is behind the tip, as far as the last successful read tells: from then on it grows
-// if reads fail, hang or stay away.
+// head is how far the newest record read is behind the tip, as far as the last read that tells goes: from then on it grows
+// if reads fail, hang, stay away or do not tell.
 func (sh *shard) head(now time.Time) time.Duration {
 	last := sh.read.Load()
-	silent := now.Sub(last.at)
+	silent := now.Sub(last.asOf)
 	if last.over {
 		return 0
 	}
 	if _, closed := sh.books.Settled(); closed || sh.stopped() {
 		return last.behind
 	}
-	if last.none || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator") {
+	if !last.told || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator") {
 		return last.behind + silent
 	}
 	return last.behind

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/bound"
@@ -228,7 +226,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		}
 		return nil
 	}
-	s.w.sched.Wake(sh.entry)
+	sh.source.Wake()
 	return nil
 }
 
@@ -263,8 +261,8 @@ func (s *stream) conclude(sh *shard) bool {
 	defer cancel()
 	var children []string
 	for _, c := range sh.children {
-		if slices.Contains(c.ParentShards, sh.id) {
-			children = append(children, aws.ToString(c.ShardId))
+		if slices.Contains(c.Parents, sh.id) {
+			children = append(children, c.ID)
 		}
 	}
 	err := sh.store("end", func() error {
@@ -276,21 +274,20 @@ func (s *stream) conclude(sh *shard) bool {
 			return sh.lease.Release(ctx, pos, arrival)
 		}
 		for _, c := range sh.children {
-			id := aws.ToString(c.ShardId)
-			if _, put := sh.put[id]; put || !slices.Contains(children, id) {
+			if _, put := sh.put[c.ID]; put || !slices.Contains(children, c.ID) {
 				continue
 			}
-			if err := s.table.Create(ctx, id, s.row(shardOf(c.ShardId, c.ParentShards, c.HashKeyRange), checkpoint.TrimHorizon, false)); err != nil {
+			if err := s.table.Create(ctx, c.ID, s.row(c, checkpoint.TrimHorizon, false)); err != nil {
 				return err
 			}
-			r, ok, err := s.table.Row(ctx, id)
+			r, ok, err := s.table.Row(ctx, c.ID)
 			if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
 				err, ok = nil, true // there is one, and the next audit tells of it
 			}
 			if err != nil || !ok {
-				return errors.Join(err, errors.New("the row of child "+id+" was not stored"))
+				return errors.Join(err, errors.New("the row of child "+c.ID+" was not stored"))
 			}
-			sh.put[id] = r
+			sh.put[c.ID] = r
 		}
 		return sh.lease.End(ctx, children)
 	})

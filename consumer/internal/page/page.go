@@ -41,6 +41,9 @@ const recordCost = 400
 // Len is the number of records.
 func (p *Page) Len() int { return len(p.recs) }
 
+// Head is the first n records as a page of their own.
+func (p *Page) Head(n int) *Page { return build(p.recs[:n], p.subs[:min(n, len(p.subs))]) }
+
 // Cost is what the page is charged: its data and keys twice, because attempts get copies, and 400 bytes a record.
 func (p *Page) Cost() int64 { return p.cost }
 

@@ -14,10 +14,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/cenkalti/backoff/v4"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 )
 
 // A line is the HTTP client of the SDK's client. Its calls of GetRecords go to serve; bodies come as they are.
@@ -84,13 +83,13 @@ type noted struct {
 	told  []string
 }
 
-func (n *noted) Failed(op string, err error) {
-	n.told = append(n.told, fmt.Sprint(time.Since(n.began).Round(time.Second), " ", err))
+func (n *noted) Take(r Read) bool {
+	n.note(len(seqs(r.Page)))
+	return n.log.Take(r)
 }
 
-func (n *noted) Page(p Page) bool {
-	n.told = append(n.told, fmt.Sprint(time.Since(n.began).Round(time.Second), " ", len(p.Records)))
-	return n.log.Page(p)
+func (n *noted) note(what any) {
+	n.told = append(n.told, fmt.Sprint(time.Since(n.began).Round(time.Second), " ", what))
 }
 
 func TestCallIsLimitedBySilence(t *testing.T) {
@@ -126,18 +125,16 @@ func TestCallIsLimitedBySilence(t *testing.T) {
 				sink := &noted{began: time.Now()}
 				l := &line{serve: tt.serve}
 				var silent, slow atomic.Bool
-				p := &Poller{
-					Client: sdk(l), Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: sink,
-					Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return time.Second },
-					Long: func(quiet bool) {
-						if quiet {
-							silent.Store(true)
-						} else {
-							slow.Store(true)
-						}
-					},
+				sink.failed = func(err error) { sink.note(err) }
+				p := poller(sdk(l), sink, checkpoint.TrimHorizon)
+				p.long = func(quiet bool) {
+					if quiet {
+						silent.Store(true)
+					} else {
+						slow.Store(true)
+					}
 				}
-				p.Poll(t.Context())
+				p.poll(t.Context())
 				if got := fmt.Sprint(sink.told); got != "["+tt.want+"]" {
 					t.Errorf("told %s, want %s", got, tt.want)
 				}
@@ -162,27 +159,22 @@ func sdk(l *line) *kinesis.Client {
 // The time to the headers is not the page's, and the time between two replies is that of the service's clock, if a host slept.
 func TestCallTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sink := &log{}
+		sink := &log{kept: 30 * time.Hour}
 		slept := time.Duration(0)
 		l := &line{date: func() time.Time { return time.Now().Add(slept) }}
 		l.serve = func(context.Context, int) (io.Reader, error) {
 			time.Sleep(12 * time.Second)
 			return strings.NewReader(`{"NextShardIterator": "i", "MillisBehindLatest": 0, "Records": [{"SequenceNumber": "1"}, {"SequenceNumber": "2"}]}`), nil
 		}
-		p := &Poller{
-			Client: sdk(l), Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: sink,
-			Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return time.Second }, Long: func(bool) {},
-		}
-		p.Poll(t.Context())
+		p := poller(sdk(l), sink, checkpoint.TrimHorizon)
+		p.poll(t.Context())
 		if n := p.fit.limit(); n != 10_000 {
 			t.Errorf("%d records are asked for", n)
 		}
 		slept = 30 * time.Hour
 		time.Sleep(time.Second)
-		p.Poll(t.Context())
-		if len(sink.lags) != 1 || sink.lags[0] < slept {
-			t.Errorf("lags %v, want 30 h", sink.lags)
-		}
+		p.poll(t.Context())
+		equal(t, "told", sink.entries, []string{"RetentionLost reading was 30h0m13s behind, and records are kept for 30h0m0s: some may be lost"})
 	})
 }
 
@@ -238,18 +230,18 @@ func TestPageSizeOfBlindClient(t *testing.T) {
 func TestFit(t *testing.T) {
 	var f fit
 	broken := &call{broken: true, watched: true}
-	f.failed(&call{watched: true}) // for another reason
+	f.failed(f.limit(), &call{watched: true}) // for another reason
 	if f.limit() != 10_000 || f.patience() != 15*time.Second {
 		t.Errorf("%d records, %v", f.limit(), f.patience())
 	}
 	for range 20 {
-		f.failed(broken)
+		f.failed(f.limit(), broken)
 	}
 	if f.limit() != 1 || f.patience() != 15*time.Second {
 		t.Errorf("after failures: %d records, %v", f.limit(), f.patience())
 	}
 	for range 20 {
-		f.failed(&call{broken: true})
+		f.failed(f.limit(), &call{broken: true})
 	}
 	if f.patience() != 5*time.Minute {
 		t.Errorf("blind: %v", f.patience())
@@ -291,14 +283,14 @@ type slowSink struct {
 	children, page time.Duration
 }
 
-func (s *slowSink) Children(ctx context.Context) ([]types.ChildShard, error) {
+func (s *slowSink) Children(ctx context.Context, shard string) ([]shardmap.Shard, error) {
 	time.Sleep(s.children)
-	return s.log.Children(ctx)
+	return s.log.Children(ctx, shard)
 }
 
-func (s *slowSink) Page(p Page) bool { time.Sleep(s.page); return s.log.Page(p) }
+func (s *slowSink) Take(r Read) bool { time.Sleep(s.page); return s.log.Take(r) }
 
-// What the sink asks the service for may hang, too. What it does itself is work.
+// What the oracle asks the service for may hang, too. What the sink does is work.
 func TestPollerTellsOfWhatHangs(t *testing.T) {
 	for _, tt := range []struct {
 		sink   slowSink
@@ -306,13 +298,10 @@ func TestPollerTellsOfWhatHangs(t *testing.T) {
 	}{{slowSink{children: 3 * time.Second}, true}, {slowSink{page: 3 * time.Second}, false}} {
 		synctest.Test(t, func(t *testing.T) {
 			var silent atomic.Bool
-			p := &Poller{
-				Client: &script{replies: replies{reply("", 0, "1")}}, Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: &tt.sink,
-				Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return time.Second },
-				Long: func(quiet bool) { silent.Store(silent.Load() || quiet) },
-			}
-			tt.sink.log.children = []types.ChildShard{{}}
-			p.Poll(t.Context())
+			p := poller(&script{replies: replies{reply("", 0, "1")}}, &tt.sink, checkpoint.TrimHorizon)
+			p.long = func(quiet bool) { silent.Store(silent.Load() || quiet) }
+			tt.sink.log.children = []shardmap.Shard{{}}
+			p.poll(t.Context())
 			if silent.Load() != tt.silent {
 				t.Errorf("%+v: told %v", tt.sink, silent.Load())
 			}

@@ -9,7 +9,6 @@ import (
 )
 
 const (
-	pageLimit  = 10_000 // records, the service's maximum
 	longPage   = 10 * time.Second
 	shortPage  = 3 * time.Second
 	growth     = 8               // full pages in a row before larger ones are asked for
@@ -21,23 +20,23 @@ const (
 // by one of half as many; they grow again while they come quickly. A single record that does not come through, of a client
 // whose replies cannot be watched, gets twice the time, up to 5 minutes.
 type fit struct {
-	smaller int           // records less than pageLimit that are asked for
+	smaller int           // records less than MaxRecords that are asked for
 	full    int           // pages in a row that had them all
 	more    time.Duration // more than callTimeout, for what cannot be watched
 }
 
-func (f *fit) limit() int              { return pageLimit - f.smaller }
+func (f *fit) limit() int              { return MaxRecords - f.smaller }
 func (f *fit) patience() time.Duration { return callTimeout + f.more }
-func (f *fit) set(limit int)           { f.smaller, f.full = pageLimit-min(max(limit, 1), pageLimit), 0 }
+func (f *fit) set(limit int)           { f.smaller, f.full = MaxRecords-min(max(limit, 1), MaxRecords), 0 }
 
-// failed takes in a call that failed.
-func (f *fit) failed(c *call) {
+// failed takes in a call that failed, for so many records.
+func (f *fit) failed(asked int, c *call) {
 	switch {
 	case !c.broken:
-	case f.limit() == 1 && !c.watched:
+	case asked == 1 && !c.watched:
 		f.more = min(2*f.patience(), blindTotal) - callTimeout
 	default:
-		f.set(f.limit() / 4)
+		f.set(asked / 4)
 	}
 }
 
@@ -60,7 +59,8 @@ func (f *fit) came(n int, d time.Duration) {
 
 // get gets a page, and tells when the reply to it began.
 func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, replied time.Time, err error) {
-	in := &kinesis.GetRecordsInput{ShardIterator: &p.iterator, Limit: aws.Int32(int32(p.fit.limit()))}
+	asked := min(p.fit.limit(), p.limit)
+	in := &kinesis.GetRecordsInput{ShardIterator: &p.iterator, Limit: aws.Int32(int32(asked))}
 	_, in.StreamARN = StreamID(p.Stream)
 	start := time.Now()
 	c, err := p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
@@ -68,7 +68,7 @@ func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, replie
 		return err
 	})
 	if err != nil {
-		p.fit.failed(c)
+		p.fit.failed(asked, c)
 		return nil, c.replied, err
 	}
 	if c.watched {

@@ -9,8 +9,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-
-	"github.com/shardlane/shardlane/checkpoint"
 )
 
 // A refusal is what a Poller knows of a position behind which the service gives no iterator. At the end of a closed shard
@@ -23,7 +21,7 @@ type refusal struct {
 	empty  int    // answers without an iterator, in a row
 	all    bool   // the one AT it was refused, too: reading goes on at the oldest record
 
-	now time.Time // of the last answer, as in a Page
+	now time.Time // of the last answer, as in a Read
 }
 
 var errNoIterator = errors.New("the reply names no iterator")
@@ -101,12 +99,12 @@ func (p *Poller) unlocated(ctx context.Context) (next time.Time, ok bool) {
 		return p.notBefore, true
 	}
 	p.silence.Reset(hangTime)
-	children, err := p.Sink.Children(ctx)
+	children, err := p.Oracle.Children(ctx, p.Shard)
 	p.silence.Stop()
 	if err != nil || len(children) == 0 {
 		return p.failed(ctx, "GetShardIterator", errors.Join(errNoIterator, err))
 	}
-	p.deliver(Page{Now: p.refusal.now, End: true, Children: children})
+	p.deliver(nil, Read{Now: p.refusal.now, End: true, Children: children})
 	return p.end()
 }
 
@@ -125,17 +123,6 @@ func (p *Poller) fresh(rs []types.Record) []types.Record {
 		rs = rs[1:]
 	}
 	return rs
-}
-
-// trimmed tells that the place is gone.
-func (p *Poller) trimmed(err error) {
-	from := p.From
-	if p.lastSeq != "" {
-		if pos, err := checkpoint.After(p.lastSeq); err == nil {
-			from = pos
-		}
-	}
-	p.Sink.Trimmed(from, err)
 }
 
 // after compares sequence numbers as the integers they are (L37), leading zeros or not. What is no number is after

@@ -9,10 +9,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 )
 
 type replies = []func() (*kinesis.GetRecordsOutput, error)
@@ -34,7 +34,7 @@ func TestPollerRefusedBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := types.ChildShard{ShardId: aws.String("child"), ParentShards: []string{"shard"}}
+	child := shardmap.Shard{ID: "child", Parents: []string{"shard"}}
 	const after, at = "AFTER_SEQUENCE_NUMBER 123", "AT_SEQUENCE_NUMBER 123"
 	for _, tt := range []struct {
 		name    string
@@ -45,26 +45,26 @@ func TestPollerRefusedBehind(t *testing.T) {
 		seqs    []string
 		end     bool
 	}{
-		{"at the end", replies{reply("", 0, "123")}, []string{after}, []string{"missing", "children"}, []string{after, at}, nil, true},
-		{"at the end, in two pages", replies{reply("a", 0, "123"), reply("", 0)}, []string{after}, []string{"missing", "children"}, []string{after, at}, nil, true},
-		{"more follows", replies{reply("a", 0), reply("b", 0, "123", "124"), reply("", 0, "125")}, []string{after}, []string{"missing", "children"}, []string{after, at}, []string{"124", "125"}, true},
-		{"trimmed", replies{reply("a", 0), reply("b", 0, "130"), reply("", 0, "131")}, []string{after}, []string{"missing", "trimmed 1/003123/~", "children"}, []string{after, at}, []string{"130", "131"}, true},
-		{"a page that comes twice", replies{reply("a", 0, "123"), reply("", 0, "123", "124")}, []string{after}, []string{"missing", "children"}, []string{after, at}, []string{"124"}, true},
-		{"an iterator that expires", replies{refuse("ExpiredIteratorException"), reply("", 0, "123")}, []string{after}, []string{"missing", "failed GetRecords", "children"}, []string{after, at, at}, nil, true},
-		{"an iterator that expires behind it", replies{reply("a", 0, "123"), refuse("ExpiredIteratorException"), reply("", 0, "123")}, []string{after}, []string{"missing", "failed GetRecords", "children"}, []string{after, at, at}, nil, true},
-		{"both", replies{reply("", 0, "7")}, []string{after, at}, []string{"missing", "missing", "trimmed 1/003123/~", "failed GetShardIterator", "children"}, []string{after, at, "TRIM_HORIZON"}, []string{"7"}, true},
-		{"both, and what is read then", replies{reply("a", 0, "7"), refuse("ExpiredIteratorException"), reply("", 0, "8")}, []string{after, at}, []string{"missing", "missing", "trimmed 1/003123/~", "failed GetShardIterator", "failed GetRecords", "children"}, []string{after, at, "TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 7"}, []string{"7", "8"}, true},
+		{"at the end", replies{reply("", 0, "123")}, []string{after}, []string{"fate", "children"}, []string{after, at}, nil, true},
+		{"at the end, in two pages", replies{reply("a", 0, "123"), reply("", 0)}, []string{after}, []string{"fate", "children"}, []string{after, at}, nil, true},
+		{"more follows", replies{reply("a", 0), reply("b", 0, "123", "124"), reply("", 0, "125")}, []string{after}, []string{"fate", "children"}, []string{after, at}, []string{"124", "125"}, true},
+		{"trimmed", replies{reply("a", 0), reply("b", 0, "130"), reply("", 0, "131")}, []string{after}, []string{"fate", "RetentionLost position 1/003123/~", "children"}, []string{after, at}, []string{"130", "131"}, true},
+		{"a page that comes twice", replies{reply("a", 0, "123"), reply("", 0, "123", "124")}, []string{after}, []string{"fate", "children"}, []string{after, at}, []string{"124"}, true},
+		{"an iterator that expires", replies{refuse("ExpiredIteratorException"), reply("", 0, "123")}, []string{after}, []string{"fate", "IteratorExpired GetRecords", "children"}, []string{after, at, at}, nil, true},
+		{"an iterator that expires behind it", replies{reply("a", 0, "123"), refuse("ExpiredIteratorException"), reply("", 0, "123")}, []string{after}, []string{"fate", "IteratorExpired GetRecords", "children"}, []string{after, at, at}, nil, true},
+		{"both", replies{reply("", 0, "7")}, []string{after, at}, []string{"fate", "fate", "RetentionLost position 1/003123/~", "ReadFailed GetShardIterator", "children"}, []string{after, at, "TRIM_HORIZON"}, []string{"7"}, true},
+		{"both, and what is read then", replies{reply("a", 0, "7"), refuse("ExpiredIteratorException"), reply("", 0, "8")}, []string{after, at}, []string{"fate", "fate", "RetentionLost position 1/003123/~", "ReadFailed GetShardIterator", "IteratorExpired GetRecords", "children"}, []string{after, at, "TRIM_HORIZON", "AFTER_SEQUENCE_NUMBER 7"}, []string{"7", "8"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := refusing(tt.replies, tt.refused...)
-				l := &log{children: []types.ChildShard{child}}
+				l := &log{children: []shardmap.Shard{child}}
 				poll(t, s, l, from, 5*time.Second)
 				equal(t, "told", l.entries, tt.told)
 				equal(t, "positions", s.located, tt.located)
 				equal(t, "records", l.seqs(), tt.seqs)
-				if n := len(l.pages); n == 0 || l.pages[n-1].End != tt.end {
-					t.Errorf("end %v", l.pages)
+				if n := len(l.reads); n == 0 || l.reads[n-1].End != tt.end {
+					t.Errorf("end %v", l.reads)
 				}
 			})
 		})
@@ -86,7 +86,7 @@ func TestPollerRefusedBehindWhatItRead(t *testing.T) {
 				poll(t, s, l, checkpoint.TrimHorizon, 5*time.Second)
 				equal(t, "records", l.seqs(), []string{"8", "9", "10", "11"})
 				equal(t, "positions", s.located, tt.located)
-				if told := slices.Contains(l.entries, "trimmed 1/0019/~"); told != (len(tt.refused) == 2) {
+				if told := slices.Contains(l.entries, "RetentionLost position 1/0019/~"); told != (len(tt.refused) == 2) {
 					t.Errorf("told %v", l.entries)
 				}
 			})
@@ -100,12 +100,12 @@ func TestPollerNoIterator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	children := []types.ChildShard{{ShardId: aws.String("child"), ParentShards: []string{"shard"}}}
+	children := []shardmap.Shard{{ID: "child", Parents: []string{"shard"}}}
 	for _, tt := range []struct {
 		name     string
 		from     checkpoint.Position
 		nowhere  int
-		children []types.ChildShard
+		children []shardmap.Shard
 		end      bool
 		seqs     []string
 		located  []string
@@ -123,8 +123,8 @@ func TestPollerNoIterator(t *testing.T) {
 				poll(t, s, l, tt.from, 5*time.Second)
 				equal(t, "positions", s.located, tt.located)
 				equal(t, "records", l.seqs(), tt.seqs)
-				if n := len(l.pages); n == 0 || l.pages[n-1].End != tt.end || tt.end && len(l.pages[n-1].Children) != 1 {
-					t.Errorf("pages %v, want the end %v", l.pages, tt.end)
+				if n := len(l.reads); n == 0 || l.reads[n-1].End != tt.end || tt.end && len(l.reads[n-1].Children) != 1 {
+					t.Errorf("pages %v, want the end %v", l.reads, tt.end)
 				}
 			})
 		})
@@ -135,7 +135,7 @@ func TestPollerNoIterator(t *testing.T) {
 func TestPollerNoIteratorNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{nowhere: func(n int) bool { return n%2 == 1 }, replies: replies{reply("a", 0), refuse("ExpiredIteratorException"), reply("b", 0, "1", "2")}}
-		l := &log{children: []types.ChildShard{{}}}
+		l := &log{children: []shardmap.Shard{{}}}
 		poll(t, s, l, checkpoint.TrimHorizon, 5*time.Second)
 		equal(t, "records", l.seqs(), []string{"1", "2"})
 		equal(t, "positions", s.located, []string{"TRIM_HORIZON", "TRIM_HORIZON", "TRIM_HORIZON", "TRIM_HORIZON"})
@@ -180,6 +180,6 @@ func TestPollerSignature(t *testing.T) {
 		poll(t, s, l, checkpoint.TrimHorizon, 2*time.Second)
 		equal(t, "records", l.seqs(), []string{"1", "2"})
 		equal(t, "calls", s.calls[:5], []time.Duration{0, 200 * ms, 400 * ms, 600 * ms, 1000 * ms})
-		equal(t, "told", l.entries, []string{"failed GetRecords"})
+		equal(t, "told", l.entries, []string{"ReadFailed GetRecords"})
 	})
 }

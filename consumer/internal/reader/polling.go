@@ -16,6 +16,10 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/page"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
 )
 
 const (
@@ -32,35 +36,6 @@ type Client interface {
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 }
 
-// A Page is what one GetRecords call returned, less the records that an earlier page had.
-type Page struct {
-	Records  []types.Record
-	Behind   time.Duration      // MillisBehindLatest
-	Now      time.Time          // the service's clock, to the second; the local one where the reply names none
-	End      bool               // the shard is closed and this is its last page
-	Children []types.ChildShard // at the end
-}
-
-// A Sink takes what a Poller reads. Its methods are called by one goroutine at a time.
-type Sink interface {
-	// Room is false while the read-ahead is full. The Poller is then parked until Scheduler.Wake.
-	Room() bool
-	// Page takes a page. It returns false to end reading.
-	Page(Page) bool
-	// Failed tells that a call failed. Reading goes on after a pause.
-	Failed(op string, err error)
-	// Children lists the shards that name this one as parent, for a shard whose last page names none.
-	Children(context.Context) ([]types.ChildShard, error)
-	// Missing tells that the service does not know the shard, its stream, or a position in it. Reading ends if it
-	// returns false.
-	Missing(context.Context, error) bool
-	// Trimmed tells that the position from is not valid any more, and that reading goes on at the oldest record.
-	Trimmed(from checkpoint.Position, err error)
-	// Lagging tells, before each page but the first, how old the oldest record may have been that was not read yet: how
-	// far reading was behind at the page before, and the time since.
-	Lagging(behind time.Duration)
-}
-
 // A Poller reads one shard by GetRecords. It is used by one Scheduler only.
 //
 // The Poller never calls more than 5 times a second, pays for each page with the time that a shard takes to serve it,
@@ -73,12 +48,17 @@ type Poller struct {
 	Shard  string
 	From   checkpoint.Position // where reading starts
 	Sink   Sink
+	Oracle Oracle
+	Tell   *tell.Teller                            // of the shard
+	Kept   func() time.Duration                    // the stream's retention; 0: unknown
 	Pause  backoff.BackOff                         // after failures
-	Idle   func(idle bool) time.Duration           // the interval of a caught-up shard: Scheduler.SetIdle
 	Reply  func(service, sent, received time.Time) // told of each reply that names its time; may be nil
-	Long   func(silent bool)                       // a poll takes long: Scheduler.Long
+
+	idle func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
+	long func(silent bool)             // a poll takes long: Scheduler.Long
 
 	over      bool // reading has ended, whoever wakes
+	limit     int  // of records in the page that is asked for
 	began     time.Time
 	iterator  string
 	lastSeq   string       // of the last record fetched
@@ -87,33 +67,49 @@ type Poller struct {
 	calls     int
 	resigned  bool // a call was sent again for its signature
 
-	behind   time.Duration // at the last good reply
-	lastRead time.Time     // when it was asked for
-	lastNow  time.Time     // its time by the service's clock
-
+	lag     lag
 	fit     fit
 	silence *time.Timer // of the poll that runs: calls Long
 	refusal refusal
 }
 
-// Poll makes the next call. It implements the poll function of a Scheduler's Entry.
-func (p *Poller) Poll(ctx context.Context) (next time.Time, ok bool) {
+// On makes a Source of the Poller, which s polls from its first Wake on.
+func (p *Poller) On(s *Scheduler) Source {
+	e := NewEntry(p.poll)
+	p.idle = func(idle bool) time.Duration { return s.SetIdle(e, idle) }
+	p.long = func(silent bool) { s.Long(e, silent) }
+	return polling{s, e}
+}
+
+// A polling is a Poller on its Scheduler.
+type polling struct {
+	s *Scheduler
+	e *Entry
+}
+
+func (p polling) Wake()                 { p.s.Wake(p.e) }
+func (p polling) Stop() <-chan struct{} { return p.s.Remove(p.e) }
+
+// poll makes the next call. It implements the poll function of a Scheduler's Entry.
+func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 	if p.over || ctx.Err() != nil {
 		return time.Time{}, false
 	}
 	if now := time.Now(); now.Before(p.notBefore) {
 		return p.notBefore, true
 	}
-	if !p.Sink.Room() {
-		p.Idle(false)
+	limit, room := p.Sink.Reserve()
+	if !room {
+		p.idle(false)
 		return time.Time{}, false
 	}
+	p.limit = limit
 	if p.began.IsZero() {
 		p.began = time.Now()
 	}
-	p.silence = time.AfterFunc(hangTime, func() { p.Long(true) })
+	p.silence = time.AfterFunc(hangTime, func() { p.long(true) })
 	defer p.silence.Stop()
-	slow := time.AfterFunc(slowTime, func() { p.Long(false) })
+	slow := time.AfterFunc(slowTime, func() { p.long(false) })
 	defer slow.Stop()
 	if p.iterator == "" {
 		if err := p.locate(ctx); err != nil {
@@ -146,16 +142,14 @@ func (p *Poller) spaced(t time.Time) time.Time {
 
 // got delivers a reply.
 func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
-	page := Page{Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
-	page.Now = p.clock(out.ResultMetadata, start)
-	if !p.lastRead.IsZero() { // a host that slept knows of it by the service's clock
-		p.Sink.Lagging(p.behind + max(start.Sub(p.lastRead), page.Now.Sub(p.lastNow)))
-	}
+	read := Read{Told: out.MillisBehindLatest != nil, Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
+	read.Now = p.clock(out.ResultMetadata, start)
+	p.lagging(start, read)
 	bytes := 0
 	for i := range out.Records {
 		bytes += len(out.Records[i].Data)
 	}
-	page.Records = p.fresh(out.Records)
+	recs := p.fresh(out.Records)
 
 	p.iterator = aws.ToString(out.NextShardIterator)
 	if p.iterator == "" {
@@ -167,21 +161,22 @@ func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis
 			if err == nil {
 				err = fmt.Errorf("shard %s ended without children", p.Shard)
 			}
-			if len(page.Records) > 0 && !p.deliver(page) {
+			if len(recs) > 0 && !p.deliver(recs, read) {
 				return p.end()
 			}
 			return p.failed(ctx, "GetRecords", err)
 		}
-		page.End, page.Children = true, children
+		read.End, read.Children = true, children
 	}
 	p.Pause.Reset()
 	p.resigned = false
-	p.behind, p.lastRead, p.lastNow = page.Behind, start, page.Now
-	if !p.deliver(page) || page.End {
+	p.lag.read(start, read)
+	if !p.deliver(recs, read) || read.End {
 		return p.end()
 	}
-	interval := p.Idle(len(out.Records) == 0 && page.Behind == 0)
-	if len(out.Records) > 0 || page.Behind > 0 {
+	idle := len(out.Records) == 0 && read.Told && read.Behind == 0
+	interval := p.idle(idle)
+	if !idle {
 		interval = minInterval
 	}
 	debt := time.Duration(bytes) * time.Second / bytesPerSecond
@@ -205,25 +200,32 @@ func (p *Poller) clock(reply middleware.Metadata, start time.Time) time.Time {
 // end ends reading.
 func (p *Poller) end() (next time.Time, ok bool) {
 	p.over = true
-	p.Idle(false)
+	p.idle(false)
 	return time.Time{}, false
 }
 
-func (p *Poller) deliver(page Page) bool {
-	if n := len(page.Records); n > 0 {
-		p.lastSeq = aws.ToString(page.Records[n-1].SequenceNumber)
+// deliver hands over what was read. A read that comes through mends what failed.
+func (p *Poller) deliver(recs []types.Record, r Read) (more bool) {
+	if n := len(recs); n > 0 {
+		p.lastSeq = aws.ToString(recs[n-1].SequenceNumber)
 		p.refusal = refusal{}
 	}
-	return p.Sink.Page(page)
+	p.Tell.Mend("GetRecords", "GetShardIterator")
+	r.Page = page.New(recs)
+	return p.Sink.Take(r)
 }
 
-func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) ([]types.ChildShard, error) {
+// children are those that the last page names, or else the Oracle.
+func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) (children []shardmap.Shard, err error) {
 	for _, c := range out.ChildShards {
 		if slices.Contains(c.ParentShards, p.Shard) {
-			return out.ChildShards, nil
+			for _, c := range out.ChildShards {
+				children = append(children, ShardOf(c.ShardId, c.ParentShards, c.HashKeyRange))
+			}
+			return children, nil
 		}
 	}
-	return p.Sink.Children(ctx)
+	return p.Oracle.Children(ctx, p.Shard)
 }
 
 // failed decides what a failure means for the next call.
@@ -231,8 +233,8 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 	if ctx.Err() != nil {
 		return time.Time{}, false
 	}
-	p.Idle(false)
-	p.silence.Reset(hangTime) // what the sink asks for may hang, too
+	p.idle(false)
+	p.silence.Reset(hangTime) // what the oracle asks for may hang, too
 	wait := p.Pause.NextBackOff()
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -244,16 +246,16 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			}
 		case "ExpiredIteratorException":
 			p.iterator = ""
-			p.Sink.Failed(op, err)
+			p.expired(op, err)
 			return p.notBefore, true
 		case "ResourceNotFoundException":
 			p.iterator = ""
-			if !p.Sink.Missing(ctx, err) {
+			if !p.known(ctx) {
 				return p.end()
 			}
 		case "InvalidArgumentException":
 			p.iterator = ""
-			if !p.Sink.Missing(ctx, err) { // a stream that was created again knows no old position
+			if !p.known(ctx) { // a stream that was created again knows no old position
 				return p.end()
 			}
 			if op == "GetShardIterator" && p.refused(err) {
@@ -268,9 +270,20 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			p.Pause.Reset()
 		}
 	}
-	p.Sink.Failed(op, err)
+	p.troubled(op, err)
 	p.notBefore = p.spaced(time.Now().Add(wait))
 	return p.notBefore, true
+}
+
+// known asks what became of the shard, and returns false if reading it has no sense any more. The end of one that is gone
+// is delivered, so that its children may start.
+func (p *Poller) known(ctx context.Context) bool {
+	fate, children := p.Oracle.Fate(ctx, p.Shard)
+	if fate == Trimmed {
+		p.Tell.Event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
+		p.deliver(nil, Read{Now: time.Now(), End: true, Children: children})
+	}
+	return fate == Known
 }
 
 // Throttled tells whether the service refused a call for its rate.

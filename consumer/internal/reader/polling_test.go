@@ -1,9 +1,11 @@
 package reader
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +19,10 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/page"
+	"github.com/shardlane/shardlane/consumer/internal/shardmap"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
 )
 
 // A script is a Client that answers GetRecords from a list and notes iterators, limits and times. It is blind to options.
@@ -86,47 +92,92 @@ func refuse(code string) func() (*kinesis.GetRecordsOutput, error) {
 	}
 }
 
-// A log is a Sink that writes everything down.
+// A log is a Sink and an Oracle that writes everything down, and what a Poller tells.
 type log struct {
 	full     bool
+	limit    int // 0: MaxRecords
 	until    int // pages taken, 0: all
-	pages    []Page
+	kept     time.Duration
+	reads    []Read
 	entries  []string
-	lags     []time.Duration
-	children []types.ChildShard
-	missing  bool // what Missing answers is its negation
+	failed   func(error)
+	children []shardmap.Shard
+	fate     Fate
 }
 
-func (l *log) Room() bool { return !l.full }
-func (l *log) Page(p Page) bool {
-	l.pages = append(l.pages, p)
-	return l.until == 0 || len(l.pages) < l.until
+func (l *log) Reserve() (int, bool) { return cmp.Or(l.limit, MaxRecords), !l.full }
+func (l *log) Take(r Read) bool {
+	l.reads = append(l.reads, r)
+	return l.until == 0 || len(l.reads) < l.until
 }
-func (l *log) Failed(op string, err error) { l.entries = append(l.entries, "failed "+op) }
-func (l *log) Children(context.Context) ([]types.ChildShard, error) {
+
+func (l *log) Children(context.Context, string) ([]shardmap.Shard, error) {
 	l.entries = append(l.entries, "children")
 	return l.children, nil
 }
 
-func (l *log) Missing(context.Context, error) bool {
-	l.entries = append(l.entries, "missing")
-	return !l.missing
+func (l *log) Fate(context.Context, string) (Fate, []shardmap.Shard) {
+	l.entries = append(l.entries, "fate")
+	return l.fate, l.children
 }
 
-func (l *log) Trimmed(from checkpoint.Position, _ error) {
-	l.entries = append(l.entries, "trimmed "+string(from))
+func (l *log) retention() time.Duration { return l.kept }
+
+// teller writes events down: the name, and what failed or was lost.
+func (l *log) teller() *tell.Teller {
+	o := &tell.Outlet{
+		Logger: slog.New(slog.DiscardHandler), Recorder: metrics.Discard{}, Apart: func(f func()) { f() },
+		Wrap: func(_ string, f tell.Failure) error { return failure(f) }, Text: func(error) (text, hint string) { return "", "" },
+	}
+	o.Notify = func(n tell.Notice) {
+		what, _, _ := strings.Cut(n.Detail, " is not")
+		if f, ok := n.Err.(failure); ok { //nolint:errorlint // as Wrap makes it
+			if l.failed != nil {
+				l.failed(f.Err)
+			}
+			if what = f.Op; n.Event == metrics.RetentionLost {
+				what, _, _ = strings.Cut(n.Detail, " is not")
+			}
+		}
+		l.entries = append(l.entries, n.Event.Name+" "+what)
+	}
+	return o.Teller("shard")
 }
 
-func (l *log) Lagging(d time.Duration) { l.lags = append(l.lags, d) }
+type failure tell.Failure
+
+func (f failure) Error() string { return f.Op + ": " + f.Err.Error() }
 
 // seqs is what was delivered.
 func (l *log) seqs() (all []string) {
-	for _, p := range l.pages {
-		for _, r := range p.Records {
-			all = append(all, *r.SequenceNumber)
-		}
+	for _, r := range l.reads {
+		all = append(all, seqs(r.Page)...)
 	}
 	return all
+}
+
+func seqs(p *page.Page) (all []string) {
+	items, _ := p.Items(nil)
+	for _, it := range items {
+		all = append(all, it.Seq())
+	}
+	return all
+}
+
+// A double is what a Poller of a test reads for.
+type double interface {
+	Sink
+	Oracle
+	teller() *tell.Teller
+	retention() time.Duration
+}
+
+// poller returns a Poller that no Scheduler polls.
+func poller(c Client, d double, from checkpoint.Position) *Poller {
+	return &Poller{
+		Client: c, Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
+		Pause: &backoff.ZeroBackOff{}, idle: func(bool) time.Duration { return time.Second }, long: func(bool) {},
+	}
 }
 
 // poll runs a Poller for d of the bubble's time.
@@ -134,16 +185,15 @@ func poll(t *testing.T, s *script, l *log, from checkpoint.Position, d time.Dura
 	t.Helper()
 	s.began = time.Now()
 	sched := scheduled(t)
-	p := &Poller{Client: s, Stream: "orders", Shard: "shard", From: from, Sink: l, Pause: backoff.NewConstantBackOff(400 * time.Millisecond)}
+	p := poller(s, l, from)
+	p.Pause = backoff.NewConstantBackOff(400 * time.Millisecond)
 	if s.pause != nil {
 		p.Pause = s.pause
 	}
-	e := NewEntry(p.Poll)
-	p.Idle = func(idle bool) time.Duration { return sched.SetIdle(e, idle) }
-	p.Long = func(silent bool) { sched.Long(e, silent) }
-	sched.Wake(e)
+	src := p.On(sched)
+	src.Wake()
 	time.Sleep(d)
-	<-sched.Remove(e)
+	<-src.Stop()
 	return p
 }
 
@@ -268,12 +318,12 @@ func TestPollerShardEnd(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		named    []types.ChildShard // by the reply
-		listed   []types.ChildShard // by ListShards
+		listed   []shardmap.Shard   // by ListShards
 		end      bool
 		children string
 	}{
 		{"named", []types.ChildShard{child}, nil, true, "child"},
-		{"listed", nil, []types.ChildShard{child}, true, "child"},
+		{"listed", nil, []shardmap.Shard{{ID: "child"}}, true, "child"},
 		{"of another parent", []types.ChildShard{stranger}, nil, false, ""},
 		{"none", nil, nil, false, ""},
 	} {
@@ -288,11 +338,11 @@ func TestPollerShardEnd(t *testing.T) {
 				l := &log{children: tt.listed}
 				poll(t, s, l, checkpoint.TrimHorizon, time.Second)
 				equal(t, "records", l.seqs(), []string{"1"})
-				if l.pages[0].End != tt.end || tt.end != (len(s.calls) == 1) {
-					t.Errorf("end %v after %d calls, want %v", l.pages[0].End, len(s.calls), tt.end)
+				if l.reads[0].End != tt.end || tt.end != (len(s.calls) == 1) {
+					t.Errorf("end %v after %d calls, want %v", l.reads[0].End, len(s.calls), tt.end)
 				}
-				if tt.end && *l.pages[0].Children[0].ShardId != tt.children {
-					t.Errorf("children %v", l.pages[0].Children)
+				if tt.end && l.reads[0].Children[0].ID != tt.children {
+					t.Errorf("children %v", l.reads[0].Children)
 				}
 			})
 		})
@@ -304,7 +354,7 @@ func TestPollerInvalidPosition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, gone := range []bool{false, true} {
+	for _, fate := range []Fate{Known, Void} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 0, "7")}}
 			s.locate = func(in *kinesis.GetShardIteratorInput) error {
@@ -313,14 +363,14 @@ func TestPollerInvalidPosition(t *testing.T) {
 				}
 				return &smithy.GenericAPIError{Code: "InvalidArgumentException"}
 			}
-			l := &log{missing: gone}
+			l := &log{fate: fate}
 			poll(t, s, l, after, 2*time.Second)
-			if gone { // another stream: its records are not read by old positions
-				equal(t, "told", l.entries, []string{"missing"})
+			if fate == Void { // another stream: its records are not read by old positions
+				equal(t, "told", l.entries, []string{"fate"})
 				equal(t, "records", l.seqs(), nil)
 				return
 			}
-			equal(t, "told", l.entries, []string{"missing", "missing", "trimmed " + string(after), "failed GetShardIterator"})
+			equal(t, "told", l.entries, []string{"fate", "fate", "RetentionLost position " + string(after), "ReadFailed GetShardIterator"})
 			equal(t, "positions", s.located, []string{"AFTER_SEQUENCE_NUMBER 123", "AT_SEQUENCE_NUMBER 123", "TRIM_HORIZON"})
 			equal(t, "records", l.seqs(), []string{"7"})
 		})
@@ -344,14 +394,108 @@ func TestPollerParksAndEnds(t *testing.T) {
 	})
 }
 
-func TestPollerTellsHowFarItIsBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 5000, "1"), refuse("InternalFailure"), reply("b", 0, "2")}}
-		l := &log{}
-		poll(t, s, l, checkpoint.TrimHorizon, 2*time.Second)
-		equal(t, "told", l.entries, []string{"failed GetRecords"})
+// untold is a reply that does not say how far behind it is.
+func untold(next string, seqs ...string) func() (*kinesis.GetRecordsOutput, error) {
+	return func() (*kinesis.GetRecordsOutput, error) {
+		out, err := reply(next, 0, seqs...)()
+		out.MillisBehindLatest = nil
+		return out, err
+	}
+}
+
+func TestPollerTellsThatRecordsMayBeLost(t *testing.T) {
+	t.Attr("rule", "C30")
+	behind, failed := reply("a", 5000, "1"), refuse("InternalFailure")
+	for name, tt := range map[string]struct {
+		replies replies
+		kept    time.Duration
+		told    []string
+	}{
 		// 5 s behind at the first call, and the second good one comes 600 ms later.
-		equal(t, "lags", l.lags[:2], []time.Duration{5600 * ms, 200 * ms})
+		"just kept": {replies{behind, failed, reply("b", 0, "2")}, 5600 * ms, []string{"ReadFailed GetRecords"}},
+		"not kept":  {replies{behind, failed, reply("b", 0, "2")}, 5600*ms - 1, []string{"ReadFailed GetRecords", "RetentionLost reading was 6s behind, and records are kept for 5.599999999s: some may be lost"}},
+		"once":      {replies{behind, behind, behind}, time.Second, []string{"RetentionLost reading was 5s behind, and records are kept for 1s: some may be lost"}},
+		"unknown":   {replies{behind, failed, behind}, 0, []string{"ReadFailed GetRecords"}},
+		"replies that do not tell": {
+			replies{behind, untold("b", "2"), untold("c", "3"), reply("d", 0, "4")}, 5600*ms - 1,
+			[]string{"RetentionLost reading was 6s behind, and records are kept for 5.599999999s: some may be lost"},
+		},
+		"they never tell":           {replies{untold("a", "1"), untold("b", "2"), untold("c", "3"), untold("d", "4"), untold("e"), untold("f")}, 399 * ms, nil},
+		"they never tell, and fail": {replies{untold("a", "1"), failed, untold("b", "2")}, 599 * ms, []string{"ReadFailed GetRecords", "RetentionLost reading was 1s behind, and records are kept for 599ms: some may be lost"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &log{kept: tt.kept}
+				poll(t, &script{replies: tt.replies}, l, checkpoint.TrimHorizon, 1100*ms)
+				equal(t, "told", l.entries, tt.told)
+			})
+		})
+	}
+}
+
+// What a failure is called. The scheduler's test has the pauses.
+func TestPollerTellsOfFailures(t *testing.T) {
+	for code, want := range map[string][]string{
+		"ExpiredIteratorException":               {"IteratorExpired GetRecords"},
+		"ProvisionedThroughputExceededException": {"ReadThrottled GetRecords"},
+		"KMSThrottlingException":                 {"ReadThrottled GetRecords"},
+		"InternalFailure":                        {"ReadFailed GetRecords"},
+		"ResourceNotFoundException":              {"fate", "ReadFailed GetRecords"},
+	} {
+		t.Run(code, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &log{}
+				p := poll(t, &script{replies: replies{refuse(code)}}, l, checkpoint.TrimHorizon, 100*ms)
+				equal(t, "told", l.entries, want)
+				if want, got := code != "ExpiredIteratorException", p.Tell.Failing("GetRecords"); got != want {
+					t.Errorf("in trouble: %v", got)
+				}
+				p = poll(t, &script{replies: replies{refuse(code), reply("a", 0)}}, l, checkpoint.TrimHorizon, 2*time.Second)
+				if p.Tell.Failing("GetRecords") {
+					t.Error("in trouble behind a good read")
+				}
+			})
+		})
+	}
+}
+
+// A shard that has left the stream is at its end, whether the stream still names children of it or not.
+func TestPollerTrimmedShard(t *testing.T) {
+	for _, children := range [][]shardmap.Shard{nil, {{ID: "child", Parents: []string{"shard"}}}} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &log{fate: Trimmed, children: children}
+			poll(t, &script{replies: replies{refuse("ResourceNotFoundException")}}, l, checkpoint.TrimHorizon, time.Second)
+			equal(t, "told", l.entries, []string{"fate", "RetentionLost the shard"})
+			if len(l.reads) != 1 || !l.reads[0].End || len(l.reads[0].Children) != len(children) || l.reads[0].Page.Len() != 0 {
+				t.Errorf("read %+v, want the end", l.reads)
+			}
+		})
+	}
+}
+
+// A reply that does not say how far behind it is does not say that it is at the tip: such a shard is not polled as one that
+// is caught up.
+func TestPollerUntoldLag(t *testing.T) {
+	t.Attr("rule", "C27")
+	for want, first := range map[bool]func() (*kinesis.GetRecordsOutput, error){true: reply("a", 0), false: untold("a")} {
+		synctest.Test(t, func(t *testing.T) {
+			l, idle := &log{}, !want
+			p := poller(&script{replies: replies{first}}, l, checkpoint.TrimHorizon)
+			p.idle = func(is bool) time.Duration { idle = is; return time.Second }
+			p.poll(t.Context())
+			if idle != want || l.reads[0].Told != want {
+				t.Errorf("caught up %v, read %+v; want %v", idle, l.reads[0], want)
+			}
+		})
+	}
+}
+
+// A page has no more records than the Sink has room for.
+func TestPollerAsksForWhatTheSinkTakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{replies: replies{reply("a", 9, "1"), nil}}
+		poll(t, s, &log{limit: 100}, checkpoint.TrimHorizon, 20*time.Second)
+		equal(t, "limits", s.limits[:3], []int32{100, 100, 25})
 	})
 }
 
@@ -361,18 +505,16 @@ func TestPollerIsOver(t *testing.T) {
 		reply func() (*kinesis.GetRecordsOutput, error)
 		log   log
 	}{
-		"the sink has enough": {reply("a", 9, "1"), log{until: 1}},
-		"the shard has ended": {reply("", 0, "1"), log{children: []types.ChildShard{{}}}},
-		"the shard is gone":   {refuse("ResourceNotFoundException"), log{missing: true}},
+		"the sink has enough":   {reply("a", 9, "1"), log{until: 1}},
+		"the shard has ended":   {reply("", 0, "1"), log{children: []shardmap.Shard{{}}}},
+		"the shard is gone":     {refuse("ResourceNotFoundException"), log{fate: Trimmed}},
+		"the stream is another": {refuse("InvalidArgumentException"), log{fate: Void}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){tt.reply}}
-			p := &Poller{
-				Client: s, Stream: "orders", Shard: "shard", From: checkpoint.TrimHorizon, Sink: &tt.log,
-				Pause: &backoff.ZeroBackOff{}, Idle: func(bool) time.Duration { return 0 },
-			}
+			p := poller(s, &tt.log, checkpoint.TrimHorizon)
 			for range 2 {
-				if next, ok := p.Poll(t.Context()); ok {
+				if next, ok := p.poll(t.Context()); ok {
 					t.Errorf("the next call is due at %v", next)
 				}
 				p.notBefore = time.Time{}
@@ -397,7 +539,7 @@ func TestPollerWaitsForItsTime(t *testing.T) {
 		l := &log{}
 		poll(t, s, l, checkpoint.AtTime(time.Unix(7, 0)), 5*time.Second)
 		equal(t, "positions", s.located, []string{"AT_TIMESTAMP 7000", "AT_TIMESTAMP 7000", "AT_TIMESTAMP 7000"})
-		if len(s.calls) == 0 || slices.ContainsFunc(l.entries, func(e string) bool { return strings.HasPrefix(e, "trimmed") }) {
+		if len(s.calls) == 0 || slices.ContainsFunc(l.entries, func(e string) bool { return strings.HasPrefix(e, "RetentionLost") }) {
 			t.Errorf("%d calls, told %v", len(s.calls), l.entries)
 		}
 	})

@@ -1,8 +1,8 @@
 // Package reader fetches the shards of one worker: one heap of due times and a fixed number of poll workers serve all of
 // them, so that an idle shard costs a heap entry and not a goroutine.
 //
-// A Scheduler decides when a shard is read, a Poller how. What is read goes to the Poller's Sink; the package keeps no
-// record once it has been delivered.
+// A [Source] reads one shard: a [Scheduler] decides when, a [Poller] how. What is read goes to the Source's [Sink]; the package
+// keeps no record once it has been delivered. What happens to a Source is told by its Teller.
 //
 // Shards whose calls hang delay the others little. A call without a sign of life holds one of the 16 poll workers for a
 // second, the first time; then another worker takes its place, and the shard has a goroutine of its own until a call of it is

@@ -69,6 +69,9 @@ func (t *Teller) Fail(m *metrics.Metric, f Failure) error {
 	return err
 }
 
+// Error makes the error of a step that failed. It tells of nothing.
+func (t *Teller) Error(f Failure) error { return t.o.Wrap(t.shard, f) }
+
 // Hold keeps a trouble until Mend without telling of it: an event has done so.
 func (t *Teller) Hold(f Failure) error {
 	err := t.o.Wrap(t.shard, f)
