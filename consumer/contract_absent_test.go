@@ -86,3 +86,82 @@ func TestWindowsOfRecordsWithoutArrival(t *testing.T) {
 		}
 	})
 }
+
+// A page that does not say how far behind it is may have records behind it: it is not the tip. It ends no run, and closes no
+// window for want of records, and Behind grows from what was told last.
+func TestPagesWithoutLag(t *testing.T) {
+	untold := func(f *field, more ...*kinesistest.Fault) (stop func()) {
+		faults := f.srv.Fail("GetRecords", append(more, kinesistest.Omit("MillisBehindLatest", 0))...)
+		return func() {
+			for _, fault := range faults {
+				fault.Stop()
+			}
+		}
+	}
+	t.Run("status", func(t *testing.T) {
+		proves(t, "C27")
+		inContract(t, 1, func(f *field) {
+			stop := untold(f)
+			life := f.start()
+			status := func(when string, from, to time.Duration) {
+				t.Helper()
+				s := life.c.Status()
+				if s.Behind() < from || s.Behind() > to || s.Shards[0].HeadAge != s.Behind() || s.Shards[0].ReadAge > time.Second || s.Ready() != nil || s.Err() != nil {
+					t.Errorf("%s: Behind %v, ready %v, health %v, %+v", when, s.Behind(), s.Ready(), s.Err(), s.Shards)
+				}
+			}
+			time.Sleep(time.Minute)
+			status("never told", 58*time.Second, time.Minute)
+			stop()
+			time.Sleep(time.Minute)
+			status("told", 0, 0)
+			stop = untold(f)
+			f.put(shard0, "a", 1)
+			time.Sleep(5 * time.Second)
+			status("told no more", 4*time.Second, 6*time.Second)
+			stop()
+			time.Sleep(time.Second)
+			status("told again", 0, 0)
+			life.stop()
+		})
+	})
+	t.Run("ending position", func(t *testing.T) {
+		proves(t, "C27")
+		inContract(t, 1, func(f *field) {
+			stop := untold(f, kinesistest.EmptyPages(0))
+			f.put(shard0, "a", 3)
+			life := f.start(consumer.WithEndingPosition(consumer.Latest()))
+			time.Sleep(time.Minute)
+			life.alive()
+			stop()
+			if err := life.wait(time.Minute); err != nil {
+				t.Error(err)
+			}
+			if times, _ := f.handled(); len(times) != 3 {
+				t.Errorf("handled %v, want the 3 records", times)
+			}
+		})
+	})
+	t.Run("window", func(t *testing.T) {
+		proves(t, "C27", "C20")
+		inContract(t, 1, func(f *field) {
+			w := &tumbler{f: f}
+			aligned()
+			life := startField(f, w.handle, everyMinute, consumer.WithWindowIdle(0))
+			f.put(shard0, "a", 1)
+			time.Sleep(5 * time.Second)
+			stop := untold(f, kinesistest.EmptyPages(0))
+			f.put(shard0, "a", 1)
+			time.Sleep(5 * time.Minute)
+			if got := w.seen(); len(got) > 0 {
+				t.Errorf("closed while records of it were behind empty pages: %q", got)
+			}
+			stop()
+			time.Sleep(time.Minute)
+			if got := w.seen(); !slices.Equal(got, []string{"a a "}) {
+				t.Errorf("got %q, want one window of both records", got)
+			}
+			life.stop()
+		})
+	})
+}

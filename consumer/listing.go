@@ -38,8 +38,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 		err = errors.New("the reply describes no stream")
 	}
 	if err != nil {
-		hint, err := classified(err)
-		return nil, s.failed("DescribeStreamSummary", err, hint)
+		return nil, s.failed("DescribeStreamSummary", err, "")
 	}
 	s.tell.Mend("DescribeStreamSummary")
 	s.placed.described(strategy, asked)
@@ -114,8 +113,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 	for first := true; ; first = false {
 		out, err := s.listPage(ctx, in)
 		if err != nil {
-			hint, err := classified(err)
-			return nil, now, s.failed("ListShards", err, hint)
+			return nil, now, s.failed("ListShards", err, "")
 		}
 		if t, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && first {
 			now = t

@@ -50,7 +50,7 @@ type ShardStatus struct {
 	Epoch      int64  // of the lease; it grows with every change of owner
 	Checkpoint checkpoint.Position
 
-	HeadAge       time.Duration // how far the newest record read is behind the tip; it grows while reads fail or hang
+	HeadAge       time.Duration // how far the newest record read is behind the tip; it grows while reads fail, hang or do not tell
 	ReadAge       time.Duration // since the last successful read; before the first one, since the claim
 	QueueAge      time.Duration // age of the oldest record that was read and has no outcome
 	CheckpointAge time.Duration // age of the oldest record that the stored checkpoint does not cover

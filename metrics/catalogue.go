@@ -50,8 +50,9 @@ var (
 // before its checkpoint is written; a shard that has ended keeps the last value.
 var (
 	// HeadAge is how far the newest record read is behind the tip of the shard
-	// by the service's clock: MillisBehindLatest of the last successful read,
-	// in seconds. It is 0 when that read reached the tip.
+	// by the service's clock: MillisBehindLatest of the last read that has it,
+	// in seconds, and the time since while reads fail, hang, or do not have it.
+	// It is 0 when that read reached the tip.
 	HeadAge = &Metric{Name: "HeadAge", Unit: "s", Help: "Distance of the newest record read from the tip of the shard, by the service's clock.", Kind: Gauge}
 	// ReadAge is the time since the last successful read of the shard, empty
 	// reads included. HeadAge is only as fresh as ReadAge is small.
