@@ -73,23 +73,6 @@ type Poller struct {
 	refusal refusal
 }
 
-// On makes a Source of the Poller, which s polls from its first Wake on.
-func (p *Poller) On(s *Scheduler) Source {
-	e := NewEntry(p.poll)
-	p.idle = func(idle bool) time.Duration { return s.SetIdle(e, idle) }
-	p.long = func(silent bool) { s.Long(e, silent) }
-	return polling{s, e}
-}
-
-// A polling is a Poller on its Scheduler.
-type polling struct {
-	s *Scheduler
-	e *Entry
-}
-
-func (p polling) Wake()                 { p.s.Wake(p.e) }
-func (p polling) Stop() <-chan struct{} { return p.s.Remove(p.e) }
-
 // poll makes the next call. It implements the poll function of a Scheduler's Entry.
 func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 	if p.over || ctx.Err() != nil {

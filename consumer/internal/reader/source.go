@@ -61,6 +61,23 @@ const (
 	Void                // the stream is another one: no position means anything in it
 )
 
+// On makes a Source of the Poller, which s polls from its first Wake on.
+func (p *Poller) On(s *Scheduler) Source {
+	e := NewEntry(p.poll)
+	p.idle = func(idle bool) time.Duration { return s.SetIdle(e, idle) }
+	p.long = func(silent bool) { s.Long(e, silent) }
+	return polling{s, e}
+}
+
+// A polling is a Poller on its Scheduler.
+type polling struct {
+	s *Scheduler
+	e *Entry
+}
+
+func (p polling) Wake()                 { p.s.Wake(p.e) }
+func (p polling) Stop() <-chan struct{} { return p.s.Remove(p.e) }
+
 // ShardOf is a shard as the service describes it.
 func ShardOf(id *string, parents []string, r *types.HashKeyRange) shardmap.Shard {
 	sh := shardmap.Shard{ID: aws.ToString(id), Parents: slices.Sorted(slices.Values(parents))}
