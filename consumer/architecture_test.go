@@ -56,7 +56,7 @@ func picture() []tree {
 		{"./consumer", engine, nil},
 		{"./consumer/internal/bound", []string{"std"}, []string{"./consumer/internal/bound"}},
 		{"./consumer/internal/clock", []string{"std"}, nil},
-		{"./consumer/internal/lane", []string{"std", "./batch", "./partition", "./consumer/internal/ledger", "./consumer/internal/page"}, []string{"./consumer/internal/lane", aws, kinesis}},
+		{"./consumer/internal/lane", []string{"std", "./batch", "./partition", "./consumer/internal/ledger", "./consumer/internal/page"}, []string{"./consumer/internal/lane", "./checkpoint", aws, kinesis}},
 		{"./consumer/internal/ledger", []string{"std", "./partition", "./checkpoint", "./consumer/internal/page"}, []string{"./consumer/internal/ledger", "./batch", aws, kinesis}},
 		{"./consumer/internal/page", []string{"std", "./batch", "./checkpoint", aws, kinesis, event}, []string{"./consumer/internal/page"}},
 		{"./consumer/internal/reader", []string{"std", "./checkpoint", "./metrics", "./consumer/internal/page", "./consumer/internal/shardmap", "./consumer/internal/tell", aws, kinesis, smithy, backoff}, []string{"./consumer/internal/reader"}},
