@@ -290,6 +290,24 @@ func TestWindow(t *testing.T) {
 			want: []string{"[0 60) {} a b", `[0 60) {"n":"ab"} final`, "[60 120) {} c", `[60 120) {"n":"c"} final`},
 		},
 		{
+			name: "record without arrival after another window", rules: []string{"C27"}, records: "a@\nb@70\nc@",
+			want: []string{
+				"[0 60) {} a", `[0 60) {"n":"a"} final`, "[60 120) {} b", `[60 120) {"n":"b"} c`, `[60 120) {"n":"bc"} final`,
+			},
+		},
+		{
+			name: "record without arrival by a clock that is behind", rules: []string{"C27"}, records: "a@70",
+			end: func(w *tumbler) {
+				w.lane.Close(false)
+				w.drain()
+				w.now = time.Unix(50, 0)
+				w.add("b@")
+				w.add("c@61")
+				w.lane.Close(false)
+			},
+			want: []string{"[60 120) {} a", `[60 120) {"n":"a"} final`, "[60 120) {} b", `[60 120) {"n":"b"} c`, `[60 120) {"n":"bc"} final`},
+		},
+		{
 			name: "no window", rules: []string{"L51"}, records: "", want: nil,
 		},
 		{
@@ -518,6 +536,24 @@ func TestWindowAligned(t *testing.T) {
 		if end, open := lane.Open(); !open || !end.Equal(w.End) {
 			t.Errorf("%d ms: open %v until %v", ms, open, end)
 		}
+	}
+}
+
+// TestWindowIsKept has a batch begin with a record without arrival, and the next window begin while it is gathered: the batch
+// goes to the window that its records were compared with.
+func TestWindowIsKept(t *testing.T) {
+	t.Attr("rule", "C27")
+	t.Attr("rule", "L47")
+	now := time.Unix(59, 0)
+	lane := batch.Lane[time.Time]{
+		Window: time.Minute, Arrival: func(at time.Time) time.Time { return at }, Now: func() time.Time { return now },
+	}
+	if !lane.SameWindow(time.Time{}, now) || lane.SameWindow(time.Time{}, time.Unix(60, 0)) {
+		t.Error("a record without arrival is not in the window of now")
+	}
+	now = time.Unix(61, 0)
+	if lane.Push([]time.Time{{}, time.Unix(59, 0)}); lane.Call().Start.Unix() != 0 {
+		t.Errorf("a record of second 59 is in the window from %v on", lane.Call().Start)
 	}
 }
 
