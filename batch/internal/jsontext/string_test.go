@@ -31,6 +31,20 @@ func TestString(t *testing.T) {
 	}
 }
 
+// TestLen has each byte alone at each place of a block of eight, which Len looks at together.
+func TestLen(t *testing.T) {
+	t.Attr("rule", "C6")
+	for c := range 256 {
+		for place := range 8 {
+			s := []byte("eight...more")
+			s[place] = byte(c)
+			if n := len(AppendString(nil, string(s))) - 2; Len(string(s)) != n {
+				t.Errorf("%q has %d bytes, want %d", s, Len(string(s)), n)
+			}
+		}
+	}
+}
+
 // FuzzString holds the length to what is written, and that to what is read back.
 func FuzzString(f *testing.F) {
 	f.Add("a\"\u2028\xff\x01")
