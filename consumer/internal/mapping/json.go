@@ -45,7 +45,8 @@ func (f *fields) take(key string) (json.RawMessage, bool) {
 func (f *fields) rest(path string, bad complaint) {
 	for _, key := range slices.Sorted(maps.Keys(f.values)) {
 		advice := "correct its name, or leave it out"
-		if i := slices.IndexFunc(f.asked, func(known string) bool { return strings.EqualFold(known, key) }); i >= 0 {
+		name := strings.ReplaceAll(key, "_", "") // Terraform's batch_size
+		if i := slices.IndexFunc(f.asked, func(known string) bool { return strings.EqualFold(known, name) }); i >= 0 {
 			advice = "want " + f.asked[i]
 		}
 		if f.has(key) {

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -120,6 +121,10 @@ func among(where string, raw json.RawMessage, bad complaint) *fields {
 // candidates lists the mappings in resources or events, and in those of functions.
 func candidates(where string, all *fields) (found []candidate) {
 	for _, name := range slices.Sorted(maps.Keys(all.values)) {
+		path := strings.TrimPrefix(where+"."+name, ".")
+		if strings.HasPrefix(name, "Fn::ForEach::") && bytes.Contains(all.values[name], []byte("StartingPosition")) {
+			found = append(found, candidate{path, nil, ""}) // there may be any number of mappings in it
+		}
 		one, err := objectOf(all.values[name])
 		if err != nil {
 			continue
@@ -129,7 +134,6 @@ func candidates(where string, all *fields) (found []candidate) {
 		if err != nil {
 			continue
 		}
-		path := strings.TrimPrefix(where+"."+name, ".")
 		switch kind {
 		case mappingType:
 			found = append(found, candidate{path, one, sourceOf(properties, all)})
@@ -187,6 +191,8 @@ func only(where string, all []candidate, bad complaint) *fields {
 		bad("%s: no mapping of a Kinesis stream, but %s", where, strings.Join(others, ", "))
 	case len(streams) > 1:
 		bad("%s: %d mappings of Kinesis streams: give one of %s", where, len(streams), strings.Join(streams, ", "))
+	case found == nil:
+		bad("%s: only CloudFormation can resolve it: give one mapping", streams[0])
 	case found.has("Properties"):
 		return propertiesOf(found, bad)
 	default:

@@ -52,6 +52,13 @@ func TestTemplates(t *testing.T) {
 			"of Kafka", template(`, "F": ` + sam(`{"M": `+event("MSK", "8")+`}`) + `, "G": ` + esm("8", `"arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/1"`)),
 			"!Resources: no mapping of a Kinesis stream, but Resources.F.Events.M (an event of MSK), Resources.G (a DynamoDB stream)",
 		},
+		{
+			"one, and a loop of CloudFormation", template(`, "Billing": ` + esm("7", stream) + `, "Fn::ForEach::All": ["N", ["a", "b"], {"M${N}": ` + esm("8", stream) + `}]`),
+			"!Resources: 2 mappings of Kinesis streams: give one of Resources.Billing, Resources.Fn::ForEach::All",
+		},
+		{"a loop of CloudFormation", template(`, "Fn::ForEach::All": ["N", ["a", "b"], {"M${N}": ` + esm("8", stream) + `}]`), "!Resources.Fn::ForEach::All: only CloudFormation can resolve it: give one mapping"},
+		{"a loop of something else", template(`, "Billing": ` + esm("7", stream) + `, "Fn::ForEach::All": ["N", ["a", "b"], {"Q${N}": {"Type": "AWS::SQS::Queue"}}]`), "7"},
+		{"Terraform's names", `{"batch_size": 7, "StartingPosition": "LATEST"}`, "!batch_size: unknown (7): want BatchSize"},
 		{"none", template(""), "!Resources: there is no event source mapping: want one of a Kinesis stream"},
 		{"no event", `{"Type": "AWS::Serverless::Function", "Properties": {}}`, "!Events: there is no event source mapping"},
 		{"no template", `{"Resources": {}, "Resource": 1}`, "!Resource: unknown (1): correct its name"},
