@@ -37,7 +37,7 @@ func (s *stream) open(ctx context.Context) error {
 	if s.mapping = s.c.cfg.mappingUUID; s.mapping == "" {
 		s.mapping = nameUUID(s.c.cfg.group + "\n" + arn)
 	}
-	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.tell}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.tell, &s.hangs}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
 		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
 	}
@@ -317,30 +317,4 @@ func (s *stream) forget(id string) {
 	s.census.Drop(id)
 	s.mu.Unlock()
 	s.look()
-}
-
-// A limitedStore counts the writes of a consumer, and gives no call more than 10 s: one that hangs holds up whatever
-// waits for it. A panic is an error.
-type limitedStore struct {
-	checkpoint.Store
-	tell *tell.Teller
-}
-
-func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return contained("the store", func() ([]checkpoint.Entry, error) { return s.Store.List(ctx, prefix) })
-}
-
-func (s limitedStore) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return contained("the store", func() (checkpoint.Entry, error) { return s.Store.Get(ctx, key) })
-}
-
-func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	s.tell.Record(metrics.StoreWrites, 1)
-	return contained("the store", func() (checkpoint.Entry, error) { return s.Store.Swap(ctx, e) })
 }

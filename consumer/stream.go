@@ -38,6 +38,7 @@ type stream struct {
 	begun   sync.Once // that it begins has been told
 	table   *lease.Table
 	meta    lease.Meta // the row of the stream: where reading began, and more
+	hangs   hangs      // of the store
 
 	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may
 	clock  *clock.Clock         // for arrival times

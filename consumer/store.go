@@ -1,0 +1,75 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
+)
+
+// A limitedStore counts the writes of a consumer, and gives no call more than 10 s: one that hangs holds up whatever
+// waits for it. A panic is an error.
+type limitedStore struct {
+	checkpoint.Store
+	tell  *tell.Teller
+	hangs *hangs
+}
+
+func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	return limited(ctx, s.hangs, func(ctx context.Context) ([]checkpoint.Entry, error) { return s.Store.List(ctx, prefix) })
+}
+
+func (s limitedStore) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
+	return limited(ctx, s.hangs, func(ctx context.Context) (checkpoint.Entry, error) { return s.Store.Get(ctx, key) })
+}
+
+func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	s.tell.Record(metrics.StoreWrites, 1)
+	return limited(ctx, s.hangs, func(ctx context.Context) (checkpoint.Entry, error) { return s.Store.Swap(ctx, e) })
+}
+
+// limited makes one call. A store that ignores the end of the context, such as a file on a disk that hangs, is left behind:
+// what the call does after that is unknown.
+func limited[T any](ctx context.Context, h *hangs, call func(context.Context) (T, error)) (none T, _ error) {
+	if h.many() {
+		return none, fmt.Errorf("%w: %d earlier calls of the store hang", checkpoint.ErrNotApplied, maxHangs)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	res, runs := containedUntil(ctx.Done(), hangGrace, "the store", func() (T, error) { return call(ctx) })
+	if runs != nil {
+		h.add(func() bool { return len(runs) == 0 })
+		return none, fmt.Errorf("the store ignores the end of its context, and the call was left behind: %w", context.Cause(ctx))
+	}
+	return res.v, res.err
+}
+
+const (
+	maxHangs  = 16
+	hangGrace = 250 * time.Millisecond
+)
+
+// hangs are the calls of the store that were left behind, and still run.
+type hangs struct {
+	mu   sync.Mutex
+	runs []func() bool
+}
+
+func (h *hangs) add(runs func() bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.runs = append(h.runs, runs)
+}
+
+// many tells whether there are so many that no other call is made.
+func (h *hangs) many() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.runs = slices.DeleteFunc(h.runs, func(runs func() bool) bool { return !runs() })
+	return len(h.runs) >= maxHangs
+}
