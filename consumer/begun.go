@@ -37,10 +37,10 @@ func (s *stream) ended() {
 
 // resumes counts the shards by where they resume, for people. The caller holds mu.
 func (s *stream) resumes() string {
-	from := map[string]int{}
+	from, waiting := map[string]int{}, 0
 	for id, r := range s.census.Rows() {
 		if s.shards[id] == nil && !r.Ended {
-			from["wait for their parents or their claim"]++
+			waiting++
 		} else {
 			from[resumeText(checkpoint.Position(r.Checkpoint))]++
 		}
@@ -52,6 +52,9 @@ func (s *stream) resumes() string {
 		}
 	}
 	slices.Sort(parts)
+	if waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting for a parent or for the claim", waiting))
+	}
 	if len(parts) == 0 {
 		return "no shards"
 	}

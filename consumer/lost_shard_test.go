@@ -23,6 +23,17 @@ import (
 // steal makes somebody else the owner of a shard, as a claim does. Who owned it learns that from its next write.
 func steal(t *testing.T, store checkpoint.Store, group, shard string) {
 	t.Helper()
+	own(t, store, group, shard, "thief/1")
+}
+
+// free lets nobody own a shard, as a release does.
+func free(t *testing.T, store checkpoint.Store, group, shard string) {
+	t.Helper()
+	own(t, store, group, shard, "")
+}
+
+func own(t *testing.T, store checkpoint.Store, group, shard, owner string) {
+	t.Helper()
 	entries, err := store.List(t.Context(), group+"/lease/")
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +52,7 @@ func steal(t *testing.T, store checkpoint.Store, group, shard string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		row["owner"], row["epoch"] = "thief/1", epoch+1
+		row["owner"], row["epoch"] = owner, epoch+1
 		if e.Value, err = json.Marshal(row); err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,11 @@ type shard struct {
 	halted   chan struct{} // closed when it must start nothing more
 	halting  sync.Once
 	lost     atomic.Bool             // somebody else owns it
-	full     atomic.Bool             // reading waits for room
+	full     atomic.Bool             // reading waits for room of its own
+	parked   atomic.Bool             // reading waits for room of any kind
+	roomy    atomic.Int64            // since when it does not, in nanoseconds since the worker began
+	queued   atomic.Int64            // lanes that wait for their turn
+	turned   atomic.Int64            // when one had it last, likewise
 	unsorted atomic.Bool             // a page waits for the function of WithSharder
 	done     atomic.Bool             // complete, and the stream knows
 	read     atomic.Pointer[reading] // the last successful read
@@ -127,6 +131,15 @@ func resume(from checkpoint.Position) page.Point {
 
 // Enter implements lane.Gate: it waits for the handler, if its calls must not overlap (P1), and for the worker's limit.
 func (sh *shard) Enter() (ctx context.Context, ok bool) {
+	if w := sh.s.w; sh.s.serial != nil || w.limit != nil {
+		sh.queued.Add(1)
+		defer func() {
+			sh.queued.Add(-1)
+			now := int64(time.Since(w.began))
+			sh.turned.Store(now)
+			w.turned.Store(now)
+		}()
+	}
 	if !sh.s.serial.Enter(sh, sh.halted) {
 		return nil, false
 	}

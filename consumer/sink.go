@@ -11,6 +11,14 @@ import (
 
 // Reserve implements reader.Sink: a page has room while the read-ahead is not full, whatever its size.
 func (sh *shard) Reserve() (limit int, ok bool) {
+	limit, ok = sh.room()
+	if was := sh.parked.Swap(!ok); was && ok {
+		sh.roomy.Store(int64(time.Since(sh.s.w.began)))
+	}
+	return limit, ok
+}
+
+func (sh *shard) room() (limit int, ok bool) {
 	if sh.unsorted.Load() {
 		return 0, false
 	}
@@ -44,7 +52,7 @@ func (sh *shard) Take(r reader.Read) (more bool) {
 	if sh.stopped() { // nothing is charged behind drained
 		return false
 	}
-	deliver, settled := sh.books.Enter(pg, skip)
+	deliver, settled := sh.books.Enter(pg, skip, sh.s.now())
 	sh.read.Store(sh.read.Load().next(time.Now(), minTime(r.Now, sh.s.now()), r)) // what it brought is in the books
 	if len(deliver)+len(settled) > 0 {
 		sh.s.w.ahead.Charge(pg.Cost())

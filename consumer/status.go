@@ -18,7 +18,7 @@ type State string
 
 // The states of a shard.
 const (
-	Waiting State = "waiting" // its parents are not finished, or it is not claimed yet
+	Waiting State = "waiting" // its parents are not finished, or this worker has not claimed it, or has given it up
 	Running State = "running" // it is read and handled
 	Ending  State = "ending"  // all of it has been read; its end is being stored
 	Ended   State = "ended"   // finished: its children may start
@@ -39,19 +39,19 @@ type Status struct {
 	behind       time.Duration
 }
 
-// ShardStatus is the status of one shard. Ages, lanes and bytes are zero unless this worker owns the shard. Ages are by
-// this machine's clock, except for HeadAge.
+// ShardStatus is the status of one shard. Ages, lanes and bytes are zero unless this worker owns the shard. Ages are by the
+// service's clock.
 type ShardStatus struct {
 	Group      string // of the consumer
 	Stream     string // name or ARN as given
 	Shard      string
 	State      State
-	Owner      string // worker/incarnation; empty if nobody owns it
+	Owner      string // worker/incarnation, of a lost shard the new one; empty if nobody owns it
 	Epoch      int64  // of the lease; it grows with every change of owner
 	Checkpoint checkpoint.Position
 
 	HeadAge       time.Duration // how far the newest record read is behind the tip; it grows while reads fail, hang or do not tell
-	ReadAge       time.Duration // since the last successful read; before the first one, since the claim
+	ReadAge       time.Duration // since the last successful read; before the first one, since the claim; 0 when all is read
 	QueueAge      time.Duration // age of the oldest record that was read and has no outcome
 	CheckpointAge time.Duration // age of the oldest record that the stored checkpoint does not cover
 	LanesBusy     int           // handlers running
@@ -68,7 +68,8 @@ type ShardStatus struct {
 //   - 2 s after its timeout, a handler that has not returned; after 15 minutes, where it has no timeout;
 //   - after 3 minutes, a shard that has room and was not read, whatever its reads do: a page may take that long on a slow
 //     line;
-//   - a lane that has stood still for a minute longer than its batching window and the handler's timeout.
+//   - a lane that has stood still for a minute longer than its batching window and the handler's timeout, unless it waits
+//     for its turn under WithMaxConcurrency while others have theirs.
 //
 // Each is an [*Error], with a hint.
 func (s Status) Err() error { return s.err }
@@ -79,7 +80,8 @@ func (s Status) Err() error { return s.err }
 func (s Status) Ready() error { return s.ready }
 
 // Behind is the greatest lag of a shard: the age of its oldest record without an outcome, or how far reading is behind the
-// tip. It grows while reads fail or hang. It is zero when all shards are caught up, and while no shard runs.
+// tip. It grows while reads fail or hang, and while the stream cannot be opened or a shard not be claimed. It is zero when
+// all shards are caught up, and while no shard runs and nothing fails.
 func (s Status) Behind() time.Duration { return s.behind }
 
 // A Notice is one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also a log record and a
@@ -122,6 +124,13 @@ func (s *stream) status(now time.Time) Status {
 	all := Status{Worker: s.c.cfg.worker, Distribution: s.placed.latest(), err: s.tell.Lasting(now), ready: s.unready()}
 	if s.fatal != nil {
 		all.err = join(s.fatal, all.err)
+	}
+	switch {
+	case s.stopped:
+	case !s.up:
+		all.behind = s.tell.Lasted(now, "")
+	default:
+		all.behind = s.tell.Lasted(now, "claim ")
 	}
 	for id, r := range s.census.Rows() {
 		st := ShardStatus{Group: s.c.cfg.group, Stream: s.c.stream, Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: checkpoint.Position(r.Checkpoint)}
@@ -173,17 +182,22 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 	row := sh.lease.Row()
 	switch {
 	case sh.lost.Load():
-		st.State = Lost // owner and epoch are those of the row
+		st.State, row = Lost, sh.lease.Its()
 	case sh.done.Load():
 		st.State = Ending
+	case row.Owner == "":
+		st.State = Waiting // it was given up, at the end of Run
 	default:
 		st.State = Running
 	}
-	if st.State != Lost {
-		st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
-	}
+	st.Owner, st.Epoch, st.Checkpoint = row.Owner, row.Epoch, row.Ck
 	f := sh.books.Figures()
-	st.HeadAge, st.ReadAge = sh.head(now), now.Sub(sh.read.Load().at)
+	last := sh.read.Load()
+	if _, closed := sh.books.Settled(); !closed && !last.over {
+		st.ReadAge = now.Sub(last.at)
+	}
+	st.HeadAge = sh.head(now)
+	now = now.Add(sh.s.now().Sub(time.Now())) // by the clock of arrivals
 	st.QueueAge, st.CheckpointAge = age(now, f.Oldest), age(now, f.Unstored)
 	st.LanesBusy, st.ReadAhead = int(sh.caller.busy.Load()), f.Charged
 	st.Err = sh.tell.Latest()
@@ -240,10 +254,17 @@ func (sh *shard) still(now time.Time) error {
 	}
 	f := sh.books.Figures()
 	_, closed := sh.books.Settled()
-	if silent := now.Sub(sh.read.Load().at); silent >= unreadLimit && !closed && !sh.full.Load() {
+	since := sh.read.Load().at
+	if roomy := sh.s.w.began.Add(time.Duration(sh.roomy.Load())); roomy.After(since) {
+		since = roomy
+	}
+	if silent := now.Sub(since); silent >= unreadLimit && !closed && !sh.parked.Load() {
 		tell("GetRecords", "a read of the shard hangs, or its line is slow", "the shard has not been read for %v", silent.Round(time.Second))
 	}
-	if waits := now.Sub(time.Unix(0, sh.progressed.Load())); f.Held > 0 && waits >= cfg.window+limit+stillLimit {
+	run := now.Sub(sh.s.w.began)
+	turns := sh.queued.Load() > 0 && run-time.Duration(sh.s.w.turned.Load()) < max(limit, endless)+stillLimit
+	waits := min(now.Sub(time.Unix(0, sh.progressed.Load())), run-time.Duration(sh.turned.Load()))
+	if f.Held > 0 && waits >= cfg.window+limit+stillLimit && !turns {
 		tell("lanes", "their lane stands still; if WithMaxConcurrency is set, it may be too low for what runs at once",
 			"no record of the shard has had an outcome for %v; it holds %s", waits.Round(time.Second), count(f.Held, "record"))
 	}

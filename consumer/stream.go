@@ -180,7 +180,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	}
 	op := "claim " + id
 	if s.c.left.running(id) {
-		return s.tell.For(id).Hold(tell.Failure{
+		return s.tell.For(id).Fail(metrics.HandlerRunning, tell.Failure{
 			Op: op, Err: ErrHandlerRunning, Hint: "a handler of an earlier Run ignores the end of its context and still has records of the shard, which waits for it",
 		})
 	}
@@ -339,12 +339,12 @@ func (s *stream) idle() bool {
 func (s *stream) lost(sh *shard, f tell.Failure) {
 	s.mu.Lock()
 	s.states[sh.id] = Lost
+	if its := sh.lease.Its(); its.V > 0 {
+		s.census.Put(state(sh.id, its))
+	}
 	s.mu.Unlock()
 	_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
 	s.w.spawn(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.w.work), storeTimeout)
-		_ = s.refresh(ctx, sh.id) // for Status: whose it is now; the next audit looks again
-		cancel()
 		err := sh.drained()
 		s.mu.Lock()
 		delete(s.shards, sh.id)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,6 +28,7 @@ type worker struct {
 	work     context.Context // of all that ends with a stop
 	handlers context.Context // of all handlers; ends with the drain timeout
 	cut      context.CancelFunc
+	turned   atomic.Int64  // when a lane had its turn last under a limit, in nanoseconds since the worker began
 	nudge    chan struct{} // to the checkpoint loop: a shard has its first outcome
 	left     chan struct{} // closed when handlers that still run are left behind
 	tasks    sync.WaitGroup

@@ -47,7 +47,7 @@ var (
 // at its limit, a growing QueueAge a slow or failing handler, a growing
 // CheckpointAge alone a store in trouble. Over several shards their maximum
 // counts, never their sum. They are recorded every 10 s while a shard is owned,
-// before its checkpoint is written; a shard that has ended keeps the last value.
+// before its checkpoint is written, and as 0 when it is given up.
 var (
 	// HeadAge is how far the newest record read is behind the tip of the shard
 	// by the service's clock: MillisBehindLatest of the last read that has it,
@@ -55,7 +55,7 @@ var (
 	// It is 0 when that read reached the tip.
 	HeadAge = &Metric{Name: "HeadAge", Unit: "s", Help: "Distance of the newest record read from the tip of the shard, by the service's clock.", Kind: Gauge}
 	// ReadAge is the time since the last successful read of the shard, empty
-	// reads included. HeadAge is only as fresh as ReadAge is small.
+	// reads included. It is 0 when all of the shard has been read.
 	ReadAge = &Metric{Name: "ReadAge", Unit: "s", Help: "Time since the last successful read.", Kind: Gauge}
 	// QueueAge is the age, now - arrival, of the oldest record read that has no
 	// outcome yet. It is 0 when every record read has one.

@@ -32,6 +32,7 @@ type Lease struct {
 	// Written by the operation that holds lock, under mu; read under either.
 	mu  sync.Mutex
 	row Row // newest state known to be stored
+	its Row // what the row of somebody else said when the lease was lost
 
 	// The following belong to the operation that holds lock.
 	rev     string   // revision of row, or of the read-back since
@@ -72,6 +73,14 @@ func (l *Lease) Row() Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.row.clone()
+}
+
+// Its returns what the row said when the lease was found to be lost: whose the shard is. It is the zero Row before that,
+// and where the row could not be read.
+func (l *Lease) Its() Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.its.clone()
 }
 
 // Epoch returns Row().Epoch. It grows when a row that was gone is put back.
@@ -243,6 +252,7 @@ func (l *Lease) look(ctx context.Context) error {
 		l.rev, l.void, l.gone = "", false, true
 	case bad != nil:
 		l.over = fmt.Errorf("%w: %w", ErrLost, bad)
+		r = Row{} // nobody knows whose it is
 	case slices.Contains(l.sent, r.By):
 		l.table.remember(l.shard, r)
 		l.settle(r, e.Revision)
@@ -253,6 +263,11 @@ func (l *Lease) look(ctx context.Context) error {
 			ErrRollback, l.shard, r.Epoch, strconv.Quote(r.By), l.row.Epoch, strconv.Quote(l.row.By))
 	default:
 		l.over = fmt.Errorf("%w: %s shows owner %q, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
+	}
+	if l.over != nil {
+		l.mu.Lock()
+		l.its = r
+		l.mu.Unlock()
 	}
 	return nil
 }

@@ -25,8 +25,10 @@ type Ledger struct {
 	scratch  []int64     // positions of one Done
 	safe     page.Point  // up to here everything has an outcome
 	pin      *page.Point // the checkpoint goes no further, before an open tumbling window; nil: none is open
+	pinned   time.Time   // arrival of the first record of that window
 	stored   checkpoint.Position
 	unstored time.Time // arrival of the oldest record entered that stored does not cover
+	above    time.Time // likewise, of what the last Position does not cover
 }
 
 // An entry is one page. When all its records have outcomes its page is freed, and its last point stays.
@@ -35,14 +37,16 @@ type entry struct {
 	n    int64
 	left int64 // records without an outcome
 	last page.Point
+	at   time.Time // when it was entered: the arrival of what has none
 }
 
 // New returns the books of a shard whose stored checkpoint is at.
 func New(at checkpoint.Position) *Ledger { return &Ledger{stored: at} }
 
 // Enter takes a page in. It gives its records their positions and returns those to deliver, and those that skip says have
-// their outcome already, for Done once the others are handed over. A page without records is not entered.
-func (l *Ledger) Enter(p *page.Page, skip []bool) (deliver, settled []page.Item) {
+// their outcome already, for Done once the others are handed over. A page without records is not entered. A record without
+// an arrival time waits since now.
+func (l *Ledger) Enter(p *page.Page, skip []bool, now time.Time) (deliver, settled []page.Item) {
 	n := p.Len()
 	if n == 0 {
 		return nil, nil
@@ -53,9 +57,13 @@ func (l *Ledger) Enter(p *page.Page, skip []bool) (deliver, settled []page.Item)
 		return nil, nil
 	}
 	p.First = l.mark.Begin(int64(n))
-	l.entries = append(l.entries, &entry{p, int64(n), int64(n), p.Point(n - 1)})
+	e := &entry{p, int64(n), int64(n), p.Point(n - 1), now}
+	l.entries = append(l.entries, e)
 	if l.unstored.IsZero() {
-		l.unstored = p.Point(0).Arrival
+		l.unstored = e.arrival(0)
+	}
+	if l.above.IsZero() {
+		l.above = e.arrival(0)
 	}
 	l.held += n
 	l.charged += p.Cost()
@@ -129,7 +137,7 @@ func (l *Ledger) Pin() {
 	defer l.mu.Unlock()
 	if l.pin == nil {
 		at := l.safe
-		l.pin = &at
+		l.pin, l.pinned = &at, l.oldest()
 	}
 }
 
@@ -183,25 +191,41 @@ func (l *Ledger) Position() (pos checkpoint.Position, arrival time.Time, moved b
 		return l.stored, time.Time{}, false, nil
 	}
 	pos, err = safe.After()
-	if err != nil || pos.Compare(l.stored) <= 0 { // what is read again may lie below what is stored
+	if err != nil {
 		return l.stored, time.Time{}, false, err
+	}
+	l.above = l.oldest()
+	if l.pin != nil {
+		l.above = l.pinned
+	}
+	if pos.Compare(l.stored) <= 0 { // what is read again may lie below what is stored
+		l.unstored = l.above
+		return l.stored, time.Time{}, false, nil
 	}
 	return pos, safe.Arrival, true, nil
 }
 
-// Stored notes that a position has been stored.
+// Stored notes that what Position has returned last is stored.
 func (l *Ledger) Stored(pos checkpoint.Position) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stored, l.unstored = pos, l.oldest()
+	l.stored, l.unstored = pos, l.above
 }
 
-// oldest is the arrival of the oldest record without an outcome, zero if there is none or it is unknown.
+// arrival is when the i-th record of a page arrived, as far as that is known.
+func (e *entry) arrival(i int) time.Time {
+	if at := e.p.Point(i).Arrival; !at.IsZero() {
+		return at
+	}
+	return e.at
+}
+
+// oldest is the arrival of the oldest record without an outcome, zero if there is none.
 func (l *Ledger) oldest() time.Time {
 	m := l.mark.Mark()
 	for _, e := range l.entries {
 		if m < e.p.First+e.n {
-			return e.p.Point(int(max(0, m-e.p.First))).Arrival
+			return e.arrival(int(max(0, m-e.p.First)))
 		}
 	}
 	return time.Time{}
@@ -213,7 +237,7 @@ type Figures struct {
 	Charged  int64     // bytes
 	Mark     int64     // records from the first one on that have an outcome, without a gap
 	Span     int64     // from the oldest record without an outcome to the newest one
-	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none, or it is unknown
+	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none
 	Unstored time.Time // arrival of the oldest record that the stored checkpoint does not cover; zero likewise
 }
 

@@ -79,7 +79,7 @@ func TestLedger(t *testing.T) {
 				if n > 0 {
 					pages[p], cost[p] = n, p.Cost()
 				}
-				deliver, settled := l.Enter(p, skip)
+				deliver, settled := l.Enter(p, skip, time.Now())
 				if len(deliver)+len(settled) != n {
 					t.Fatalf("%d to deliver, %d settled, of %d", len(deliver), len(settled), n)
 				}

@@ -113,6 +113,49 @@ func TestManyFailures(t *testing.T) {
 	})
 }
 
+// What is not logged is counted once: the next line has what came since the one before it.
+func TestUnloggedFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(book)
+		o := outlet(b, new(metrics.Snapshot))
+		fail := func(n int) {
+			for range n {
+				_ = o.Teller("").Fail(metrics.HandlerFailed, tell.Failure{Op: "handler", Err: errDown})
+			}
+			time.Sleep(time.Minute)
+		}
+		fail(15)
+		fail(12)
+		fail(1)
+		if got := b.lines[10] + ", " + b.lines[20]; len(b.lines) != 21 || got != "WARN HandlerFailed unlogged=5, WARN HandlerFailed unlogged=2" {
+			t.Errorf("%d lines: %s", len(b.lines), got)
+		}
+	})
+}
+
+// The end of a trouble is told of whom its beginning was told, and of a trouble that an event has told.
+func TestEndOfATrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := new(book)
+		o := outlet(b, new(metrics.Snapshot))
+		lanes := o.Teller("shard")
+		for i := range 11 {
+			_ = lanes.Fail(metrics.HandlerFailed, tell.Failure{Op: fmt.Sprint("lane ", i), Err: errDown})
+		}
+		_ = lanes.Hold(tell.Failure{Op: "lease", Err: errDown})
+		time.Sleep(30 * time.Second)
+		b.lines = nil
+		if d := lanes.Lasted(time.Now(), "la"); d != 30*time.Second || lanes.Lasted(time.Now(), "x") != 0 {
+			t.Errorf("lasted %v", d)
+		}
+		lanes.Mend("lane 9", "lane 10", "lease")
+		want := "INFO Recovered detail=lane 9 recovered after 30s\nINFO Recovered detail=lease recovered after 30s"
+		if got := strings.Join(b.lines, "\n"); got != want {
+			t.Errorf("logged\n%s\nwant\n%s", got, want)
+		}
+	})
+}
+
 // A loss is a warning at least, whether something failed or not, and so is whatever has an error.
 func TestLevels(t *testing.T) {
 	quiet := map[*metrics.Metric]bool{metrics.ConsumerStarted: true, metrics.ConsumerStopped: true, metrics.IteratorExpired: true, metrics.Recovered: true, metrics.ShardEnded: true}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,10 +73,11 @@ func (t *Teller) Fail(m *metrics.Metric, f Failure) error {
 // Error makes the error of a step that failed. It tells of nothing.
 func (t *Teller) Error(f Failure) error { return t.o.Wrap(t.shard, f) }
 
-// Hold keeps a trouble until Mend without telling of it: an event has done so.
+// Hold keeps a trouble until Mend without telling of it: an event has done so. Its end is told.
 func (t *Teller) Hold(f Failure) error {
 	err := t.o.Wrap(t.shard, f)
 	t.fail(f.Op, err, time.Now())
+	t.loud(f.Op)
 	return err
 }
 
@@ -87,11 +89,11 @@ func (t *Teller) Mend(ops ...string) {
 	for _, op := range ops {
 		x, ok := t.mend(op)
 		if lasted := time.Since(x.since); ok && x.loud && lasted >= Lasting {
-			tries := "1 attempt"
+			detail := fmt.Sprintf("%s recovered after %v", op, lasted.Round(time.Second))
 			if x.attempts > 1 {
-				tries = fmt.Sprintf("%d attempts", x.attempts)
+				detail += fmt.Sprintf(", %d attempts", x.attempts)
 			}
-			t.Event(metrics.Recovered, nil, fmt.Sprintf("%s recovered after %v, %s", op, lasted.Round(time.Second), tries))
+			t.Event(metrics.Recovered, nil, detail)
 		}
 	}
 }
@@ -185,6 +187,21 @@ func (t *troubles) Failing(ops ...string) bool {
 		}
 	}
 	return false
+}
+
+// Lasted is for how long the oldest trouble has been there whose step begins with op, 0 if there is none.
+func (t *troubles) Lasted(now time.Time, op string) (d time.Duration) {
+	if t.n.Load() == 0 {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for of, x := range t.by {
+		if strings.HasPrefix(of, op) {
+			d = max(d, now.Sub(x.since))
+		}
+	}
+	return d
 }
 
 // Latest is the trouble that began last, nil if there is none.
