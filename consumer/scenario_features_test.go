@@ -25,6 +25,9 @@ type features struct {
 	onDemand    bool          // its description says how the service places records
 	autoFrom    time.Duration // from then on it places them itself, since the first life began; never: it does not
 	autoTo      time.Duration // until then
+	clock       time.Duration // what the service's clock is ahead
+	slow        bool          // the line is, for some time
+	huge        bool          // there are pages of 10 MB
 	looks       bool          // aggregators look where an aggregate went, and put again what does not belong there
 }
 
@@ -43,8 +46,8 @@ func (p *plan) drawFeatures() {
 		return
 	}
 	one := func(in int) bool { return r.IntN(in) == 0 }
-	if f.aged = !one(6); f.aged {
-		if p.start = consumer.TrimHorizon(); one(2) {
+	if f.aged = !one(4); f.aged {
+		if p.start = consumer.TrimHorizon(); !one(4) {
 			p.start, p.atPast = consumer.Position{}, p.warmup+p.ageing()
 		}
 	}
@@ -66,6 +69,9 @@ func (p *plan) drawFeatures() {
 			f.autoFrom, f.autoTo = -never, middle
 		}
 	}
+	f.clock = pick(r, 0, 0, -10*time.Minute, 10*time.Minute)
+	f.slow = p.network && one(2)
+	f.huge = f.payload == 0 && one(4)
 	f.poison = pick(r, 0, 0.01, 0.03)
 	f.throttles = !one(6)
 }
@@ -119,7 +125,7 @@ func (f *features) options() (opts []consumer.Option) {
 
 func (f *features) String() string {
 	return fmt.Sprintf("plain %v, aged %v, aggregates %.1f (split %v), payload %d (large %v), poison %.2f until %v, throttles %v, "+
-		"on demand %v, placed by the service from %v to %v, aggregators look %v",
+		"on demand %v, placed by the service from %v to %v, aggregators look %v, clock ahead by %v, slow line %v, huge pages %v",
 		f.plain, f.aged, f.aggregates, f.deaggregate, f.payload, f.large, f.poison, f.heal, f.throttles,
-		f.onDemand, f.autoFrom, f.autoTo, f.looks)
+		f.onDemand, f.autoFrom, f.autoTo, f.looks, f.clock, f.slow, f.huge)
 }

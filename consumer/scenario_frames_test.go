@@ -49,14 +49,14 @@ func (c *checker) frame(e event, call *call) {
 	if !w.final {
 		return
 	}
-	now := c.h.began.Add(e.at)
+	now := c.h.served(e.at)
 	sh := c.shards[e.shard]
 	switch {
 	case !f.open && !slices.ContainsFunc(sh.recs, func(r *rec) bool { return c.unseen(r) && !r.arrival.Before(w.start) && r.arrival.Before(w.end) }):
 		bad("a final call without a record before it")
 	case w.early && !f.large && (!sh.Closed || sh.ClosedAt.After(now)):
 		bad("it is ended early")
-	case !w.early && now.Before(w.end):
+	case !w.early && now.Add(c.h.doubt()).Before(w.end):
 		bad("it is ended before its time")
 	}
 	claim := l.claims[e.shard]

@@ -109,6 +109,17 @@ type history struct {
 
 func (h *history) now() time.Duration { return time.Since(h.began) }
 
+// served is what the service's clock shows at some time since the first life began.
+func (h *history) served(at time.Duration) time.Time { return h.began.Add(at + h.clock) }
+
+// doubt is how far off the consumer may take the service's clock to be: its replies tell whole seconds.
+func (f *features) doubt() time.Duration {
+	if f.clock == 0 {
+		return 0
+	}
+	return time.Second
+}
+
 // add appends an event. The caller holds mu.
 func (h *history) add(e event) {
 	e.at = h.now()
@@ -163,16 +174,16 @@ func adjacent(a, b kinesistest.ShardInfo) bool {
 // scope says what has to be handled: all records from the start position on, and every shard that was open then. Records
 // between the second of a LATEST anchor and the write of it may be handled or not. The caller holds mu.
 func (h *history) scope(p *plan) {
-	from := h.began.Add(-p.atPast)
+	from := h.began.Add(min(0, p.clock) - p.atPast)
 	first := from.Truncate(time.Millisecond)
 	switch p.start {
 	case consumer.TrimHorizon():
 		from, first = time.Time{}, time.Time{}
 	case consumer.Latest():
-		from, first = h.began.Add(1<<62), h.began.Add(-time.Second)
+		from, first = h.began.Add(1<<62), h.served(-time.Second-h.doubt())
 		for _, e := range h.events {
 			if e.kind == evAnchored {
-				from = h.began.Add(e.at + 1)
+				from = h.served(e.at + 1)
 				break
 			}
 		}

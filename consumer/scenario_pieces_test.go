@@ -25,7 +25,7 @@ func (c *checker) tries(e event, call *call) {
 		return
 	}
 	first := call.recs[0]
-	if age := c.age(first, e); l.maxAge > 0 && age >= l.maxAge {
+	if age := c.age(first, e); l.maxAge > 0 && age >= l.maxAge+c.h.doubt() {
 		c.violate(ruleGiveUp, first.key, e.shard, "%s is tried at the age of %v", first, age)
 	}
 	p := l.pieces[first]
@@ -44,7 +44,9 @@ func (c *checker) tries(e event, call *call) {
 		}
 		return
 	}
-	switch rest := slices.DeleteFunc(slices.Clone(p.recs), c.over); {
+	switch rest := slices.DeleteFunc(slices.Clone(p.recs), func(r *rec) bool {
+		return l.finished[r] || c.unseen(r) && !slices.Contains(call.recs, r)
+	}); {
 	case !slices.Equal(rest, call.recs):
 		c.violate(rulePieces, first.key, e.shard, "%d records from %s on are tried, where %d of those from %s on were left", len(call.recs), first, len(rest), p.recs[0])
 	case p.request != "" && p.request != e.request, p.not != "" && p.not == e.request:
@@ -55,9 +57,7 @@ func (c *checker) tries(e event, call *call) {
 }
 
 // over reports whether the life that has begun is done with a record.
-func (c *checker) over(r *rec) bool {
-	return c.life.finished[r] || c.unseen(r) && !(r.left && c.life.started[r])
-}
+func (c *checker) over(r *rec) bool { return c.life.finished[r] || c.unseen(r) }
 
 // left notes what the end of a call leaves.
 func (c *checker) left(e event, call *call) {
@@ -87,7 +87,7 @@ func (c *checker) left(e event, call *call) {
 }
 
 // age is how old a record is at an event, as the service tells its arrival.
-func (c *checker) age(r *rec, e event) time.Duration { return c.h.began.Add(e.at).Sub(r.arrival) }
+func (c *checker) age(r *rec, e event) time.Duration { return c.h.served(e.at).Sub(r.arrival) }
 
 // delivery checks a document: its records are given up for a reason.
 func (c *checker) delivery(e event) {
@@ -104,7 +104,7 @@ func (c *checker) delivery(e event) {
 		if l.finished[r] {
 			c.violate(ruleTwice, r.key, e.shard, "%s is given up in the life that has given it an outcome", r)
 		}
-		if e.note == string(batch.RecordAgeExceeded) && (l.maxAge == 0 || c.age(r, e) < l.maxAge) {
+		if e.note == string(batch.RecordAgeExceeded) && (l.maxAge == 0 || c.age(r, e) < l.maxAge-c.h.doubt()) {
 			c.violate(ruleGiveUp, r.key, e.shard, "%s is given up at the age of %v", r, c.age(r, e))
 		}
 	}

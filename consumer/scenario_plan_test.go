@@ -172,6 +172,8 @@ var faults = []struct {
 	{"drop", "", func() *kinesistest.Fault { return kinesistest.Drop(1) }},
 	{"drop after", "", func() *kinesistest.Fault { return kinesistest.DropAfter(1) }},
 	{"truncate", "", func() *kinesistest.Fault { return kinesistest.Truncate(1) }},
+	{"cut", "GetRecords", func() *kinesistest.Fault { return kinesistest.CutAfter(700, 1) }},
+	{"stall", "GetRecords", func() *kinesistest.Fault { return kinesistest.StallAfter(700, 1) }},
 	{"delay", "", func() *kinesistest.Fault { return kinesistest.Delay(700*time.Millisecond, 1) }},
 	{"hang", "", func() *kinesistest.Fault { return kinesistest.Hang(1) }},
 	{"expire", "GetRecords", func() *kinesistest.Fault { return kinesistest.ExpireIterators(1) }},
@@ -192,7 +194,7 @@ func (p *plan) drawBursts(r *rand.Rand) {
 		from := time.Duration(r.Int64N(int64(p.length())))
 		rate := pick(r, 0.05, 0.3, 0.9)
 		length := 500*time.Millisecond + time.Duration(r.Int64N(int64(3*time.Second)))
-		if fault == "hang" {
+		if fault == "hang" || fault == "stall" {
 			rate = 0.05
 		}
 		p.bursts = append(p.bursts, burst{from, from + length, op, fault, rate})
@@ -226,7 +228,7 @@ func (p *plan) options(l *life, began time.Time, anchored bool) []consumer.Optio
 		start = l.start
 	}
 	if start == (consumer.Position{}) {
-		start = consumer.At(began.Add(-p.atPast))
+		start = consumer.At(began.Add(min(0, p.clock) - p.atPast)) // by neither clock in the future
 	}
 	opts := []consumer.Option{consumer.WithGroup("scenario"), consumer.WithStartingPosition(start)}
 	return slices.Concat(opts, p.features.options(), l.settings.options())

@@ -135,11 +135,56 @@ func (w *world) distribute() {
 		}
 		w.srv.SetDistribution(stream, way)
 		w.mu.Lock()
-		w.switched = append(w.switched, time.Now())
+		w.switched = append(w.switched, w.served(w.now()))
 		w.mu.Unlock()
 		w.placing.Unlock()
 		w.sometimes("distribution " + string(way))
 	}
+}
+
+// line makes the line slow for some time.
+func (w *world) line() {
+	if !w.plan.slow {
+		return
+	}
+	for _, bytes := range []int{10_000, 0, 3_000, 0} {
+		timer := time.NewTimer(w.plan.length() / 6)
+		select {
+		case <-timer.C:
+		case <-w.quiet:
+			timer.Stop()
+			bytes = 0
+		}
+		w.srv.SetBandwidth(bytes)
+		if w.calm() {
+			return
+		}
+		w.sometimes("slow line")
+	}
+}
+
+// flood puts more at once to a shard than fits into a page.
+func (w *world) flood() {
+	timer := time.NewTimer(w.plan.length() * 2 / 3)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.quiet:
+		return
+	}
+	if !w.plan.huge {
+		return
+	}
+	w.placing.Lock()
+	defer w.placing.Unlock()
+	for i := range 14 {
+		data, err := json.Marshal(payload{P: producers + 1, N: i, Kind: "a", Pad: strings.Repeat("x", 800_000)})
+		if err != nil {
+			panic(err)
+		}
+		w.srv.Put(stream, "huge", data)
+	}
+	w.sometimes("10 MB page")
 }
 
 // again puts what belongs elsewhere again, by itself: the aggregator has seen into which shard its aggregate went.

@@ -85,7 +85,7 @@ func (f *featureTally) start(e event) {
 	}
 	kind := "idle"
 	for _, r := range f.shards[e.shard].recs {
-		if !r.arrival.Before(w.end) && r.arrival.Before(f.w.began.Add(e.at)) {
+		if !r.arrival.Before(w.end) && r.arrival.Before(f.w.served(e.at)) {
 			kind = "next window"
 		}
 	}

@@ -10,7 +10,7 @@ import (
 var rarities = []string{
 	"split", "merge", "split or merge of a shard nobody has read",
 	"service: throttle", "service: 500", "service: 503", "service: 500 after", "service: drop", "service: drop after",
-	"service: truncate", "service: delay", "service: hang", "service: expire", "service: empty", "service: repeat",
+	"service: truncate", "service: cut", "service: stall", "service: delay", "service: hang", "service: expire", "service: empty", "service: repeat",
 	"service: lag", "service: childless", "service: list late", "service: short lists",
 	"store error before apply", "store write refused", "store error, apply later", "store get failed", "store list failed",
 	"store list stale", "late store write lost to another",
@@ -31,7 +31,7 @@ var rarities = []string{
 	"cut off in a delivery", "stopped within a delivery",
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
-	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again",
+	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again", "slow line", "10 MB page",
 	"window replayed", "cut off with a window open", "stopped with a window open",
 }
 
@@ -53,7 +53,7 @@ func (w *world) tally() map[string]int {
 			clear(running)
 		case evRead:
 			sh := truth.shards[e.shard]
-			if !read[e.shard] && sh.Closed && sh.ClosedAt.Before(w.began.Add(e.at)) {
+			if !read[e.shard] && sh.Closed && sh.ClosedAt.Before(w.served(e.at)) {
 				counts["split or merge of a shard nobody has read"]++
 			}
 			read[e.shard] = true
@@ -90,7 +90,7 @@ func (w *world) tally() map[string]int {
 			if len(claims) == 0 {
 				counts["life without a claim"]++
 			}
-			for what, n := range truth.unfinished(rows, succeeded, w.began.Add(e.at)) {
+			for what, n := range truth.unfinished(rows, succeeded, w.served(e.at)) {
 				counts[what] += n
 			}
 		case evClaimed:

@@ -30,7 +30,7 @@ type rec struct {
 	passes         []bool // which of filterPatterns
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
-	age            time.Duration // when the first life began
+	age            time.Duration // that it may be taken to have when the first life began
 	ordinal        int           // in its shard
 }
 
@@ -65,7 +65,7 @@ func (h *history) truth() *truth {
 				case x.outside || placed:
 					x.key = info.ID + " " + x.key
 				}
-				x.age = h.began.Sub(r.Arrival)
+				x.age = h.served(h.doubt()).Sub(r.Arrival)
 				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
 				t.keys[x.key] = append(t.keys[x.key], x)
 				t.recs[x.id] = x

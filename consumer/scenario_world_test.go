@@ -99,6 +99,8 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	}
 	w.others.Go(w.reshard)
 	w.others.Go(w.distribute)
+	w.others.Go(w.line)
+	w.others.Go(w.flood)
 	time.Sleep(time.Until(w.began))
 	for i, l := range p.lives {
 		if i > 0 && p.file {
@@ -123,11 +125,13 @@ func (p *plan) run(t *testing.T, dir string) *world {
 
 // server makes a server with the stream.
 func (p *plan) server() *kinesistest.Server {
-	if !p.onDemand {
-		return kinesistest.NewServer(stream, scenarioShards)
-	}
 	srv := kinesistest.NewServer("another", 1)
+	srv.SetClock(p.clock)
 	srv.SetSeed(p.seed)
+	if !p.onDemand {
+		srv.CreateStream(stream, scenarioShards)
+		return srv
+	}
 	way := kinesistest.UserPartitionKey
 	if p.auto(-never) {
 		way = kinesistest.Auto
@@ -380,6 +384,9 @@ func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
 		return nil
 	}
 	name := w.plan.at(w.now(), r.Op, who, n)
+	if name == "stall" && !w.plan.network {
+		return nil // nobody would give the line up
+	}
 	for _, f := range faults {
 		if f.name == name && (f.op == "" || f.op == r.Op) {
 			w.sometimes("service: " + name)
