@@ -170,12 +170,19 @@ func TestContractShardLostMeanwhile(t *testing.T) {
 				})
 				opts := consumer.Options(consumer.WithMaxRetryAttempts(0), consumer.WithBatchSize(1))
 				life := startField(f, func(ctx context.Context, ev events.KinesisEvent) error {
+					f.store.fail(func(op, _ string) error { // no checkpoint of the first one
+						if op == "Swap" {
+							return errors.New("down")
+						}
+						return nil
+					})
 					if data := first.add(ctx, ev.Records).data; during == "attempt" && data == "b" {
 						<-ctx.Done()
 					}
 					return errPoison
 				}, opts, consumer.WithOnFailure(slow))
-				time.Sleep(300 * time.Millisecond) // before the first one's checkpoint
+				time.Sleep(300 * time.Millisecond)
+				f.store.fail(nil)
 				other := startField(f, second.fails("ab"), opts, consumer.WithOnFailure(second))
 				time.Sleep(20 * time.Second) // the first one's next checkpoint tells it
 				want(t, "documents of the first", first.documents(), "a RetryAttemptsExhausted 1")
