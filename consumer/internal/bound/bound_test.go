@@ -61,6 +61,21 @@ func TestSlots(t *testing.T) {
 	})
 }
 
+// A slot that is granted to a lane that has stopped already comes back, whichever of the two the lane sees first.
+func TestSlotOfStoppedLane(t *testing.T) {
+	s := bound.NewSlots[int](2)
+	stopped := make(chan struct{})
+	close(stopped)
+	for range 100 {
+		if s.Enter(1, stopped) {
+			s.Leave(1)
+		}
+	}
+	if !s.Enter(2, nil) || !s.Enter(3, nil) {
+		t.Error("no slot")
+	}
+}
+
 // However stops and grants race, all slots come back.
 func TestSlotsComeBack(t *testing.T) {
 	for range 300 {

@@ -45,10 +45,8 @@ func (s *Slots[K]) Enter(k K, stop <-chan struct{}) bool {
 	s.mu.Lock()
 	for i, q := range s.queue {
 		if q == t {
-			s.queue = append(s.queue[:i:i], s.queue[i+1:]...)
-			granted = s.grant() // one behind it may be free to go now
+			s.queue = append(s.queue[:i:i], s.queue[i+1:]...) // no slot is free, or it would not have waited
 			s.mu.Unlock()
-			tell(granted)
 			return false
 		}
 	}
