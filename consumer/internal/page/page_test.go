@@ -185,3 +185,53 @@ func TestKeylessInPage(t *testing.T) {
 		}
 	}
 }
+
+// Reading resumes inside one aggregate: of those behind it, in its page and in later ones, nothing is left out.
+func TestAggregatesBehindResumed(t *testing.T) {
+	aggregate := func() []byte {
+		return kpl.Encode(kpl.UserRecord{PartitionKey: "a", Data: []byte("0")}, kpl.UserRecord{PartitionKey: "b", Data: []byte("1")})
+	}
+	s := page.Sieve{Split: true, Resume: page.Point{Seq: "8", Sub: 0}}
+	for _, tt := range []struct {
+		recs []types.Record
+		want []string
+	}{
+		{[]types.Record{record("8", "x", aggregate()), record("9", "x", aggregate())}, []string{"8.1=1", "9.0=0", "9.1=1"}},
+		{[]types.Record{record("10", "x", aggregate())}, []string{"10.0=0", "10.1=1"}},
+	} {
+		p, skip, _ := s.Sift(page.New(tt.recs))
+		if got := names(p, skip); !slices.Equal(got, tt.want) {
+			t.Errorf("%q, want %q", got, tt.want)
+		}
+	}
+}
+
+// A stale shard map explains no aggregate that has no time, and none whose user records are of two parents, in either order.
+func TestStaleInDoubt(t *testing.T) {
+	var ranges [3]kpl.HashRange
+	for i, r := range [][2]string{{"0", "99"}, {"100", "199"}, {"50", "149"}} {
+		var err error
+		if ranges[i], err = kpl.ParseHashRange(r[0], r[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := time.UnixMilli(1772719618250)
+	for _, tt := range []struct {
+		hashes [2]string
+		at     *time.Time
+		left   int
+	}{
+		{[2]string{"60", "40"}, &at, 1}, {[2]string{"60", "40"}, nil, 0}, {[2]string{"40", "140"}, &at, 0}, {[2]string{"140", "40"}, &at, 0},
+	} {
+		s := page.Sieve{
+			Split: true, Resume: page.Point{Sub: batch.NoSub}, Hashes: ranges[2], Parents: ranges[:2],
+			Placed: func(time.Time) bool { return true },
+		}
+		s.Sift(page.New([]types.Record{record("1", "x", nil)}))
+		r := record("2", "x", kpl.Encode(kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: tt.hashes[0]}, kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: tt.hashes[1]}))
+		r.ApproximateArrivalTimestamp = tt.at
+		if _, _, seen := s.Sift(page.New([]types.Record{r})); seen.Left != tt.left || seen.Outside != 1 {
+			t.Errorf("%v at %v: %d of %d left out, want %d of 1", tt.hashes, tt.at, seen.Left, seen.Outside, tt.left)
+		}
+	}
+}
