@@ -1,10 +1,13 @@
 package consumer_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
@@ -163,6 +166,56 @@ func TestContractRestartWithoutArrival(t *testing.T) {
 				life = f.startTrace(tr, tr.fails(""))
 				time.Sleep(time.Second)
 				if told := f.noticed("RetentionLost") > 0; told != (away > 24*time.Hour) {
+					t.Errorf("told of a possible loss: %v", told)
+				}
+				life.stop()
+			})
+		})
+	}
+}
+
+// A stop stores how far all is covered, and no more: what was read and has no outcome, what waits behind an empty page, and
+// what an open window holds may be lost when the next start comes later than their retention.
+func TestContractStopBeforeLoss(t *testing.T) {
+	proves(t, "C10", "C30")
+	refused := func(ctx context.Context, ev events.KinesisEvent) error {
+		if dataOf(ev.Records) == "b" {
+			return errPoison
+		}
+		return nil
+	}
+	for name, start := range map[string]func(f *field) *fieldLife{
+		"all is handled": func(f *field) *fieldLife {
+			return startField(f, func(context.Context, events.KinesisEvent) error { return nil })
+		},
+		"without outcome": func(f *field) *fieldLife { return startField(f, refused) },
+		"behind the tip":  func(f *field) *fieldLife { return startField(f, refused) },
+		"in a window": func(f *field) *fieldLife {
+			return startField(f, func(_ context.Context, ev events.KinesisTimeWindowEvent) (r events.KinesisTimeWindowEventResponse, err error) {
+				r.State = ev.State
+				return r, nil
+			}, consumer.WithTumblingWindow(15*time.Minute))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inContract(t, 1, func(f *field) {
+				f.slowReads(time.Second)
+				f.srv.SetRetention("orders", time.Hour)
+				time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour))) // a window begins
+				f.letters(shard0, "a")
+				life := start(f)
+				time.Sleep(20 * time.Minute)
+				if name == "behind the tip" {
+					f.srv.Fail("GetRecords", kinesistest.EmptyPages(-1))
+				}
+				f.letters(shard0, "b")
+				time.Sleep(2 * time.Minute)
+				life.stop()
+				time.Sleep(59*time.Minute + 30*time.Second) // b is gone by a minute and a half
+				before := f.noticed("RetentionLost")
+				life = start(f)
+				time.Sleep(2 * time.Second)
+				if told := f.noticed("RetentionLost") > before; told != (name != "all is handled") {
 					t.Errorf("told of a possible loss: %v", told)
 				}
 				life.stop()
