@@ -350,6 +350,48 @@ func TestFileOpensOnFullDisk(t *testing.T) {
 	}
 }
 
+// TestFileWritesAnewSeldom lets a disk take lines and no new log: that is tried again when the log has doubled, not at each
+// write. Once there is room, the log is small again, and stays so.
+func TestFileWritesAnewSeldom(t *testing.T) {
+	h, d := newHistory(), newSimDisk()
+	f := h.reopen(t, d)
+	tries, full := 0, true
+	d.before = func(_ *simDisk, step string) error {
+		if step == "create" {
+			if tries++; full {
+				return errFull
+			}
+		}
+		return nil
+	}
+	largest := int64(0)
+	write := func() {
+		if err := h.swap(f, "a", false); err != nil {
+			t.Fatal(err)
+		}
+		largest = max(largest, f.size)
+	}
+	for range 300 {
+		write()
+	}
+	if tries == 0 || tries > 10 {
+		t.Errorf("a new log was tried %d times in 300 writes", tries)
+	}
+	full = false
+	for before := f.size; f.size >= before; {
+		if write(); f.size > 3*before {
+			t.Fatalf("%d bytes, and no new log", f.size)
+		}
+	}
+	largest = 0
+	for range 300 {
+		write()
+	}
+	if limit := 5*f.live + f.slack; largest > limit {
+		t.Errorf("the log grew to %d bytes, want %d", largest, limit)
+	}
+}
+
 func count(list []string, s string) (n int) {
 	for _, e := range list {
 		if e == s {
