@@ -245,7 +245,7 @@ func limit(path string) {
 			return err
 		}
 		e.Value = []byte("there is room")
-		if _, err = f.Swap(ctx, e); err != nil {
+		if e, err = f.Swap(ctx, e); err != nil {
 			return fmt.Errorf("there is room: %w", err)
 		}
 		if err := f.Close(); err != nil {
