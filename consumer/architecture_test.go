@@ -72,7 +72,7 @@ func picture() []tree {
 const (
 	doubles  = "./consumer/kinesistest ./checkpoint/checkpointtest" // imported from tests and examples only
 	allTests = "pgregory.net/rapid github.com/google/go-cmp"        // what every test may import
-	starters = "./consumer/supervise.go ./consumer/internal/reader/ ./consumer/internal/lease/heartbeat.go ./partition/lanes.go"
+	starters = "./consumer/pool.go ./consumer/worker.go ./consumer/internal/reader/ ./consumer/internal/lease/heartbeat.go ./partition/lanes.go"
 )
 
 // A source is one Go file: its path in the repository, in the form "./partition/lanes.go".
@@ -328,7 +328,7 @@ func TestArchitectureSees(t *testing.T) {
 		{"./batch/a.go", "package p; func f() { go f() }", "starts a goroutine"},
 		{"./partition/each.go", "package p; func f() { go f() }", "starts a goroutine"},
 		{"./partition/lanes.go", "package p; func f() { go f() }", ""},
-		{"./consumer/supervise.go", "package p; func f() { go f() }", ""},
+		{"./consumer/worker.go", "package p; func f() { go f() }", ""},
 		{"./consumer/shard.go", "package p; func f() { func() { go f() }() }", "starts a goroutine"},
 		{"./consumer/shard.go", "package p; import \"sync\"; func f() { var g sync.WaitGroup; g.Go(f) }", "starts a goroutine"},
 		{"./consumer/internal/reader/polling.go", "package p; func f() { go f() }", ""},

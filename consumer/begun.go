@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -31,7 +32,7 @@ func (s *stream) ended() {
 	up := s.up
 	s.mu.Unlock()
 	if up {
-		s.tell.Event(metrics.ConsumerStopped, nil, fmt.Sprintf("after %v", time.Since(s.w.began).Round(time.Second)))
+		s.tell.Event(metrics.ConsumerStopped, nil, fmt.Sprintf("after %v", time.Since(s.pool.began).Round(time.Second)))
 	}
 }
 
@@ -72,4 +73,27 @@ func resumeText(pos checkpoint.Position) string {
 		return "ended"
 	}
 	return "from " + TrimHorizon().String()
+}
+
+// unreached is the error of a run that was stopped before the ending position; nil if there is none, or it was reached.
+func (s *stream) unreached() error {
+	if s.cfg.end.kind == noPosition || s.reached {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done, all, far := 0, 0, "the shards were not listed"
+	for id, r := range s.census.Rows() {
+		if all++; r.Ended || s.states[id] == Reached {
+			done++
+		}
+	}
+	if all > 0 {
+		far = fmt.Sprintf("shards done: %d of %d", done, all)
+	}
+	hint := "run again to go on: the checkpoints are stored, and Status says where each shard is"
+	if s.cfg.defaultMemory {
+		hint = "run this Consumer again to go on; another process begins anew, unless WithCheckpointer gives a store that keeps the checkpoints"
+	}
+	return s.out.Wrap("", tell.Failure{Op: "run", Err: fmt.Errorf("%w: %s", ErrNotReached, far), Hint: hint})
 }

@@ -18,11 +18,14 @@ import (
 // A caller makes the attempts of one shard: it calls the handler, with its context, its event and its time limit, and hands
 // what is given up to the destination. It implements lane.Caller.
 type caller struct {
-	sh      *shard
-	cfg     *config
-	handler batch.Handler
-	src     batch.Source
-	epoch   int64
+	f        *facts
+	id       string // of the shard
+	tell     *tell.Teller
+	src      batch.Source
+	handlers context.Context
+	halted   <-chan struct{}
+	lost     *atomic.Bool // somebody else owns the shard
+	epoch    int64
 
 	busy       atomic.Int64   // handlers running
 	overdue    atomic.Int64   // handlers left behind
@@ -34,23 +37,23 @@ type caller struct {
 func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	s, n := a.Slice, len(a.Slice.Records)
 	if a.Oversized {
-		err := fmt.Errorf("the record's event exceeds the payload limit of %d bytes", c.cfg.payload)
+		err := fmt.Errorf("the record's event exceeds the payload limit of %d bytes", c.f.cfg.payload)
 		return c.failed(a, batch.Result{Outcome: batch.Oversized, Err: err})
 	}
 	var age time.Duration
 	if n > 0 {
-		age = s.Records[n-1].Record().Age(c.sh.s.now())
+		age = s.Records[n-1].Record().Age(c.f.now())
 	}
 	limited, returned := c.limited(ctx, a.Lane, s.RequestID)
 	defer returned()
 	own := batch.NewContext(limited, batch.Invocation{
-		Stream: c.sh.s.name, Shard: c.sh.id, Epoch: c.epoch, Attempt: s.Attempts + 1, IteratorAge: age,
-		RequestID: s.RequestID, FunctionARN: c.cfg.functionARN, Subs: page.Subs(s.Records),
+		Stream: c.f.name, Shard: c.id, Epoch: c.epoch, Attempt: s.Attempts + 1, IteratorAge: age,
+		RequestID: s.RequestID, FunctionARN: c.f.cfg.functionARN, Subs: page.Subs(s.Records),
 	})
 	ev := page.Event(c.src, s.Records)
 	window := a.Window
 	if window != nil {
-		window.Shard, window.StreamARN = c.sh.id, c.src.StreamARN
+		window.Shard, window.StreamARN = c.id, c.src.StreamARN
 	}
 	begun := []tell.Value{c.working(a.Lane, 1)}
 	if n > 0 {
@@ -59,27 +62,27 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 		}
 		begun = append(begun, tell.Value{Metric: metrics.InvokedEventCount, Value: float64(n)})
 	}
-	c.sh.tell.Records(begun...)
+	c.tell.Records(begun...)
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
-	res, runs := guard(c.sh.s.w.left, 0, exited, func() batch.Result {
-		res := c.handler.Call(own, ev, window)
+	res, runs := guard(c.f.pool.leave, 0, exited, func() batch.Result {
+		res := c.f.handler.Call(own, ev, window)
 		if errors.Is(limited.Err(), context.DeadlineExceeded) { // C14, whatever it returned, and whatever came later
-			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.cfg.timeout, limited.Err())}
+			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.f.cfg.timeout, limited.Err())}
 		}
 		return res
 	})
-	c.sh.tell.Records(c.working(a.Lane, -1))
+	c.tell.Records(c.working(a.Lane, -1))
 	switch {
 	case runs != nil:
 		c.overdue.Add(1)
-		c.sh.s.c.left.add(c.sh.id, func() bool { return len(runs) == 0 })
+		c.f.left.add(c.id, func() bool { return len(runs) == 0 })
 		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
-	case c.sh.lost.Load():
+	case c.lost.Load():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
 	case res.Outcome == batch.Succeeded:
 		c.Idle(a.Lane)
 		if res.Unread > 0 {
-			c.sh.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+count(res.Unread, "item failure")+
+			c.tell.Remind(metrics.ItemFailuresIgnored, "the response names "+count(res.Unread, "item failure")+
 				", which nothing reads: the whole batch counts as handled; WithReportBatchItemFailures(true) reads them")
 		}
 		return res
@@ -89,13 +92,13 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 
 // limited gives a handler its time limit, and tells of one that overstays it until returned is called.
 func (c *caller) limited(ctx context.Context, lane int, request string) (limited context.Context, returned func()) {
-	limit := c.cfg.timeout
+	limit := c.f.cfg.timeout
 	if limit <= 0 {
 		return ctx, func() {}
 	}
 	limited, cancel := context.WithTimeout(ctx, limit)
 	late := time.AfterFunc(min(limit, math.MaxInt64-unwindTime)+unwindTime, func() {
-		c.sh.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, limit, request))
+		c.tell.Event(metrics.HandlerOverstayed, nil, fmt.Sprintf("lane %d waits for a handler that should have returned after %v, request %s", lane, limit, request))
 	})
 	return limited, func() {
 		late.Stop()
@@ -107,7 +110,7 @@ func (c *caller) limited(ctx context.Context, lane int, request string) (limited
 // has made (C15).
 func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 	s := a.Slice
-	c.sh.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
+	c.tell.Record(metrics.FailedInvokeEventCount, float64(len(s.Records)))
 	f := tell.Failure{
 		Op: handlerOp(a.Lane), Err: res.Err,
 		Hint:   "the batch is tried again until it succeeds or reaches a limit, and is given up then",
@@ -123,8 +126,8 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 	if panicked := new(batch.PanicError); errors.As(res.Err, &panicked) {
 		m, f.Detail = metrics.HandlerPanicked, fmt.Sprintf("%s\n%s", f.Detail, panicked.Stack)
 	}
-	_ = c.sh.tell.Fail(m, f)
-	if c.sh.stopped() && res.Outcome != batch.Progressed {
+	_ = c.tell.Fail(m, f)
+	if over(c.halted) && res.Outcome != batch.Progressed {
 		return batch.Result{Outcome: batch.Aborted, Err: res.Err}
 	}
 	return res
@@ -132,20 +135,20 @@ func (c *caller) failed(a lane.Attempt, res batch.Result) batch.Result {
 
 // Idle implements lane.Caller.
 func (c *caller) Idle(lane int) {
-	if c.sh.tell.Troubled() {
-		c.sh.tell.Mend(handlerOp(lane))
+	if c.tell.Troubled() {
+		c.tell.Mend(handlerOp(lane))
 	}
 }
 
 // Lost implements lane.Caller.
 func (c *caller) Lost(items []page.Item) {
-	c.sh.tell.Record(metrics.RetentionLostEventCount, float64(len(items)))
-	c.sh.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", count(len(items), "record"), items[0].Seq()))
+	c.tell.Record(metrics.RetentionLostEventCount, float64(len(items)))
+	c.tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("%s from %s on left the stream while they waited", count(len(items), "record"), items[0].Seq()))
 }
 
 // working notes that a lane begins or ends an attempt, and returns how many are busy.
 func (c *caller) working(lane int, n int64) tell.Value {
-	c.began[lane].Store(max(0, n) * int64(time.Since(c.sh.s.w.began)+1))
+	c.began[lane].Store(max(0, n) * int64(time.Since(c.f.pool.began)+1))
 	return tell.Value{Metric: metrics.LanesBusy, Value: float64(c.busy.Add(n))}
 }
 

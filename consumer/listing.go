@@ -30,10 +30,10 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	in := &kinesis.DescribeStreamSummaryInput{}
-	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
+	in.StreamName, in.StreamARN = reader.StreamID(s.given())
 	var strategy string
 	asked := s.now()
-	out, err := s.c.client.DescribeStreamSummary(ctx, in, reader.NoRetries, readStrategy(&strategy))
+	out, err := s.client.DescribeStreamSummary(ctx, in, reader.NoRetries, readStrategy(&strategy))
 	if err == nil && out.StreamDescriptionSummary == nil {
 		err = errors.New("the reply describes no stream")
 	}
@@ -43,9 +43,7 @@ func (s *stream) describe(ctx context.Context) (*types.StreamDescriptionSummary,
 	s.tell.Mend("DescribeStreamSummary")
 	s.placed.described(strategy, asked)
 	d := out.StreamDescriptionSummary
-	s.mu.Lock()
-	s.keep = time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour
-	s.mu.Unlock()
+	s.keep.Store(int64(time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour))
 	return d, nil
 }
 
@@ -57,7 +55,7 @@ func (s *stream) identify(ctx context.Context) error {
 	}
 	// A reply without the time of creation says nothing (C27).
 	if created := aws.ToTime(d.StreamCreationTimestamp); !created.IsZero() && created.Unix() != s.created.Unix() {
-		e := s.c.out.Wrap("", tell.Failure{
+		e := s.out.Wrap("", tell.Failure{
 			Op:   "DescribeStreamSummary",
 			Err:  fmt.Errorf("%w: it was created at %v, and this one at %v", ErrStreamRecreated, s.created.UTC(), created.UTC()),
 			Hint: "start again: the new stream has rows of its own, and is read from the starting position",
@@ -109,7 +107,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 	sent := time.Now()
 	now = s.now()
 	in := &kinesis.ListShardsInput{ShardFilter: filter}
-	in.StreamName, in.StreamARN = reader.StreamID(s.c.stream)
+	in.StreamName, in.StreamARN = reader.StreamID(s.given())
 	for first := true; ; first = false {
 		out, err := s.listPage(ctx, in)
 		if err != nil {
@@ -137,7 +135,7 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return s.c.client.ListShards(ctx, in, reader.NoRetries)
+	return s.client.ListShards(ctx, in, reader.NoRetries)
 }
 
 // childrenOf are the listed shards that name id as a parent.

@@ -61,7 +61,7 @@ func (s *stream) placedByUsers() bool {
 // than the record, it asks for another.
 func (s *stream) placedAt(arrival time.Time) bool {
 	if s.placedByUsers() && s.placed.at.Load() <= arrival.Add(clockDoubt).UnixNano() {
-		if _, err := s.describe(s.w.work); err != nil {
+		if _, err := s.describe(s.pool.work); err != nil {
 			return false
 		}
 	}

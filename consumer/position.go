@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
-	"github.com/shardlane/shardlane/consumer/internal/tell"
 )
 
 // A Position is a place in a stream: where reading starts ([WithStartingPosition]) or ends ([WithEndingPosition]).
@@ -75,27 +74,4 @@ func (p Position) end(now time.Time) ending {
 		return ending{at: p.at}
 	}
 	return ending{}
-}
-
-// unreached is the error of a run that was stopped before the ending position; nil if there is none, or it was reached.
-func (s *stream) unreached() error {
-	if s.c.cfg.end.kind == noPosition || s.reached {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	done, all, far := 0, 0, "the shards were not listed"
-	for id, r := range s.census.Rows() {
-		if all++; r.Ended || s.states[id] == Reached {
-			done++
-		}
-	}
-	if all > 0 {
-		far = fmt.Sprintf("shards done: %d of %d", done, all)
-	}
-	hint := "run again to go on: the checkpoints are stored, and Status says where each shard is"
-	if s.c.cfg.defaultMemory {
-		hint = "run this Consumer again to go on; another process begins anew, unless WithCheckpointer gives a store that keeps the checkpoints"
-	}
-	return s.c.out.Wrap("", tell.Failure{Op: "run", Err: fmt.Errorf("%w: %s", ErrNotReached, far), Hint: hint})
 }

@@ -33,11 +33,11 @@ func (s *stream) open(ctx context.Context) error {
 	if len(part) < 6 {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
 	}
-	s.src = batch.Source{StreamARN: arn, Region: part[3], IdentityARN: s.c.cfg.identityARN}
-	if s.mapping = s.c.cfg.mappingUUID; s.mapping == "" {
-		s.mapping = nameUUID(s.c.cfg.group + "\n" + arn)
+	s.src = batch.Source{StreamARN: arn, Region: part[3], IdentityARN: s.cfg.identityARN}
+	if s.mapping = s.cfg.mappingUUID; s.mapping == "" {
+		s.mapping = nameUUID(s.cfg.group + "\n" + arn)
 	}
-	s.table = lease.NewTable(limitedStore{s.c.cfg.store, s.tell, &s.hangs}, s.c.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.w.owner)
+	s.table = lease.NewTable(limitedStore{s.cfg.store, s.tell, &s.hangs}, s.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.pool.owner)
 	s.table.Restored = func(shard string, _ lease.Row) {
 		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
 	}
@@ -49,9 +49,9 @@ func (s *stream) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.end = s.c.cfg.end.end(now)
+	s.end = s.cfg.end.end(now)
 	if !known {
-		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.c.cfg.start.start(now), Auto: s.placed.auto.Load()}
+		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.cfg.start.start(now), Auto: s.placed.auto.Load()}
 		if meta, err = s.table.PutMeta(ctx, meta); err != nil {
 			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
 		}
@@ -61,7 +61,7 @@ func (s *stream) open(ctx context.Context) error {
 		s.placed.auto.Store(true)
 	}
 	if !meta.Rooted {
-		s.begun.Do(func() { s.c.resumed(meta.Start, s.tell) })
+		s.begun.Do(func() { s.resumed(meta.Start, s.tell) })
 		if err := s.root(ctx, meta); err != nil {
 			return err
 		}
@@ -111,7 +111,7 @@ func (s *stream) row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease
 // from its beginning, and no record can have left it since, as a record that was read of a parent is still there. They
 // are none where that is not known.
 func (s *stream) parentRanges(ctx context.Context, r lease.Row) (ranges []kpl.HashRange) {
-	if !s.c.cfg.deaggregate || r.Ck != checkpoint.TrimHorizon {
+	if !s.cfg.deaggregate || r.Ck != checkpoint.TrimHorizon {
 		return nil
 	}
 	keep := s.retention()
@@ -211,7 +211,7 @@ func (s *stream) take(rows map[string]shardmap.State, listed []shardmap.Shard) {
 // holes tells, once, that nobody will read a part of the hash space as things stand.
 func (s *stream) holes(found []shardmap.Range) {
 	if len(found) > 0 && !s.holed {
-		s.tell.Event(metrics.HashRangeHole, s.c.out.Wrap("", tell.Failure{
+		s.tell.Event(metrics.HashRangeHole, s.out.Wrap("", tell.Failure{
 			Op: "ListShards", Err: fmt.Errorf("no shard that is known covers the hash keys %s to %s", found[0].Start, found[0].End),
 			Hint: "nothing reads these keys as things stand: compare the store's rows with what ListShards says",
 		}), "it is looked for at every listing")

@@ -25,7 +25,8 @@ import (
 // value, not a goroutine: a poll worker delivers pages, a lane has a goroutine while it has records to run, and completion
 // is told to the stream.
 type shard struct {
-	s      *stream
+	f      *facts
+	up     upstream
 	id     string
 	lease  *lease.Lease
 	tell   *tell.Teller
@@ -54,7 +55,7 @@ type shard struct {
 	outcome atomic.Int64 // when the first outcome was, in nanoseconds since the worker began; 0: there is none
 	turn    turn         // belongs to the checkpoint loop
 
-	progressed atomic.Int64 // when the mark was last seen to have moved, or nothing to wait; Unix nanoseconds
+	progressed atomic.Int64 // when the mark was last seen to have moved, or nothing to wait, in nanoseconds since the worker began
 
 	// Of its end, set before the books are closed.
 	closed   bool // it was read to its end
@@ -64,45 +65,55 @@ type shard struct {
 	put map[string]lease.Row // of children, at the end; belongs to conclude
 }
 
+// An upstream is what a shard asks and tells: its stream.
+type upstream interface {
+	reader.Oracle
+	completed(*shard)                // nothing of it is left to read or to run
+	lost(*shard, tell.Failure)       // somebody else owns it
+	closed(id string) bool           // when the shards were last listed
+	placedAt(arrival time.Time) bool // partition keys alone had placed the stream's records
+	sawKeyless()                     // a record without a key was read
+}
+
 // maxSpan caps the distance between the mark and the newest record, in records.
 const maxSpan = 1_000_000
 
 // newShard makes a shard of a lease that has just been claimed. It reads nothing until its source is woken.
-func newShard(s *stream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
-	w, cfg, row := s.w, s.c.cfg, l.Row()
+func newShard(f *facts, up upstream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
+	p, cfg, row := f.pool, f.cfg, l.Row()
 	sh := &shard{
-		s: s, id: id, lease: l, tell: s.c.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
+		f: f, up: up, id: id, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
 	}
 	now := time.Now()
 	sh.read.Store(&reading{at: now, asOf: now, none: true})
-	sh.turn = newTurn(now, w.rnd)
-	sh.progressed.Store(now.UnixNano())
-	sh.handlers, sh.cut = context.WithCancel(w.handlers)
-	src := s.source(id)
-	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: s.placedAt}
+	sh.turn = newTurn(now, p.rnd)
+	sh.progressed.Store(int64(now.Sub(p.began)))
+	sh.handlers, sh.cut = context.WithCancel(p.handlers)
+	src := f.source(id)
+	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: up.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{sh: sh, cfg: cfg, handler: s.c.handler, src: src, epoch: l.Epoch(), began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
+	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, epoch: l.Epoch(), handlers: sh.handlers, halted: sh.halted, lost: &sh.lost, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
-	p := &reader.Poller{
-		Client: s.c.client, Stream: s.c.stream, Shard: id, From: row.Ck, Sink: sh, Oracle: s, Tell: sh.tell,
-		Kept: s.retention, Reply: s.clock.Reply, Pause: w.rnd.backoff(200*time.Millisecond, 10*time.Second),
+	poller := &reader.Poller{
+		Client: f.client, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
+		Kept: f.retention, Reply: f.clock.Reply, Pause: p.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
-	sh.source = p.On(&w.sched)
+	sh.source = poller.On(&p.sched)
 	return sh
 }
 
 // rules are what the shard's lanes go by.
 func (sh *shard) rules() lane.Rules {
-	cfg, s := sh.s.c.cfg, sh.s
+	cfg, f := sh.f.cfg, sh.f
 	r := lane.Rules{
-		Lanes: cfg.factor, Hash: cfg.sharder, NewID: s.w.rnd.uuid, Now: s.now, Kept: s.retention, Sizer: s.source(sh.id).Sizer,
+		Lanes: cfg.factor, Hash: cfg.sharder, NewID: f.pool.rnd.uuid, Now: f.now, Kept: f.retention, Sizer: f.source(sh.id).Sizer,
 		Limits: batch.Limits{Records: cfg.batchSize, Window: cfg.window},
 		Policy: batch.Policy{Attempts: cfg.retries + 1, MaxAge: max(0, cfg.maxAge), Bisect: cfg.bisect},
 		Backoff: func(n int) time.Duration {
-			return s.w.rnd.jitter(batch.BackoffOf(n, cfg.backoffBase, cfg.backoffFactor, cfg.backoffCap))
+			return f.pool.rnd.jitter(batch.BackoffOf(n, cfg.backoffBase, cfg.backoffFactor, cfg.backoffCap))
 		},
 		Windows: lane.Windows{Length: cfg.tumbling, Over: sh.windowOver, Early: func(end time.Time) bool {
-			return sh.closed || s.end.at.Before(end) // else the ending position is behind the window
+			return sh.closed || f.end.at.Before(end) // else the ending position is behind the window
 		}},
 	}
 	if cfg.payload > 0 {
@@ -117,7 +128,7 @@ func (sh *shard) rules() lane.Rules {
 
 // windowOver tells whether a tumbling window that ends at end is over for want of records (L52).
 func (sh *shard) windowOver(end time.Time) (over bool, wait time.Duration) {
-	due, last := sh.s.local(end.Add(sh.s.c.cfg.idleWindow)), sh.read.Load()
+	due, last := sh.f.local(end.Add(sh.f.cfg.idleWindow)), sh.read.Load()
 	return last.tip() && !last.at.Before(due), time.Until(due)
 }
 
@@ -131,7 +142,7 @@ func resume(from checkpoint.Position) page.Point {
 
 // Enter implements lane.Gate: it waits for the handler, if its calls must not overlap (P1), and for the worker's limit.
 func (sh *shard) Enter() (ctx context.Context, ok bool) {
-	if w := sh.s.w; sh.s.serial != nil || w.limit != nil {
+	if w := sh.f.pool; sh.f.serial != nil || w.limit != nil {
 		sh.queued.Add(1)
 		defer func() {
 			sh.queued.Add(-1)
@@ -140,11 +151,11 @@ func (sh *shard) Enter() (ctx context.Context, ok bool) {
 			w.turned.Store(now)
 		}()
 	}
-	if !sh.s.serial.Enter(sh, sh.halted) {
+	if !sh.f.serial.Enter(sh.source, sh.halted) {
 		return nil, false
 	}
-	if !sh.s.w.limit.Enter(sh, sh.halted) {
-		sh.s.serial.Leave(sh)
+	if !sh.f.pool.limit.Enter(sh.source, sh.halted) {
+		sh.f.serial.Leave(sh.source)
 		return nil, false
 	}
 	return sh.handlers, true
@@ -152,33 +163,28 @@ func (sh *shard) Enter() (ctx context.Context, ok bool) {
 
 // Leave implements lane.Gate.
 func (sh *shard) Leave() {
-	sh.s.w.limit.Leave(sh)
-	sh.s.serial.Leave(sh)
+	sh.f.pool.limit.Leave(sh.source)
+	sh.f.serial.Leave(sh.source)
 }
 
 // Stopped implements lane.Gate.
 func (sh *shard) Stopped() <-chan struct{} { return sh.halted }
 
 func (sh *shard) stopped() bool {
-	select {
-	case <-sh.halted:
-		return true
-	default:
-		return false
-	}
+	return over(sh.halted)
 }
 
 // freed is told of each outcome: the read-ahead gets room, and the shard may be complete.
 func (sh *shard) freed(n int64) {
-	if sh.outcome.Load() == 0 && sh.outcome.CompareAndSwap(0, int64(time.Since(sh.s.w.began)+1)) {
+	if sh.outcome.Load() == 0 && sh.outcome.CompareAndSwap(0, int64(time.Since(sh.f.pool.began)+1)) {
 		select {
-		case sh.s.w.nudge <- struct{}{}:
+		case sh.f.pool.nudge <- struct{}{}:
 		default:
 		}
 	}
 	if n > 0 {
-		for other := range sh.s.w.ahead.Charge(-n) {
-			other.source.Wake()
+		for other := range sh.f.pool.ahead.Charge(-n) {
+			other.Wake()
 		}
 	}
 	if sh.full.Load() || n > 0 && sh.books.Figures().Charged == 0 { // without a page it may read, whatever others hold
@@ -190,20 +196,20 @@ func (sh *shard) freed(n int64) {
 // complete tells the stream, once, that nothing is left to read or to handle.
 func (sh *shard) complete() {
 	if sh.books.Complete() && !sh.done.Swap(true) {
-		sh.s.completed(sh)
+		sh.up.completed(sh)
 	}
 }
 
 // checkpoint stores the mark if it has moved.
 func (sh *shard) checkpoint() {
 	sh.gauge()
-	sh.progressed.Store(sh.turn.taken(time.Now(), sh.outcome.Load() != 0, sh.books.Figures()).UnixNano())
+	sh.progressed.Store(int64(sh.turn.taken(time.Now(), sh.outcome.Load() != 0, sh.books.Figures()).Sub(sh.f.pool.began)))
 	pos, arrival, moved, err := sh.position()
 	if err != nil {
 		_ = sh.unreadable(err)
 	}
 	at, ok := sh.covered()
-	switch keep := sh.s.retention(); {
+	switch keep := sh.f.retention(); {
 	case !ok:
 	case moved && arrival == 0: // C27
 		arrival = at.UnixMilli()
@@ -226,7 +232,7 @@ func (sh *shard) release(ctx context.Context) error {
 	if sh.lost.Load() {
 		return nil
 	}
-	pause := sh.s.w.rnd.backoff(100*time.Millisecond, time.Second)
+	pause := sh.f.pool.rnd.backoff(100*time.Millisecond, time.Second)
 	for {
 		pos, arrival, _, bad := sh.position()
 		if at, ok := sh.covered(); ok {
@@ -291,7 +297,7 @@ func (sh *shard) store(op string, write func() error) error {
 		sh.tell.Mend("checkpoint", "release", "end")
 		return nil
 	case errors.Is(err, lease.ErrReleased): // it ended meanwhile
-		return sh.s.c.out.Wrap(sh.id, f)
+		return sh.f.out.Wrap(sh.id, f)
 	case errors.Is(err, lease.ErrLost):
 		f.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
 		f.Hint = "another process works for this group; run one process per group"
@@ -312,7 +318,7 @@ func (sh *shard) lose(m *metrics.Metric, f tell.Failure) error {
 	sh.halt()
 	sh.cut()
 	sh.tell.Event(m, e, "")
-	sh.s.lost(sh, f)
+	sh.up.lost(sh, f)
 	return e
 }
 
@@ -332,8 +338,8 @@ func (sh *shard) drained() error {
 	last.over = true
 	sh.read.Store(&last)
 	sh.gauge()
-	for other := range sh.s.w.ahead.Charge(-rest) {
-		other.source.Wake()
+	for other := range sh.f.pool.ahead.Charge(-rest) {
+		other.Wake()
 	}
 	f := tell.Failure{Op: "drain"}
 	m := metrics.DrainTimedOut
@@ -341,13 +347,13 @@ func (sh *shard) drained() error {
 	case sh.caller.overdue.Load() > 0:
 		m, f.Err = metrics.HandlerRunning, ErrHandlerRunning
 		f.Hint = "the handler must return when its context is done; the shard is not released"
-	case sh.s.w.handlers.Err() != nil && interrupted && !sh.lost.Load():
+	case sh.f.pool.handlers.Err() != nil && interrupted && !sh.lost.Load():
 		f.Err = ErrDrainTimeout
 		f.Hint = "handlers, or deliveries to the destination, took longer than WithDrainTimeout; their records come again at the next start"
 	default:
 		return nil
 	}
-	err := sh.s.c.out.Wrap(sh.id, f)
+	err := sh.f.out.Wrap(sh.id, f)
 	sh.tell.Event(m, err, "")
 	return err
 }

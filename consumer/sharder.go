@@ -19,8 +19,8 @@ func (sh *shard) submit(items []page.Item) (ok bool) {
 		return err == nil
 	}
 	sh.unsorted.Store(true)
-	sh.s.w.spawn(func() {
-		pause := sh.s.w.rnd.backoff(200*time.Millisecond, time.Minute)
+	sh.f.pool.spawn(func() {
+		pause := sh.f.pool.rnd.backoff(200*time.Millisecond, time.Minute)
 		for err != nil && !errors.Is(err, partition.ErrClosed) {
 			_ = sh.tell.Fail(metrics.ReadFailed, tell.Failure{
 				Op: "sharder", Err: err, Hint: "correct the function of WithSharder; its shard is not read on until it returns for these records",
@@ -39,7 +39,7 @@ func (sh *shard) submit(items []page.Item) (ok bool) {
 
 // sort submits items, all or none of them.
 func (sh *shard) sort(items []page.Item) error {
-	if sh.s.c.cfg.sharder == nil {
+	if sh.f.cfg.sharder == nil {
 		return sh.lanes.Submit(items)
 	}
 	_, err := contained("the function of WithSharder", func() (struct{}, error) { return struct{}{}, sh.lanes.Submit(items) })

@@ -13,7 +13,7 @@ import (
 func (sh *shard) Reserve() (limit int, ok bool) {
 	limit, ok = sh.room()
 	if was := sh.parked.Swap(!ok); was && ok {
-		sh.roomy.Store(int64(time.Since(sh.s.w.began)))
+		sh.roomy.Store(int64(time.Since(sh.f.pool.began)))
 	}
 	return limit, ok
 }
@@ -22,7 +22,7 @@ func (sh *shard) room() (limit int, ok bool) {
 	if sh.unsorted.Load() {
 		return 0, false
 	}
-	cfg := sh.s.c.cfg
+	cfg := sh.f.cfg
 	sh.full.Store(true) // before the look: what is freed behind it wakes the shard
 	f := sh.books.Figures()
 	over := f.Charged >= int64(cfg.aheadBytes) || f.Held >= cfg.aheadRecords
@@ -32,7 +32,7 @@ func (sh *shard) room() (limit int, ok bool) {
 		sh.tell.Event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", f.Span))
 	}
 	sh.spanned = f.Span >= maxSpan
-	if full || !sh.s.w.ahead.Admit(sh, f.Charged) {
+	if full || !sh.f.pool.ahead.Admit(sh.source, f.Charged) {
 		sh.lanes.Flush() // C3: a full read-ahead makes every waiting batch ready
 		return 0, false
 	}
@@ -43,8 +43,8 @@ func (sh *shard) room() (limit int, ok bool) {
 // Take implements reader.Sink.
 func (sh *shard) Take(r reader.Read) (more bool) {
 	tip := r.Page.Len() == 0
-	pg, reached := sh.s.end.cut(r)
-	if tip && (r.End || reached && sh.s.closed(sh.id)) {
+	pg, reached := sh.f.end.cut(r)
+	if tip && (r.End || reached && sh.up.closed(sh.id)) {
 		reached = false // its children have records that it must not hold up
 	}
 	pg, skip := sh.sift(pg)
@@ -52,10 +52,10 @@ func (sh *shard) Take(r reader.Read) (more bool) {
 	if sh.stopped() { // nothing is charged behind drained
 		return false
 	}
-	deliver, settled := sh.books.Enter(pg, skip, sh.s.now())
-	sh.read.Store(sh.read.Load().next(time.Now(), minTime(r.Now, sh.s.now()), r)) // what it brought is in the books
+	deliver, settled := sh.books.Enter(pg, skip, sh.f.now())
+	sh.read.Store(sh.read.Load().next(time.Now(), minTime(r.Now, sh.f.now()), r)) // what it brought is in the books
 	if len(deliver)+len(settled) > 0 {
-		sh.s.w.ahead.Charge(pg.Cost())
+		sh.f.pool.ahead.Charge(pg.Cost())
 	}
 	if !sh.submit(deliver) {
 		return false // drained: the records come again at the next start
@@ -92,9 +92,9 @@ func (sh *shard) sift(p *page.Page) (out *page.Page, skip []bool) {
 			"and without order if the service places the stream's records (distribution strategy AUTO)")
 	}
 	if seen.Keyless > 0 {
-		sh.s.sawKeyless()
+		sh.up.sawKeyless()
 	}
-	if seen.Aggregates > 0 && !sh.sieve.Split && !sh.raw && !sh.s.c.cfg.given["WithDeaggregation"] {
+	if seen.Aggregates > 0 && !sh.sieve.Split && !sh.raw && !sh.f.cfg.given["WithDeaggregation"] {
 		sh.raw = true // once (L63)
 		sh.tell.Event(metrics.AggregatesRaw, nil, "the shard has KPL aggregates, which are handed over as they are; WithDeaggregation(true) splits them, and WithDeaggregation(false) says that this is meant")
 	}

@@ -9,10 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
-	"github.com/shardlane/shardlane/consumer/internal/bound"
-	"github.com/shardlane/shardlane/consumer/internal/clock"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
@@ -23,30 +20,20 @@ import (
 //
 // Its loop is the only place that starts shards. It looks again when a shard has ended, and every minute.
 type stream struct {
-	c    *Consumer
-	w    *worker
+	*facts
 	tell *tell.Teller
 	kick chan struct{}
 
-	// Set by open, before any shard runs.
-	name    string
-	src     batch.Source // but for the shard
-	mapping string       // UUID of the event source mapping
 	created time.Time
-	end     ending
-	reached bool      // all shards have come to the end; belongs to the loop
-	begun   sync.Once // that it begins has been told
+	reached bool                                            // all shards have come to the end; belongs to the loop
+	begun   sync.Once                                       // that it begins has been told
+	resumed func(begin checkpoint.Position, t *tell.Teller) // tells where a mapping resumes, if it does
 	table   *lease.Table
-	meta    lease.Meta // the row of the stream: where reading began, and more
 	hangs   hangs      // of the store
-
-	serial *bound.Slots[*shard] // of a handler whose calls must not overlap; nil: they may
-	clock  *clock.Clock         // for arrival times
-
-	placed placement
+	meta    lease.Meta // the row of the stream: where reading began, and more
+	placed  placement
 
 	mu         sync.Mutex
-	keep       time.Duration // retention
 	census     *shardmap.Census
 	unreadable map[string]bool   // keys of rows that could not be read
 	holed      bool              // a part of the hash space has no shard
@@ -60,18 +47,11 @@ type stream struct {
 	overdue    error // of lost shards whose handlers still ran when Run ended
 }
 
-const (
-	auditInterval = time.Minute
-	callTimeout   = 10 * time.Second
-)
+const auditInterval = time.Minute
 
-func newStream(w *worker, c *Consumer) *stream {
-	var serial *bound.Slots[*shard]
-	if c.handler.Serial() {
-		serial = bound.NewSlots[*shard](1)
-	}
+func newStream(f *facts, resumed func(checkpoint.Position, *tell.Teller)) *stream {
 	return &stream{
-		c: c, w: w, tell: c.out.Teller(""), serial: serial, clock: clock.New(), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
+		facts: f, resumed: resumed, tell: f.out.Teller(""), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
 		shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
 	}
 }
@@ -81,8 +61,8 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.opened(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	audit := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
-	claims := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	audit := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	claims := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	var next time.Time // of the audit
 	for {
 		if err := s.failure(); err != nil {
@@ -136,7 +116,7 @@ func (s *stream) look() {
 
 // opened opens the stream, as often as it takes. What waiting does not mend is returned.
 func (s *stream) opened(ctx context.Context) error {
-	pause := s.w.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	pause := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	refused := 0
 	for {
 		err := s.open(ctx)
@@ -179,7 +159,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		return err
 	}
 	op := "claim " + id
-	if s.c.left.running(id) {
+	if s.left.running(id) {
 		return s.tell.For(id).Fail(metrics.HandlerRunning, tell.Failure{
 			Op: op, Err: ErrHandlerRunning, Hint: "a handler of an earlier Run ignores the end of its context and still has records of the shard, which waits for it",
 		})
@@ -213,7 +193,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
 		s.tell.For(id).Event(metrics.RetentionLost, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
 	}
-	sh := newShard(s, id, l, s.parentRanges(call, r))
+	sh := newShard(s.facts, s, id, l, s.parentRanges(call, r))
 	s.mu.Lock()
 	if !s.stopped {
 		s.shards[id] = sh
@@ -246,8 +226,8 @@ func (s *stream) finish(ctx context.Context) {
 	s.done = nil
 	s.mu.Unlock()
 	for _, sh := range done {
-		s.w.spawn(func() {
-			pause := s.w.rnd.backoff(100*time.Millisecond, 5*time.Second)
+		s.pool.spawn(func() {
+			pause := s.pool.rnd.backoff(100*time.Millisecond, 5*time.Second)
 			for !s.conclude(sh) && sleep(ctx, sh.halted, pause.NextBackOff()) {
 			}
 		})
@@ -344,7 +324,7 @@ func (s *stream) lost(sh *shard, f tell.Failure) {
 	}
 	s.mu.Unlock()
 	_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
-	s.w.spawn(func() {
+	s.pool.spawn(func() {
 		err := sh.drained()
 		s.mu.Lock()
 		delete(s.shards, sh.id)
@@ -378,25 +358,6 @@ func (s *stream) owned() []*shard {
 	return shards
 }
 
-// source is what all records of a shard have in common.
-func (s *stream) source(shard string) batch.Source {
-	src := s.src
-	src.Shard = shard
-	return src
-}
-
-// now is the time that arrival times are compared with.
-func (s *stream) now() time.Time { return s.clock.Now() }
-
-// local is the time on this machine when the service's clock shows t.
-func (s *stream) local(t time.Time) time.Time { return time.Now().Add(s.clock.Until(t)) }
-
-func (s *stream) retention() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.keep
-}
-
 func (s *stream) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -406,8 +367,8 @@ func (s *stream) failure() error {
 // failed tells of a step of the stream that failed, and returns its error. What a stop cuts off is no failure.
 func (s *stream) failed(op string, err error, hint string) error {
 	f := tell.Failure{Op: op, Err: err, Hint: hint}
-	if s.w.work.Err() != nil {
-		return s.c.out.Wrap("", f)
+	if s.pool.work.Err() != nil {
+		return s.out.Wrap("", f)
 	}
 	m := metrics.ReadFailed
 	if op == "checkpoint store" {

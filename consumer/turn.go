@@ -28,7 +28,7 @@ func newTurn(now time.Time, r *random) turn {
 // due is when the shard's next checkpoint is due.
 func (sh *shard) due() time.Time {
 	if first := sh.outcome.Load(); first != 0 && sh.turn.early {
-		return minTime(sh.turn.next, sh.s.w.began.Add(time.Duration(first)+sh.turn.lag))
+		return minTime(sh.turn.next, sh.f.pool.began.Add(time.Duration(first)+sh.turn.lag))
 	}
 	return sh.turn.next
 }
@@ -45,4 +45,11 @@ func (t *turn) taken(now time.Time, outcome bool, f ledger.Figures) (moved time.
 		t.mark, t.moved = f.Mark, now
 	}
 	return t.moved
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -1,0 +1,71 @@
+package consumer
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+)
+
+// status is what the stream's shards are doing now.
+func (s *stream) status(now time.Time) Status {
+	s.mu.Lock()
+	all := Status{Worker: s.cfg.worker, Distribution: s.placed.latest(), err: s.tell.Lasting(now), ready: s.unready()}
+	if s.fatal != nil {
+		all.err = join(s.fatal, all.err)
+	}
+	switch {
+	case s.stopped:
+	case !s.up:
+		all.behind = s.tell.Lasted(now, "")
+	default:
+		all.behind = s.tell.Lasted(now, "claim ")
+	}
+	for id, r := range s.census.Rows() {
+		st := ShardStatus{Group: s.cfg.group, Stream: s.given(), Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: checkpoint.Position(r.Checkpoint)}
+		if known := s.states[id]; known != "" {
+			st.State = known
+		}
+		if r.Ended {
+			st.State = Ended
+		}
+		all.Shards = append(all.Shards, st)
+	}
+	running := make(map[string]*shard, len(s.shards))
+	maps.Copy(running, s.shards)
+	s.mu.Unlock()
+	slices.SortFunc(all.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
+	errs := []error{all.err}
+	for i := range all.Shards {
+		if sh := running[all.Shards[i].Shard]; sh != nil {
+			behind := sh.status(&all.Shards[i], now)
+			errs = append(errs, sh.tell.Lasting(now), sh.still(now))
+			all.behind = max(all.behind, behind)
+		}
+	}
+	all.err = join(errs...)
+	return all
+}
+
+// unready says what the stream waits for before it is ready, nil if it is. The caller holds mu.
+func (s *stream) unready() error {
+	f := tell.Failure{Op: "ready"}
+	switch {
+	case s.stopped:
+		f.Err, f.Hint = errors.New("the consumer is draining"), "its shards are given up"
+	case !s.up:
+		f.Err, f.Hint = errors.New("the stream is not opened yet"), "Status.Err tells what fails, if something does"
+	default:
+		for _, sh := range s.shards {
+			if sh.read.Load().none && !sh.lost.Load() {
+				return s.out.Wrap(sh.id, tell.Failure{Op: "ready", Err: errors.New("the shard has not been read yet"), Hint: "Status.Err tells what fails, if something does"})
+			}
+		}
+		return nil
+	}
+	return s.out.Wrap("", f)
+}

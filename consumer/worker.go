@@ -1,0 +1,134 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"math"
+	"sync"
+	"time"
+)
+
+// A worker is one Run or RunAll: it starts the poll workers, the checkpoint loop and the streams, and ends them. Each of
+// its goroutines ends before run returns, but for handlers that ignore their context.
+type worker struct {
+	*pool
+	drain time.Duration
+	cut   context.CancelFunc // of all handlers
+}
+
+// releaseTime is what a stop gets from the drain timeout to the last write.
+const releaseTime = 4500 * time.Millisecond
+
+func newWorker(ctx context.Context, cfg *config) *worker {
+	w := &worker{pool: newPool(cfg), drain: min(cfg.drain, math.MaxInt64-releaseTime)}
+	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
+	return w
+}
+
+// run consumes until ctx is done, every consumer has come to its end, or one cannot go on; then it drains.
+func (w *worker) run(ctx context.Context, streams []*stream) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	w.work = work
+	polls := make(chan struct{})
+	go func() { defer close(polls); w.sched.Run(work) }()
+	checkpoints := make(chan struct{})
+	go func() { defer close(checkpoints); w.checkpoint(work, streams) }()
+
+	errs := make([]error, len(streams))
+	var running sync.WaitGroup
+	for i, s := range streams {
+		running.Go(func() {
+			if errs[i] = s.run(work); errs[i] != nil {
+				stop() // this consumer cannot go on, and its worker with it
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); running.Wait() }()
+	select {
+	case <-ended:
+	case <-work.Done():
+	}
+	stop()
+	for _, s := range streams {
+		s.halt() // what waits is dropped now, whatever the rest takes
+	}
+	cut := time.AfterFunc(w.drain, w.cut)
+	defer cut.Stop()
+	leave := time.AfterFunc(w.drain+unwindTime, func() { close(w.leave) })
+	defer leave.Stop()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain+releaseTime)
+	defer cancel()
+	<-ended
+	<-polls
+	<-checkpoints
+	w.tasks.Wait()
+	err := join(join(errs...), w.end(deadline, streams))
+	w.tasks.Wait()
+	w.cut()
+	for i, s := range streams {
+		if errs[i] == nil {
+			err = join(err, s.unreached())
+		}
+		err = join(err, s.overdue)
+		s.ended()
+	}
+	return err
+}
+
+// end waits for running handlers, then writes the last checkpoints and gives the shards up, until ctx ends.
+func (w *worker) end(ctx context.Context, streams []*stream) error {
+	var shards []*shard
+	for _, s := range streams {
+		shards = append(shards, s.halt()...)
+	}
+	errs := make([]error, len(shards))
+	var ends sync.WaitGroup
+	slots := make(chan struct{}, parallelStoreCalls)
+	for i, sh := range shards {
+		ends.Go(func() {
+			err := sh.drained()
+			slots <- struct{}{}
+			if errors.Is(err, ErrHandlerRunning) {
+				sh.checkpoint() // what the others have done is kept, the lease is not given up
+			} else {
+				err = join(err, sh.release(ctx))
+			}
+			<-slots
+			errs[i] = err
+		})
+	}
+	ends.Wait()
+	return join(errs...)
+}
+
+// checkpoint writes the marks that have moved: of each shard every 10 s, at a time of its own, and for the first time about
+// a second after its first outcome, so that a process that dies again and again comes forward (C24). A write that fails is
+// due again with the next.
+func (w *worker) checkpoint(ctx context.Context, streams []*stream) {
+	for ctx.Err() == nil {
+		now := time.Now()
+		next := now.Add(checkpointInterval)
+		var due []*shard
+		for _, s := range streams {
+			for _, sh := range s.owned() {
+				if at := sh.due(); at.After(now) {
+					next = minTime(next, at)
+				} else {
+					due = append(due, sh)
+				}
+			}
+		}
+		if len(due) == 0 {
+			sleep(ctx, w.nudge, time.Until(next))
+			continue
+		}
+		_ = each(due, func(sh *shard) error {
+			if ctx.Err() == nil { // else end writes it
+				sh.checkpoint()
+			}
+			return nil
+		})
+	}
+}
