@@ -287,3 +287,26 @@ func FuzzHolder(f *testing.F) {
 		}
 	})
 }
+
+// TestOpenFileByHand opens files that somebody has made empty, or with a part of the first line: they are new stores.
+func TestOpenFileByHand(t *testing.T) {
+	for _, text := range []string{"", "shard", logHeader} {
+		path := filepath.Join(t.TempDir(), "store")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e := Entry{Key: "k", Value: []byte("v")}
+		for range 2 {
+			f, err := OpenFile(path)
+			if err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			if e, err = f.Swap(t.Context(), e); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+		}
+	}
+}
