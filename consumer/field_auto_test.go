@@ -180,6 +180,18 @@ func TestOutOfRangeIsDelivered(t *testing.T) {
 			f.aggregate(shardID(2), foreign("x", "170141183460469231731687303715884105727")...)
 			return life
 		},
+		"placed by the service since the last description": func(f *field, life *fieldLife) *fieldLife {
+			reshard(f)
+			f.aggregate(shardID(2), foreign("x", "170141183460469231731687303715884105727")...)
+			f.srv.SetDistribution("orders", kinesistest.Auto) // before it is read
+			return life
+		},
+		"not described since": func(f *field, life *fieldLife) *fieldLife {
+			reshard(f)
+			f.srv.Fail("DescribeStreamSummary", kinesistest.Error("InternalFailure", 9))
+			f.aggregate(shardID(2), foreign("x", "170141183460469231731687303715884105727")...)
+			return life
+		},
 		"behind a restart": func(f *field, life *fieldLife) *fieldLife {
 			reshard(f)
 			f.aggregate(shardID(2), users(20, 1)...)

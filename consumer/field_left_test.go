@@ -103,3 +103,32 @@ func TestCrashLoopMoves(t *testing.T) {
 		}
 	})
 }
+
+// The shard of a handler that was left behind is not given up, and what the others have done is stored.
+func TestLeftBehindKeepsItsShard(t *testing.T) {
+	proves(t, "C15")
+	inContract(t, 1, func(f *field) {
+		release := make(chan struct{})
+		f.work = func(_ context.Context, b fieldBatch) error {
+			if b.has("b") {
+				<-release
+			}
+			return nil
+		}
+		life := f.start(consumer.WithDrainTimeout(time.Second), consumer.WithBatchSize(1), consumer.WithParallelizationFactor(10))
+		time.Sleep(2 * time.Second)
+		f.put(shard0, "a", 1)
+		f.put(shard0, "b", 1)
+		time.Sleep(300 * time.Millisecond)
+		life.cancel()
+		if err := life.wait(10 * time.Second); !errors.Is(err, consumer.ErrHandlerRunning) {
+			t.Fatal(err)
+		}
+		log := f.store.written()
+		last := log[len(log)-1]
+		if seq, _, _, _ := last.ck.Sequence(); last.owner == "" || seq != f.srv.Records("orders")[0].SequenceNumber {
+			t.Errorf("the row has owner %q and checkpoint %s, want an owner, and the first record", last.owner, last.ck)
+		}
+		close(release)
+	})
+}

@@ -336,3 +336,26 @@ func TestMeta(t *testing.T) {
 		t.Error("a meta row without a start was written")
 	}
 }
+
+// The arrival time is that of the checkpoint, or a later one up to which nothing more has arrived. It never goes back at one
+// checkpoint, and an unknown one of a later checkpoint takes its place.
+func TestArrival(t *testing.T) {
+	s, _, l := claimed(t)
+	for _, tt := range []struct {
+		pos           int
+		arrival, want int64
+	}{{5, 500, 500}, {5, 900, 900}, {5, 700, 900}, {6, 600, 600}, {7, 0, 0}, {7, 800, 800}, {8, 1000, 1000}} {
+		if err := l.Checkpoint(t.Context(), pos(tt.pos), tt.arrival); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.stored(t); r.Arrival != tt.want || r.Ck != pos(tt.pos) {
+			t.Errorf("checkpoint %d of %d: the row has %s of %d, want %d", tt.pos, tt.arrival, r.Ck, r.Arrival, tt.want)
+		}
+	}
+	if err := l.Release(t.Context(), pos(8), 1100); err != nil {
+		t.Fatal(err)
+	}
+	if r := s.stored(t); r.Arrival != 1100 {
+		t.Errorf("released with arrival %d", r.Arrival)
+	}
+}
