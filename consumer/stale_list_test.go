@@ -222,3 +222,25 @@ func TestStaleListsOfRowsAndShards(t *testing.T) {
 		f.once()
 	})
 }
+
+// A shard that its service does not know yet, in any call, and that is newer than the list of shards, is waited for: it is
+// not taken for one that has expired, and nothing of it is lost.
+func TestShardNewerThanTheService(t *testing.T) {
+	inField(t, 1, func(f *field) {
+		life := f.start()
+		f.put(shard0, "before", 3)
+		time.Sleep(2 * time.Minute)
+		f.srv.Fail("ListShards", kinesistest.ListLate(time.Minute, -1))
+		f.srv.Split("orders", shard0)
+		for n := 1; n <= 2; n++ {
+			f.srv.Fail("GetShardIterator", kinesistest.Error("ResourceNotFoundException", 3).OnShard(shardID(n)))
+			f.put(shardID(n), "key of "+shardID(n), 5)
+		}
+		time.Sleep(30 * time.Second)
+		life.stop()
+		f.once()
+		if n := f.noticed("RetentionLost"); n > 0 {
+			t.Errorf("%d notices of a loss", n)
+		}
+	})
+}
