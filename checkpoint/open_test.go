@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -308,5 +309,14 @@ func TestOpenFileByHand(t *testing.T) {
 				t.Fatalf("%q: %v", text, err)
 			}
 		}
+	}
+}
+
+// A process of another host may have the number of this one.
+func TestLockedErrorOfAnotherHost(t *testing.T) {
+	err := &LockedError{Path: "store", Host: "elsewhere", PID: os.Getpid(), Since: time.Unix(0, 0).UTC()}
+	want := fmt.Sprintf("checkpoint: file is locked: store is open in another process: %d on host elsewhere, since 1970-01-01T00:00:00Z", os.Getpid())
+	if err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
 	}
 }

@@ -112,3 +112,52 @@ func TestHealthTellsOfReadsThatHang(t *testing.T) {
 		life.stop()
 	})
 }
+
+// Behind grows from the first failure on, not some time later, and a consumer that drains is not ready.
+func TestBehindAtTheFirstFailure(t *testing.T) {
+	inContract(t, 1, func(f *field) {
+		life := f.start()
+		time.Sleep(time.Minute)
+		outage := f.srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
+			return kinesistest.Error("InternalFailure", 1)
+		})
+		time.Sleep(5 * time.Second)
+		if s := life.c.Status(); s.Behind() < 4*time.Second || s.Behind() > 6*time.Second {
+			t.Errorf("after 5 s Behind is %v", s.Behind())
+		}
+		outage.Stop()
+		time.Sleep(30 * time.Second)
+		f.work = func(context.Context, fieldBatch) error { time.Sleep(10 * time.Second); return nil }
+		f.put(shard0, "a", 1)
+		time.Sleep(2 * time.Second)
+		if err := life.c.Status().Ready(); err != nil {
+			t.Errorf("ready: %v", err)
+		}
+		life.cancel()
+		time.Sleep(time.Second)
+		if err := life.c.Status().Ready(); err == nil || !strings.Contains(err.Error(), "draining") {
+			t.Errorf("while it drains, ready: %v", err)
+		}
+		life.stop()
+	})
+}
+
+// A handler has 2 s after its timeout to return.
+func TestHealthLetsAHandlerUnwind(t *testing.T) {
+	inContract(t, 1, func(f *field) {
+		f.work = func(ctx context.Context, _ fieldBatch) error {
+			<-ctx.Done()
+			time.Sleep(1500 * time.Millisecond)
+			return nil
+		}
+		f.put(shard0, "a", 1)
+		life := f.start(consumer.WithHandlerTimeout(5*time.Second), consumer.WithMaxRetryAttempts(0))
+		for range 90 {
+			time.Sleep(100 * time.Millisecond)
+			if err := life.c.Status().Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		life.stop()
+	})
+}
