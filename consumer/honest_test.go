@@ -292,3 +292,36 @@ func beforeAShardRuns(t *testing.T, f *field, mend func()) {
 	}
 	life.stop()
 }
+
+// What keeps a consumer from being ready is told at once, before it counts against its health.
+func TestReadyTellsWhatFails(t *testing.T) {
+	for _, op := range []string{"DescribeStreamSummary", "GetRecords"} {
+		inContract(t, 1, func(f *field) {
+			f.srv.Fail(op, kinesistest.Error("InternalFailure", 0))
+			life := f.start()
+			time.Sleep(2 * time.Second)
+			s := life.c.Status()
+			if err := s.Ready(); s.Err() != nil || err == nil || !strings.Contains(err.Error(), op+": operation error") || !strings.Contains(err.Error(), "AWS Health") {
+				t.Errorf("ready: %v, health %v", err, s.Err())
+			}
+			life.stop()
+		})
+	}
+}
+
+// A shard that is read to its end, or to the ending position, has nothing left to read, however long its handler takes.
+func TestAgesOfAShardThatIsRead(t *testing.T) {
+	inContract(t, 1, func(f *field) {
+		f.work = func(context.Context, fieldBatch) error { time.Sleep(10 * time.Minute); return nil }
+		life := f.start()
+		f.put(shard0, "a", 1)
+		f.srv.Split("orders", shard0)
+		time.Sleep(5 * time.Minute)
+		s := life.c.Status()
+		if sh := s.Shards[0]; sh.HeadAge != 0 || sh.ReadAge != 0 || sh.QueueAge < 4*time.Minute || s.Err() != nil || s.Behind() != sh.QueueAge {
+			t.Errorf("status %+v, health %v, Behind %v", sh, s.Err(), s.Behind())
+		}
+		time.Sleep(6 * time.Minute)
+		life.stop()
+	})
+}

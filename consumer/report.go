@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -53,19 +54,26 @@ func (s *stream) status(now time.Time) Status {
 
 // unready says what the stream waits for before it is ready, nil if it is. The caller holds mu.
 func (s *stream) unready() error {
-	f := tell.Failure{Op: "ready"}
 	switch {
 	case s.stopped:
-		f.Err, f.Hint = errors.New("the consumer is draining"), "its shards are given up"
+		return s.out.Wrap("", tell.Failure{Op: "ready", Err: errors.New("the consumer is draining"), Hint: "its shards are given up"})
 	case !s.up:
-		f.Err, f.Hint = errors.New("the stream is not opened yet"), "Status.Err tells what fails, if something does"
-	default:
-		for _, sh := range s.shards {
-			if sh.read.Load().none && !sh.lost.Load() {
-				return s.out.Wrap(sh.id, tell.Failure{Op: "ready", Err: errors.New("the shard has not been read yet"), Hint: "Status.Err tells what fails, if something does"})
-			}
-		}
-		return nil
+		return s.out.Wrap("", notYet("the stream is not opened yet", s.tell.Latest()))
 	}
-	return s.out.Wrap("", f)
+	for _, sh := range s.shards {
+		if sh.read.Load().none && !sh.lost.Load() {
+			return s.out.Wrap(sh.id, notYet("the shard has not been read yet", sh.tell.Latest()))
+		}
+	}
+	return nil
+}
+
+// notYet says what has not happened, and what fails, if something does.
+func notYet(what string, trouble error) tell.Failure {
+	f := tell.Failure{Op: "ready", Err: errors.New(what), Hint: "nothing has failed so far: wait a moment"}
+	var e *Error
+	if errors.As(trouble, &e) {
+		f.Err, f.Hint = fmt.Errorf("%s: %s: %w", what, e.Op, e.Err), e.Hint
+	}
+	return f
 }
