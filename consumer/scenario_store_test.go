@@ -73,6 +73,15 @@ func (d drawer) wait(ctx context.Context, t time.Duration) error {
 	}
 }
 
+// first tells whether this process asks for the first time.
+func (d drawer) first(what string) bool {
+	d.w.mu.Lock()
+	defer d.w.mu.Unlock()
+	what = fmt.Sprint(d.p.n, what)
+	d.calls[what]++
+	return d.calls[what] == 1
+}
+
 // sent counts a write that will take effect later, unless the process has been cut off: nothing of it is sent then, and
 // who waits for late writes knows all of them.
 func (d drawer) sent() bool {
@@ -147,6 +156,9 @@ func (d drawer) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 	fault, err := d.enter(ctx, "swap", e.Key)
 	if err != nil {
 		return e, err
+	}
+	if d.w.calm() && decoded(e).Ck == string(checkpoint.End) && d.first("end "+e.Key) {
+		fault = "before" // an end that is tried once is stored by no later life
 	}
 	switch fault {
 	case "before":
