@@ -133,6 +133,23 @@ func TestUnloggedFailures(t *testing.T) {
 	})
 }
 
+// Whoever asks for notices gets one for every failure, logged as a warning or not.
+func TestNoticesOfAllFailures(t *testing.T) {
+	n := 0
+	o := outlet(new(book), new(metrics.Snapshot))
+	o.Notify = func(tell.Notice) { n++ }
+	for range 50 {
+		_ = o.Teller("").Fail(metrics.HandlerFailed, tell.Failure{Op: "handler", Err: errDown})
+	}
+	sh := o.Teller("shard")
+	for range 50 {
+		_ = sh.Fail(metrics.ReadFailed, tell.Failure{Op: "GetRecords", Err: errDown})
+	}
+	if n != 100 {
+		t.Errorf("%d notices of 100 failures", n)
+	}
+}
+
 // The end of a trouble is told of whom its beginning was told, and of a trouble that an event has told.
 func TestEndOfATrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
