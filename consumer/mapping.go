@@ -18,7 +18,7 @@ import (
 //
 // What get-event-source-mapping prints does not say where to start. If its State is Disabled, reading starts a minute before
 // LastModified, and what Lambda had not handled by then is skipped. So let IteratorAge reach 0 before you disable a mapping,
-// or give a position, anywhere among the options. The event MappingResumed warns of this while no checkpoint is stored. If
+// and change nothing of it afterwards, since that moves LastModified; or give a position, anywhere among the options. The event MappingResumed warns of this while no checkpoint is stored. If
 // LastProcessingResult is a problem, or State is another one, WithStartingPosition has to be given.
 //
 // A destination in it needs [WithOnFailure]. A value that a template has by reference only, as Ref or Fn::GetAtt, has to be
