@@ -132,3 +132,21 @@ func TestLeftBehindKeepsItsShard(t *testing.T) {
 		close(release)
 	})
 }
+
+// The first checkpoint of each tenure is stored within a second of its first outcome, whenever the shard's turn is.
+func TestFirstCheckpointIsEarly(t *testing.T) {
+	proves(t, "C24")
+	inContract(t, 1, func(f *field) {
+		for range 6 {
+			life := f.start()
+			time.Sleep(time.Second)
+			f.put(shard0, "a", 1)
+			time.Sleep(1500 * time.Millisecond)
+			log, all := f.store.written(), f.srv.Records("orders")
+			if seq, _, _, _ := log[len(log)-1].ck.Sequence(); seq != all[len(all)-1].SequenceNumber {
+				t.Errorf("1.5 s after a record was put, the checkpoint is %s", log[len(log)-1].ck)
+			}
+			life.stop()
+		}
+	})
+}
