@@ -120,6 +120,9 @@ func (l *Lease) End(ctx context.Context, children []string) error {
 	slices.Sort(children)
 	return l.do(ctx, "end", "", 0, ended, func(r Row) Row {
 		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
+		if _, _, _, read := r.Ck.Sequence(); !read {
+			r.Arrival = 0 // when the row was put, perhaps, which says nothing of the shard's end
+		}
 		r.Ck, r.Children = checkpoint.End, children
 		return r
 	})

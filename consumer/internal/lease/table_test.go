@@ -359,3 +359,23 @@ func TestArrival(t *testing.T) {
 		t.Errorf("released with arrival %d", r.Arrival)
 	}
 }
+
+// A shard that ended without a checkpoint has no arrival time: that of its row is when it was put, and its end may be older.
+func TestArrivalOfEnd(t *testing.T) {
+	for _, read := range []bool{false, true} {
+		s, _, l := claimed(t)
+		at := l.Row().Ck
+		if read {
+			at = pos(5)
+		}
+		if err := l.Checkpoint(t.Context(), at, 500); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.End(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if r := s.stored(t); !r.Ended() || (r.Arrival == 500) != read || !read && r.Arrival != 0 {
+			t.Errorf("read %v: ended with arrival %d", read, r.Arrival)
+		}
+	}
+}
