@@ -45,7 +45,6 @@ import (
 	"time"
 
 	"github.com/shardlane/shardlane/batch"
-	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/clock"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
@@ -191,7 +190,7 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 	w := newWorker(ctx, cs[0].cfg)
 	streams := make([]*stream, len(cs))
 	for i, c := range cs {
-		streams[i] = newStream(c.facts(w.pool), c.resumed)
+		streams[i] = newStream(c.facts(w.pool))
 		c.running.Store(streams[i])
 	}
 	err := w.run(ctx, streams)
@@ -208,7 +207,7 @@ func (c *Consumer) warn() {
 	for _, key := range c.cfg.filter.Unknown() {
 		t.Event(metrics.PatternKeyUnknown, nil, fmt.Sprintf("a filter pattern names %q, which no record has: it is an absent field", key))
 	}
-	c.warnOfMapping(t)
+	c.cfg.warnOfMapping(t, c.stream, c.handler.Kind())
 	if c.cfg.defaultMemory && c.cfg.end.kind == noPosition {
 		detail := "progress is kept in memory: a restart begins at the starting position again; WithCheckpointer keeps it"
 		if c.cfg.start.kind == latest {
@@ -243,49 +242,6 @@ func (c *Consumer) ended(s *stream) {
 	last := s.status(time.Now())
 	last.ready = c.out.Wrap("", notRunning())
 	c.last.Store(&last)
-}
-
-// warnOfMapping tells of what has no effect.
-func (c *Consumer) warnOfMapping(t *tell.Teller) {
-	m := c.cfg.mapping
-	if m == nil {
-		return
-	}
-	ignored := func(format string, args ...any) { t.Event(metrics.MappingIgnored, nil, fmt.Sprintf(format, args...)) }
-	for _, w := range m.Warnings {
-		ignored("%s", w)
-	}
-	for _, r := range m.Open {
-		switch {
-		case r.Option == "":
-			ignored("%s: the stream that New was given counts", r.Text)
-		case c.cfg.given[r.Option]:
-			ignored("%s: %s counts", r.Text, r.Option)
-		case r.Option == "WithFunctionARN":
-			ignored("%s: the group stands for it, unless WithFunctionARN is given", r.Text)
-		default:
-			ignored("%s: the handler's type counts", r.Text)
-		}
-	}
-	if m.Stream != "" && nameOf(m.Stream) != nameOf(c.stream) {
-		ignored("the mapping reads %s: %s, which New was given, counts", m.Stream, c.stream)
-	}
-	switch kind := c.handler.Kind(); {
-	case m.Refers("WithReportBatchItemFailures"):
-	case m.Reports && kind == batch.Whole:
-		ignored("FunctionResponseTypes: a handler that returns an error only cannot report single records")
-	case !m.Reports && kind == batch.Partial:
-		ignored("FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
-	}
-}
-
-// resumed tells that reading begins where Lambda stopped, if that is what begin, the stored beginning, means.
-func (c *Consumer) resumed(begin checkpoint.Position, t *tell.Teller) {
-	if m := c.cfg.mapping; m == nil || !m.Start.Stopped || c.cfg.given["WithStartingPosition"] || begin != c.cfg.start.start(time.Time{}) {
-		return
-	}
-	t.Event(metrics.MappingResumed, nil, fmt.Sprintf("reading begins at %s, a minute before LastModified of the mapping, and what Lambda had not handled "+
-		"by then is skipped: if its IteratorAge was not 0, give WithStartingPosition and a new group", c.cfg.start.at.UTC().Format(time.RFC3339)))
 }
 
 // facts are what a Run knows of the consumer.

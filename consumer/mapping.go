@@ -2,12 +2,16 @@ package consumer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/mapping"
+	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/metrics"
 )
 
 // WithEventSourceMapping sets the options that an event source mapping's JSON stands for, as if they stood in its place:
@@ -124,3 +128,46 @@ func (c *config) validateMapping(h batch.Handler, bad func(format string, args .
 
 // nameOf is the name of a stream that is given by name or ARN.
 func nameOf(stream string) string { return stream[strings.LastIndex(stream, "/")+1:] }
+
+// warnOfMapping tells of what a mapping says without effect, beside a stream and a kind of handler.
+func (c *config) warnOfMapping(t *tell.Teller, stream string, kind batch.Kind) {
+	m := c.mapping
+	if m == nil {
+		return
+	}
+	ignored := func(format string, args ...any) { t.Event(metrics.MappingIgnored, nil, fmt.Sprintf(format, args...)) }
+	for _, w := range m.Warnings {
+		ignored("%s", w)
+	}
+	for _, r := range m.Open {
+		switch {
+		case r.Option == "":
+			ignored("%s: the stream that New was given counts", r.Text)
+		case c.given[r.Option]:
+			ignored("%s: %s counts", r.Text, r.Option)
+		case r.Option == "WithFunctionARN":
+			ignored("%s: the group stands for it, unless WithFunctionARN is given", r.Text)
+		default:
+			ignored("%s: the handler's type counts", r.Text)
+		}
+	}
+	if m.Stream != "" && nameOf(m.Stream) != nameOf(stream) {
+		ignored("the mapping reads %s: %s, which New was given, counts", m.Stream, stream)
+	}
+	switch {
+	case m.Refers("WithReportBatchItemFailures"):
+	case m.Reports && kind == batch.Whole:
+		ignored("FunctionResponseTypes: a handler that returns an error only cannot report single records")
+	case !m.Reports && kind == batch.Partial:
+		ignored("FunctionResponseTypes: the mapping does not read the records that this handler reports; here they are")
+	}
+}
+
+// resumed tells that reading begins where Lambda stopped, if that is what begin, the stored beginning, means.
+func (c *config) resumed(begin checkpoint.Position, t *tell.Teller) {
+	if m := c.mapping; m == nil || !m.Start.Stopped || c.given["WithStartingPosition"] || begin != c.start.start(time.Time{}) {
+		return
+	}
+	t.Event(metrics.MappingResumed, nil, fmt.Sprintf("reading begins at %s, a minute before LastModified of the mapping, and what Lambda had not handled "+
+		"by then is skipped: if its IteratorAge was not 0, give WithStartingPosition and a new group", c.start.at.UTC().Format(time.RFC3339)))
+}

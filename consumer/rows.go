@@ -61,7 +61,7 @@ func (s *stream) open(ctx context.Context) error {
 		s.placed.auto.Store(true)
 	}
 	if !meta.Rooted {
-		s.begun.Do(func() { s.resumed(meta.Start, s.tell) })
+		s.begun.Do(func() { s.cfg.resumed(meta.Start, s.tell) })
 		if err := s.root(ctx, meta); err != nil {
 			return err
 		}

@@ -25,9 +25,8 @@ type stream struct {
 	kick chan struct{}
 
 	created time.Time
-	reached bool                                            // all shards have come to the end; belongs to the loop
-	begun   sync.Once                                       // that it begins has been told
-	resumed func(begin checkpoint.Position, t *tell.Teller) // tells where a mapping resumes, if it does
+	reached bool      // all shards have come to the end; belongs to the loop
+	begun   sync.Once // that it begins has been told
 	table   *lease.Table
 	hangs   hangs      // of the store
 	meta    lease.Meta // the row of the stream: where reading began, and more
@@ -49,9 +48,9 @@ type stream struct {
 
 const auditInterval = time.Minute
 
-func newStream(f *facts, resumed func(checkpoint.Position, *tell.Teller)) *stream {
+func newStream(f *facts) *stream {
 	return &stream{
-		facts: f, resumed: resumed, tell: f.out.Teller(""), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
+		facts: f, tell: f.out.Teller(""), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
 		shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
 	}
 }
