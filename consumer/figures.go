@@ -29,7 +29,7 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 		st.ReadAge = now.Sub(last.at)
 	}
 	st.HeadAge = sh.head(now)
-	now = now.Add(sh.f.now().Sub(time.Now())) // by the clock of arrivals
+	now = now.Add(time.Until(sh.f.now())) // by the clock of arrivals
 	st.QueueAge, st.CheckpointAge = age(now, f.Oldest), age(now, f.Unstored)
 	st.LanesBusy, st.ReadAhead = int(sh.caller.busy.Load()), f.Charged
 	st.Err = sh.tell.Latest()

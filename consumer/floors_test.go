@@ -36,7 +36,7 @@ func (unresolved) Import(string) (*types.Package, error) { return nil, errors.Ne
 func rising(files map[string]*ast.File, fset *token.FileSet, floors []string) (found []string) {
 	floor := map[string]int{}
 	for i, names := range floors {
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			floor[name+".go"] = i
 		}
 	}

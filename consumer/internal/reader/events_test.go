@@ -23,7 +23,8 @@ func TestPollerTellsThatRecordsMayBeLost(t *testing.T) {
 		"once":      {replies{behind, behind, behind}, time.Second, []string{"RetentionLost reading was 5s behind, and records are kept for 1s: some may be lost"}},
 		"unknown":   {replies{behind, failed, behind}, 0, []string{"ReadFailed GetRecords"}},
 		"replies that do not tell": {
-			replies{behind, untold("b", "2"), untold("c", "3"), reply("d", 0, "4")}, 5600*ms - 1,
+			replies{behind, untold("b", "2"), untold("c", "3"), reply("d", 0, "4")},
+			5600*ms - 1,
 			[]string{"RetentionLost reading was 6s behind, and records are kept for 5.599999999s: some may be lost"},
 		},
 		"they never tell":           {replies{untold("a", "1"), untold("b", "2"), untold("c", "3"), untold("d", "4"), untold("e"), untold("f")}, 399 * ms, nil},
