@@ -104,17 +104,15 @@ type history struct {
 	shards []kinesistest.ShardInfo // set at the end
 	made   *truth                  // of shards, once that is all
 
+	ticks    []tick      // of the service's clock
 	switched []time.Time // when records began to be placed by the service, or by keys again
 }
 
 func (h *history) now() time.Duration { return time.Since(h.began) }
 
-// served is what the service's clock shows at some time since the first life began.
-func (h *history) served(at time.Duration) time.Time { return h.began.Add(at + h.clock) }
-
 // doubt is how far off the consumer may take the service's clock to be: its replies tell whole seconds.
 func (f *features) doubt() time.Duration {
-	if f.clock == 0 {
+	if f.clock == 0 && f.steps == nil {
 		return 0
 	}
 	return time.Second

@@ -2,7 +2,6 @@ package consumer_test
 
 import (
 	"slices"
-	"time"
 
 	"github.com/shardlane/shardlane/batch"
 )
@@ -25,7 +24,7 @@ func (c *checker) tries(e event, call *call) {
 		return
 	}
 	first := call.recs[0]
-	if age := c.age(first, e); l.maxAge > 0 && age >= l.maxAge+c.h.doubt() {
+	if age, _ := first.age.bounds(e.at); l.maxAge > 0 && age >= l.maxAge {
 		c.violate(ruleGiveUp, first.key, e.shard, "%s is tried at the age of %v", first, age)
 	}
 	p := l.pieces[first]
@@ -86,9 +85,6 @@ func (c *checker) left(e event, call *call) {
 	}
 }
 
-// age is how old a record is at an event, as the service tells its arrival.
-func (c *checker) age(r *rec, e event) time.Duration { return c.h.served(e.at).Sub(r.arrival) }
-
 // delivery checks a document: its records are given up for a reason.
 func (c *checker) delivery(e event) {
 	l := c.life
@@ -104,8 +100,8 @@ func (c *checker) delivery(e event) {
 		if l.finished[r] {
 			c.violate(ruleTwice, r.key, e.shard, "%s is given up in the life that has given it an outcome", r)
 		}
-		if e.note == string(batch.RecordAgeExceeded) && (l.maxAge == 0 || c.age(r, e) < l.maxAge-c.h.doubt()) {
-			c.violate(ruleGiveUp, r.key, e.shard, "%s is given up at the age of %v", r, c.age(r, e))
+		if _, age := r.age.bounds(e.at); e.note == string(batch.RecordAgeExceeded) && (l.maxAge == 0 || age < l.maxAge) {
+			c.violate(ruleGiveUp, r.key, e.shard, "%s is given up at the age of %v", r, age)
 		}
 	}
 	if e.note == string(batch.RecordAgeExceeded) || len(recs) == 1 && recs[0].oversized && tried == nil {

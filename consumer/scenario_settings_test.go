@@ -86,7 +86,10 @@ func (p *plan) settings(r *rand.Rand) settings {
 	s.serial = s.form == "json" && one(2)
 	s.bisect = one(2)
 	s.retries = pick(r, -1, -1, 0, 1, 3)
-	if s.form == "window" || s.form == "json" && one(3) {
+	if s.form == "window" && p.steps != nil {
+		s.form = "partial"
+	}
+	if s.form == "window" || s.form == "json" && one(3) && p.steps == nil {
 		s.tumbling = time.Duration(1+r.IntN(4)) * time.Second
 		s.idle = time.Duration(1+r.IntN(3)) * time.Second
 		s.factor = 1

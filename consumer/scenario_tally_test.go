@@ -32,6 +32,7 @@ var rarities = []string{
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
 	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again", "slow line", "10 MB page",
+	"clock of the service ahead", "clock of the service back",
 	"window replayed", "cut off with a window open", "stopped with a window open",
 }
 

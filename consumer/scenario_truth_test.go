@@ -30,8 +30,8 @@ type rec struct {
 	passes         []bool // which of filterPatterns
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
-	age            time.Duration // that it may be taken to have when the first life began
-	ordinal        int           // in its shard
+	age            aged
+	ordinal        int // in its shard
 }
 
 type shardTruth struct {
@@ -65,7 +65,7 @@ func (h *history) truth() *truth {
 				case x.outside || placed:
 					x.key = info.ID + " " + x.key
 				}
-				x.age = h.served(h.doubt()).Sub(r.Arrival)
+				x.age = h.aged(r.Arrival)
 				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
 				t.keys[x.key] = append(t.keys[x.key], x)
 				t.recs[x.id] = x
@@ -154,7 +154,8 @@ func (r *rec) filtered(s *settings) bool {
 // unseen reports whether a life may give a record an outcome, at some time since the first life began, that neither handler nor
 // destination sees: by its filters, or by a limit where there is no destination.
 func (r *rec) unseen(s *settings, at time.Duration) bool {
-	limit := r.oversized && s.retries >= 0 || s.maxAge > 0 && at+r.age >= s.maxAge
+	_, age := r.age.bounds(at)
+	limit := r.oversized && s.retries >= 0 || s.maxAge > 0 && age >= s.maxAge
 	return r.left || r.filtered(s) || s.destination == "" && limit
 }
 

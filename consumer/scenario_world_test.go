@@ -100,6 +100,7 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	w.others.Go(w.reshard)
 	w.others.Go(w.distribute)
 	w.others.Go(w.line)
+	w.others.Go(w.step)
 	w.others.Go(w.flood)
 	time.Sleep(time.Until(w.began))
 	for i, l := range p.lives {
@@ -126,7 +127,8 @@ func (p *plan) run(t *testing.T, dir string) *world {
 // server makes a server with the stream.
 func (p *plan) server() *kinesistest.Server {
 	srv := kinesistest.NewServer("another", 1)
-	srv.SetClock(p.clock)
+	srv.SetClock(p.clock - time.Hour) // a stream keeps nothing that looks older than itself
+	defer srv.SetClock(p.clock)
 	srv.SetSeed(p.seed)
 	if !p.onDemand {
 		srv.CreateStream(stream, scenarioShards)

@@ -81,7 +81,7 @@ func (s *Server) apiListShards(c *call, in *listShardsInput) (any, error) {
 		NextToken string `json:",omitempty"`
 	}{Shards: []shardBody{}}
 	for _, sh := range st.shards {
-		if sh.expired || sh.id <= token.After || !match(sh) || c.Time.Sub(sh.created) < c.faults.late {
+		if sh.expired || sh.id <= token.After || !match(sh) || c.hides(sh) {
 			continue
 		}
 		if len(out.Shards) == limit {
@@ -96,6 +96,12 @@ func (s *Server) apiListShards(c *call, in *listShardsInput) (any, error) {
 		out.Shards = append(out.Shards, body)
 	}
 	return out, nil
+}
+
+// hides reports whether a shard is too young to be listed. One from before the clock was set back is not.
+func (c *call) hides(sh *shard) bool {
+	age := c.Time.Sub(sh.created)
+	return age >= 0 && age < c.faults.late
 }
 
 // compile returns which shards the filter lets through; a nil filter lets all through.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -52,5 +53,17 @@ func TestClockCheck(t *testing.T) {
 		wantCode(t, put(srv.Client()), "InvalidSignatureException")
 		srv.SetClockCheck(false)
 		wantCode(t, put(srv.Client()), "")
+	})
+}
+
+// TestClockBack sets the clock back after a split: the children are listed nevertheless.
+func TestClockBack(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, srv *Server, c *kinesis.Client) {
+		time.Sleep(time.Hour)
+		srv.Split("s", "shardId-000000000000")
+		srv.SetClock(-10 * time.Minute)
+		if out := must(c.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: aws.String("s")})); len(out.Shards) != 3 {
+			t.Errorf("%d shards are listed, want 3", len(out.Shards))
+		}
 	})
 }
