@@ -21,14 +21,20 @@ func TestUnstoredBehindAWrite(t *testing.T) {
 		l.Done(items)
 	}
 	handle("1", at(1))
-	pos, _, _, _ := l.Position()
+	position := func() checkpoint.Position {
+		pos, _, _, err := l.Position()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pos
+	}
+	pos := position()
 	handle("2", at(2))
 	l.Stored(pos)
 	if got := l.Figures().Unstored; !got.Equal(at(2)) {
 		t.Errorf("the oldest record that is not covered is of %v, want %v", got, at(2))
 	}
-	pos, _, _, _ = l.Position()
-	l.Stored(pos)
+	l.Stored(position())
 	if got := l.Figures().Unstored; !got.IsZero() {
 		t.Errorf("all is stored, and a record of %v is not covered", got)
 	}
