@@ -62,7 +62,7 @@ func TestOutageLongerThanRetentionIsTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inContract(t, 1, func(f *field) {
-				f.slowReads(10 * time.Second)
+				f.slowReads(14 * time.Second)
 				var blocked atomic.Bool
 				if tt.fault == nil {
 					blocked.Store(true)
