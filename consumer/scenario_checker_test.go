@@ -409,8 +409,8 @@ func (c *checker) returned(e event) {
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
 		for _, r := range c.shards[id].recs {
-			if !r.required || claim.covers(r) || r.filtered(c.life.settings) {
-				continue
+			if r.early || claim.covers(r) || r.filtered(c.life.settings) {
+				continue // what is about as old as the start may have been read, and hold the others up
 			}
 			if !c.life.finished[r] || c.life.tumbling > 0 && !c.life.closed[r] {
 				break
