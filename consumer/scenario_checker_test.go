@@ -55,11 +55,14 @@ type checker struct {
 	busy     map[int]string // shard by call that runs
 	next     map[string]int // first record of the key that has no outcome and is required
 	rows     map[string]*row
-	writer   map[string]int  // life that has written the row last, by shard
-	ended    map[string]bool // shards whose END was stored
-	resolved map[string]int  // by shard: leading records that have an outcome or are not required
-	covered  map[string]int  // by shard: leading records that a stored checkpoint covers
-	closed   map[*rec]bool   // those that belong to a final call that is over, or to none
+	writer   map[string]int           // life that has written the row last, by shard
+	ended    map[string]bool          // shards whose END was stored
+	resolved map[string]int           // by shard: leading records that have an outcome or are not required
+	covered  map[string]int           // by shard: leading records that a stored checkpoint covers
+	losses   map[string]time.Duration // by shard: when it was last told that records have left the stream
+	born     map[string]time.Duration // by shard: when its row was put
+	missed   map[*rec]*lived          // that have left the stream without an outcome, by the life that passed them
+	closed   map[*rec]bool            // those that belong to a final call that is over, or to none
 	lives    map[int]*lived
 	life     *lived // the one that has begun
 	latest   event
@@ -74,6 +77,7 @@ type lived struct {
 	stopping bool
 	reads    map[string][]time.Duration // by shard
 	claims   map[string]row
+	claimed  map[string]time.Duration // when, by shard
 	started  map[*rec]bool
 	finished map[*rec]bool
 	pieces   map[*rec]*piece
@@ -98,7 +102,7 @@ func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, outcome: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{}, busy: map[int]string{},
 		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, writer: map[string]int{}, resolved: map[string]int{}, covered: map[string]int{}, closed: map[*rec]bool{},
-		lives: map[int]*lived{}, found: slices.Clone(h.seen),
+		losses: map[string]time.Duration{}, born: map[string]time.Duration{}, missed: map[*rec]*lived{}, lives: map[int]*lived{}, found: slices.Clone(h.seen),
 	}
 	c.begin(event{life: -1, settings: &plainSettings})
 	for i, e := range h.events {
@@ -116,6 +120,9 @@ func (h *history) check() []violation {
 			c.discarded(e)
 		case evTold:
 			delete(c.life.untold, e.note+" "+e.request)
+			if e.note == "RetentionLost" {
+				c.losses[e.shard] = e.at
+			}
 		case evStopped:
 			c.life.stopping, c.life.stopped = true, e.at
 		case evCut:
@@ -133,6 +140,7 @@ func (h *history) check() []violation {
 	c.i = -1
 	for _, sh := range c.shards {
 		for _, r := range sh.recs {
+			c.forgotten(r, c.life)
 			switch {
 			case !r.required || r.unseen(c.life.settings, c.latest.at):
 			case !c.outcome[r]:
@@ -140,6 +148,11 @@ func (h *history) check() []violation {
 			case !c.closed[r]:
 				c.violate(ruleWindow, r.key, r.shard, "%s belongs to no final call", r)
 			}
+		}
+	}
+	for r, l := range c.missed {
+		if !l.unsure(r) && !c.lossTold(r.shard, r.gone) {
+			c.violate(ruleTold, r.key, r.shard, "%s has left the stream unhandled, and nobody was told", r)
 		}
 	}
 	slices.SortStableFunc(c.found, func(a, b violation) int { return cmp.Compare(uint(a.event), uint(b.event)) })
@@ -152,7 +165,7 @@ func (c *checker) violate(rule, key, shard, format string, args ...any) {
 
 func (c *checker) begin(e event) {
 	c.life = &lived{
-		settings: e.settings, n: e.life, began: e.at, claims: map[string]row{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
+		settings: e.settings, n: e.life, began: e.at, claims: map[string]row{}, claimed: map[string]time.Duration{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
 		reads: map[string][]time.Duration{}, pieces: map[*rec]*piece{}, failed: map[string]int{}, requests: map[string]*call{},
 		windows: map[string]*frame{}, closed: map[*rec]bool{}, passable: map[string]int{}, untold: map[string]event{},
 	}
@@ -351,6 +364,7 @@ func (c *checker) write(e event) {
 	for ; n < len(sh.recs) && e.row.covers(sh.recs[n]); n++ {
 		r := sh.recs[n]
 		c.closed[r] = true
+		c.forgotten(r, l)
 		c.outcome[r] = c.outcome[r] || r.unseen(l.settings, e.at) // and it stays so
 	}
 	c.covered[e.shard] = n
@@ -360,17 +374,44 @@ func (c *checker) write(e event) {
 	if e.row.Ck == endMark {
 		c.ended[e.shard] = true
 		for _, child := range sh.Children {
-			if c.rows[child] == nil {
+			if c.rows[child] == nil && !c.shards[child].Expired {
 				c.violate(ruleChildren, "", e.shard, "END is stored, and child %s has no row", child)
 			}
 		}
 	}
+	if old == nil {
+		c.born[e.shard] = e.at
+	}
 	c.row(old, e)
 	if e.kind == evClaimed {
-		c.lives[e.life].claims[e.shard] = e.row
+		l.claims[e.shard], l.claimed[e.shard] = e.row, e.at
 	}
 	stored := e.row
 	c.rows[e.shard], c.writer[e.shard] = &stored, e.life
+}
+
+// forgotten notes a record that has left the stream without an outcome.
+func (c *checker) forgotten(r *rec, l *lived) {
+	if r.required && r.gone <= c.latest.at && !c.outcome[r] && !r.passed(l.settings, c.latest.at) {
+		c.missed[r] = l
+	}
+}
+
+// unsure reports whether a life has passed a record that left the stream while it claimed the shard, or before its first
+// reply of it: it does not know then what the clock showed when it last read.
+func (l *lived) unsure(r *rec) bool {
+	at, ok := l.claimed[r.shard]
+	return ok && l.began <= r.gone && at >= r.gone-time.Second && at <= r.gone+time.Second
+}
+
+// lossTold reports whether anybody was told that records have left a shard at some time. If it had no row then, that is told
+// of a shard that it comes from.
+func (c *checker) lossTold(shard string, gone time.Duration) bool {
+	if told, ok := c.losses[shard]; ok && told >= gone {
+		return true
+	}
+	born, ok := c.born[shard]
+	return (!ok || born >= gone) && slices.ContainsFunc(c.shards[shard].Parents, func(p string) bool { return c.lossTold(p, gone) })
 }
 
 // row checks what one write makes of a row.

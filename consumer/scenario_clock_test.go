@@ -19,9 +19,8 @@ const heard = 20 * time.Second
 // seed is over before that: so an arrival time tells which of them it has. What goes by the service's clock beyond ages,
 // does not happen in such a seed: a start at a time, placement by the service, windows, and limits of reads.
 func (p *plan) drawSteps(r *rand.Rand) {
+	p.withoutTimes()
 	f := &p.features
-	f.onDemand, f.looks, f.autoFrom, f.autoTo = false, false, never, never
-	f.aged, p.start, p.readLimits = true, consumer.TrimHorizon(), false
 	by := time.Duration(5*60+r.IntN(3*60)) * time.Second
 	if r.IntN(2) == 0 {
 		by = -by
@@ -30,6 +29,30 @@ func (p *plan) drawSteps(r *rand.Rand) {
 	f.steps = append(f.steps, tick{at + 137, f.clock + by})
 	at += time.Duration(3000+r.IntN(15000)) * time.Millisecond
 	f.steps = append(f.steps, tick{at + 137, f.clock - by})
+}
+
+// drawRetention lets two hours pass at once, as for a host that sleeps, where records are kept for one: all that is in the
+// stream then leaves it, whether it was handled or not.
+func (p *plan) drawRetention(r *rand.Rand) {
+	p.withoutTimes()
+	f := &p.features
+	f.retention = time.Hour
+	f.steps = []tick{{time.Duration(3000+r.IntN(25000))*time.Millisecond + 137, f.clock + 2*time.Hour}}
+}
+
+// withoutTimes leaves out what goes by the service's clock.
+func (p *plan) withoutTimes() {
+	f := &p.features
+	f.onDemand, f.looks, f.autoFrom, f.autoTo = false, false, never, never
+	f.aged, p.start, p.readLimits = true, consumer.TrimHorizon(), false
+}
+
+// gone is when the records that have left a stream did, since the first life began.
+func (h *history) gone() time.Duration {
+	if len(h.ticks) == 0 {
+		return never
+	}
+	return h.ticks[0].from
 }
 
 // step lets the clock step as planned.

@@ -112,6 +112,8 @@ func (p *process) notify(n consumer.Notice) {
 	switch n.Name {
 	case "DestinationFailed", "RecordsDiscarded":
 		p.log(event{kind: evTold, shard: n.Shard, request: request, note: n.Name})
+	case "RetentionLost":
+		p.log(event{kind: evTold, shard: n.Shard, note: n.Name})
 	case "OutOfRange":
 		w.counts["out of range told"]++
 	}

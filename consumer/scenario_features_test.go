@@ -27,6 +27,7 @@ type features struct {
 	autoTo      time.Duration // until then
 	clock       time.Duration // what the service's clock is ahead
 	steps       []tick        // of the service's clock
+	retention   time.Duration // 0: the default
 	slow        bool          // the line is, for some time
 	huge        bool          // there are pages of 10 MB
 	looks       bool          // aggregators look where an aggregate went, and put again what does not belong there
@@ -75,8 +76,11 @@ func (p *plan) drawFeatures() {
 	f.huge = f.payload == 0 && one(4)
 	f.poison = pick(r, 0, 0.01, 0.03)
 	f.throttles = !one(6)
-	if one(12) {
+	switch r.IntN(12) {
+	case 0:
 		p.drawSteps(r)
+	case 1:
+		p.drawRetention(r)
 	}
 }
 
@@ -129,7 +133,7 @@ func (f *features) options() (opts []consumer.Option) {
 
 func (f *features) String() string {
 	return fmt.Sprintf("plain %v, aged %v, aggregates %.1f (split %v), payload %d (large %v), poison %.2f until %v, throttles %v, "+
-		"on demand %v, placed by the service from %v to %v, aggregators look %v, %s, slow line %v, huge pages %v",
+		"on demand %v, placed by the service from %v to %v, aggregators look %v, %s, retention %v, slow line %v, huge pages %v",
 		f.plain, f.aged, f.aggregates, f.deaggregate, f.payload, f.large, f.poison, f.heal, f.throttles,
-		f.onDemand, f.autoFrom, f.autoTo, f.looks, f.clocks(), f.slow, f.huge)
+		f.onDemand, f.autoFrom, f.autoTo, f.looks, f.clocks(), f.retention, f.slow, f.huge)
 }

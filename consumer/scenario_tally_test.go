@@ -32,7 +32,7 @@ var rarities = []string{
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
 	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again", "slow line", "10 MB page",
-	"clock of the service ahead", "clock of the service back",
+	"clock of the service ahead", "clock of the service back", "loss told",
 	"window replayed", "cut off with a window open", "stopped with a window open",
 }
 
@@ -75,6 +75,10 @@ func (w *world) tally() map[string]int {
 			}
 			for _, seq := range e.resolves(calls[e.call]) {
 				succeeded[truth.recs[seq]] = true
+			}
+		case evTold:
+			if e.note == "RetentionLost" {
+				counts["loss told"]++
 			}
 		case evStopped:
 			if len(running) > 0 {

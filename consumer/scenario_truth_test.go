@@ -31,7 +31,8 @@ type rec struct {
 	oversized      bool   // its event exceeds the payload limit
 	arrival        time.Time
 	age            aged
-	ordinal        int // in its shard
+	gone           time.Duration // when it left the stream; never: it has not
+	ordinal        int           // in its shard
 }
 
 type shardTruth struct {
@@ -53,9 +54,9 @@ func (h *history) truth() *truth {
 	}
 	t := &truth{recs: map[string]*rec{}, keys: map[string][]*rec{}, shards: map[string]*shardTruth{}}
 	for _, info := range h.shards { // in order of creation: parents first
-		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info)}
+		sh := &shardTruth{ShardInfo: info, inScope: h.inScope(info) && !info.Expired}
 		t.shards[info.ID] = sh
-		for _, r := range info.Records {
+		for i, r := range info.Records {
 			for _, x := range h.recsOf(info, r) {
 				x.shard, x.arrival, x.early = info.ID, r.Arrival, h.early(r)
 				x.required = h.required(r)
@@ -66,6 +67,9 @@ func (h *history) truth() *truth {
 					x.key = info.ID + " " + x.key
 				}
 				x.age = h.aged(r.Arrival)
+				if x.gone = never; i < info.Trimmed {
+					x.gone = h.gone()
+				}
 				x.n, x.ordinal = len(t.keys[x.key]), len(sh.recs)
 				t.keys[x.key] = append(t.keys[x.key], x)
 				t.recs[x.id] = x
@@ -151,9 +155,13 @@ func (r *rec) filtered(s *settings) bool {
 	return len(s.patterns) > 0
 }
 
-// unseen reports whether a life may give a record an outcome, at some time since the first life began, that neither handler nor
+// unseen reports whether a record may have no outcome that anybody sees, at some time since the first life began: a life may
+// have given it one unseen, or it has left the stream.
+func (r *rec) unseen(s *settings, at time.Duration) bool { return r.gone <= at || r.passed(s, at) }
+
+// passed reports whether a life may give a record an outcome, at some time since the first life began, that neither handler nor
 // destination sees: by its filters, or by a limit where there is no destination.
-func (r *rec) unseen(s *settings, at time.Duration) bool {
+func (r *rec) passed(s *settings, at time.Duration) bool {
 	_, age := r.age.bounds(at)
 	limit := r.oversized && s.retries >= 0 || s.maxAge > 0 && age >= s.maxAge
 	return r.left || r.filtered(s) || s.destination == "" && limit

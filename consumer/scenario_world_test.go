@@ -132,6 +132,9 @@ func (p *plan) server() *kinesistest.Server {
 	srv.SetSeed(p.seed)
 	if !p.onDemand {
 		srv.CreateStream(stream, scenarioShards)
+		if p.retention > 0 {
+			srv.SetRetention(stream, p.retention)
+		}
 		return srv
 	}
 	way := kinesistest.UserPartitionKey
@@ -252,7 +255,7 @@ func (w *world) unsettled() (shard, what string) {
 				return sh.ID, fmt.Sprintf("no final call has had record %s", r)
 			}
 		}
-		if sh.Closed && w.inScope(sh) && !w.ended[sh.ID] {
+		if sh.Closed && !sh.Expired && w.inScope(sh) && !w.ended[sh.ID] {
 			return sh.ID, fmt.Sprintf("the end of %s, closed after %v, is not stored", sh.ID, sh.ClosedAt.Sub(w.began))
 		}
 	}
