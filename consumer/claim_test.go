@@ -125,7 +125,7 @@ func TestClaimDuringStop(t *testing.T) {
 				if owned := log[len(log)-1].owner != ""; owned != fails || swaps < 3 {
 					t.Errorf("%d writes, owned at the end: %v", swaps, owned)
 				}
-				if told := f.notices["StoreFailed"] > 0; told != fails {
+				if told := f.noticed("StoreFailed") > 0; told != fails {
 					t.Errorf("told: %v", f.notices)
 				}
 			})

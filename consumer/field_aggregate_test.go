@@ -169,8 +169,8 @@ func TestField_F38(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			life.stop()
 			f.once()
-			if f.notices["AggregatesRaw"] != want {
-				t.Errorf("option given %t: %d warnings, want %d", given, f.notices["AggregatesRaw"], want)
+			if f.noticed("AggregatesRaw") != want {
+				t.Errorf("option given %t: %d warnings, want %d", given, f.noticed("AggregatesRaw"), want)
 			}
 			for _, d := range f.data() {
 				if !kpl.IsAggregate([]byte(d)) {

@@ -83,7 +83,7 @@ func TestField_F62(t *testing.T) {
 					f.t.Errorf("%d of %d calls were refused, want a few", n, service.asked.Load())
 				}
 				for _, name := range []string{"ReadFailed", "ReadThrottled"} {
-					if n := f.notices[name]; n > 0 {
+					if n := f.noticed(name); n > 0 {
 						f.t.Errorf("%d times %s", n, name)
 					}
 				}

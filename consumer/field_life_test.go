@@ -109,8 +109,8 @@ func TestField_F07(t *testing.T) {
 			time.Sleep(time.Second)
 			life.stop()
 			f.complete()
-			if f.notices["LeaseLost"] != shards {
-				t.Errorf("%d of %d leases were lost", f.notices["LeaseLost"], shards)
+			if f.noticed("LeaseLost") != shards {
+				t.Errorf("%d of %d leases were lost", f.noticed("LeaseLost"), shards)
 			}
 			heir.stop()
 		})

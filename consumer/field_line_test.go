@@ -152,7 +152,7 @@ func TestField_F69(t *testing.T) {
 		f.closedAtEnd(kinesistest.RefuseEnds(0))
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if n := f.notices["RetentionLost"]; n > 0 {
+		if n := f.noticed("RetentionLost"); n > 0 {
 			t.Errorf("%d notices of a loss", n)
 		}
 	})

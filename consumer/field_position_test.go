@@ -129,7 +129,7 @@ func TestField_F60(t *testing.T) {
 					life := c.start(f)
 					time.Sleep(30 * time.Second)
 					f.complete()
-					if err := life.c.Status().Err(); !errors.Is(err, checkpoint.ErrSequence) || f.notices["SequenceUnreadable"] == 0 {
+					if err := life.c.Status().Err(); !errors.Is(err, checkpoint.ErrSequence) || f.noticed("SequenceUnreadable") == 0 {
 						t.Errorf("it is not told: health %v, notices %v", err, f.notices)
 					}
 					life.cancel()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,20 +40,19 @@ func TestField_F59(t *testing.T) {
 	t.Attr("rule", "C27")
 	inField(t, 1, func(f *field) {
 		f.put(shardID(0), "alice", 30)
-		life := f.startOn(changed{f.srv.Client(), func(r *types.Record) { r.ApproximateArrivalTimestamp = nil }},
-			consumer.WithMaxRecordAge(time.Minute), consumer.WithOnFailure(f), consumer.WithBatchSize(10))
-		failed := false
+		var failed atomic.Bool
 		f.work = func(context.Context, fieldBatch) error {
-			if !failed { // and not while they wait either
-				failed = true
+			if !failed.Swap(true) { // and not while they wait either
 				return fmt.Errorf("once")
 			}
 			return nil
 		}
+		life := f.startOn(changed{f.srv.Client(), func(r *types.Record) { r.ApproximateArrivalTimestamp = nil }},
+			consumer.WithMaxRecordAge(time.Minute), consumer.WithOnFailure(f), consumer.WithBatchSize(10))
 		time.Sleep(10 * time.Second)
 		life.stop()
 		f.once()
-		if n := len(f.givenUp()); n > 0 || f.notices["RetentionLost"] > 0 {
+		if n := len(f.givenUp()); n > 0 || f.noticed("RetentionLost") > 0 {
 			t.Errorf("%d records were given up, notices %v", n, f.notices)
 		}
 		for _, b := range f.seen() {

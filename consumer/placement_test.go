@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,23 +66,25 @@ func TestPlacementKeptLater(t *testing.T) {
 		life := f.start()
 		time.Sleep(2 * time.Second)
 		before := f.streamRow()
-		down, tries := true, 0
+		var down atomic.Bool
+		var tries atomic.Int64
+		down.Store(true)
 		f.store.fail(func(op, key string) error {
-			if op != "Swap" || !strings.Contains(key, "/stream/") || !down {
+			if op != "Swap" || !strings.Contains(key, "/stream/") || !down.Load() {
 				return nil
 			}
-			tries++
+			tries.Add(1)
 			return errors.New("down")
 		})
 		f.srv.SetDistribution("orders", kinesistest.Auto)
 		time.Sleep(5*time.Minute + 30*time.Second)
-		if tries < 4 || tries > 6 || f.streamRow() != before {
-			t.Errorf("%d tries in five and a half minutes, row %s", tries, f.streamRow())
+		if n := tries.Load(); n < 4 || n > 6 || f.streamRow() != before {
+			t.Errorf("%d tries in five and a half minutes, row %s", n, f.streamRow())
 		}
 		if err := life.c.Status().Err(); err == nil || !strings.Contains(err.Error(), "row of the stream") {
 			t.Errorf("health says %v", err)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(2 * time.Minute)
 		if row := f.streamRow(); !strings.Contains(row, `"auto":true`) || !strings.Contains(row, `"rooted":true`) {
 			t.Errorf("the row of the stream is %s", row)

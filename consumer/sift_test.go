@@ -144,8 +144,8 @@ func TestFilterUnknownKey(t *testing.T) {
 		life := f.start(consumer.WithFilter(`{"partitionkey":["a"]}`))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if f.notices["PatternKeyUnknown"] != 1 {
-			t.Errorf("%d notices", f.notices["PatternKeyUnknown"])
+		if f.noticed("PatternKeyUnknown") != 1 {
+			t.Errorf("%d notices", f.noticed("PatternKeyUnknown"))
 		}
 		life.stop()
 	})

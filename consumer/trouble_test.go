@@ -256,6 +256,7 @@ func TestTakeover(t *testing.T) {
 		}
 		srv.Put("orders", "alice", []byte("3"))
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if !slices.Equal(second.entries, []string{"2", "3"}) || first.has("3") {
 			t.Errorf("the first handled %q, the second %q: want 3 by the second alone", first.entries, second.entries)
 		}
