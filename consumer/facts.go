@@ -7,6 +7,7 @@ import (
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/clock"
+	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 )
@@ -49,3 +50,13 @@ func (f *facts) local(t time.Time) time.Time { return time.Now().Add(f.clock.Unt
 
 // retention is how long the stream keeps its records, 0 if that is unknown.
 func (f *facts) retention() time.Duration { return time.Duration(f.keep.Load()) }
+
+// since is until when nothing is missing of a shard with that row that has just been claimed. A row that is too old for
+// that has been told of.
+func (f *facts) since(r lease.Row) time.Time {
+	now, keep := f.now(), f.retention()
+	if at := time.UnixMilli(r.Arrival); r.Arrival > 0 && (keep == 0 || now.Sub(at) <= keep) {
+		return at
+	}
+	return now
+}

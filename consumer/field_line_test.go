@@ -150,8 +150,6 @@ func TestField_F69(t *testing.T) {
 	t.Attr("rule", "L26")
 	inField(t, 1, func(f *field) {
 		f.closedAtEnd(kinesistest.RefuseEnds(0))
-		f.mu.Lock()
-		defer f.mu.Unlock()
 		if n := f.noticed("RetentionLost"); n > 0 {
 			t.Errorf("%d notices of a loss", n)
 		}

@@ -98,3 +98,24 @@ func TestOutageLongerThanRetentionIsTold(t *testing.T) {
 		})
 	}
 }
+
+// Reads that fail from the claim on, for longer than the retention, lose what came before them.
+func TestOutageFromTheStartIsTold(t *testing.T) {
+	proves(t, "C30")
+	inContract(t, 1, func(f *field) {
+		f.slowReads(14 * time.Second)
+		outage := f.srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
+			return kinesistest.Error("KMSDisabledException", 1)
+		})
+		life := f.start()
+		time.Sleep(time.Minute)
+		f.put(shard0, "b", 5)
+		time.Sleep(31 * time.Hour)
+		outage.Stop()
+		time.Sleep(5 * time.Minute)
+		if n := f.noticed("RetentionLost"); n != 1 {
+			t.Errorf("%d notices of RetentionLost, want one", n)
+		}
+		life.stop()
+	})
+}

@@ -96,7 +96,7 @@ func newShard(f *facts, up upstream, id string, l *lease.Lease, parents []kpl.Ha
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
 		Client: f.client, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
-		Kept: f.retention, Reply: f.clock.Reply, Pause: p.rnd.backoff(200*time.Millisecond, 10*time.Second),
+		Since: f.since(row), Kept: f.retention, Reply: f.clock.Reply, Pause: p.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
 	sh.source = poller.On(&p.sched)
 	return sh

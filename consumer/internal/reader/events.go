@@ -46,17 +46,22 @@ type lag struct {
 }
 
 // lagging tells once if the oldest record that was not read yet may be older than the stream keeps records (C30): reading
-// was behind at the last reply that told, and time has passed since. A host that slept knows of that by the service's clock.
+// was behind at the last reply that told, or had not begun, and time has passed since. A host that slept knows of that by
+// the service's clock.
 func (p *Poller) lagging(start time.Time, r Read) {
 	l := &p.lag
-	if !l.asked.IsZero() {
-		behind, kept := l.behind+max(start.Sub(l.asked), r.Now.Sub(l.now)), p.Kept()
-		late := kept > 0 && behind > kept
-		if late && !l.late {
-			p.Tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), kept))
-		}
-		l.late = late
+	behind, kept := r.Now.Sub(p.Since), p.Kept()
+	switch {
+	case !l.asked.IsZero():
+		behind = l.behind + max(start.Sub(l.asked), r.Now.Sub(l.now))
+	case p.Since.IsZero():
+		return
 	}
+	late := kept > 0 && behind > kept
+	if late && !l.late {
+		p.Tell.Event(metrics.RetentionLost, nil, fmt.Sprintf("reading was %v behind, and records are kept for %v: some may be lost", behind.Round(time.Second), kept))
+	}
+	l.late = late
 }
 
 // read notes a good reply. One that does not tell changes nothing, where there is something to keep.

@@ -47,6 +47,7 @@ type Poller struct {
 	Stream string // name or ARN
 	Shard  string
 	From   checkpoint.Position // where reading starts
+	Since  time.Time           // by the service's clock: nothing that arrived until then is missing; zero: unknown
 	Sink   Sink
 	Oracle Oracle
 	Tell   *tell.Teller                            // of the shard
