@@ -104,8 +104,10 @@ func TestPlacementKeptAtStop(t *testing.T) {
 		f.srv.Put("orders", "", []byte("keyless"))
 		f.srv.SetDistribution("orders", kinesistest.UserPartitionKey)
 		var life *fieldLife
-		f.work = func(context.Context, fieldBatch) error { life.cancel(); return nil }
+		started := make(chan struct{})
+		f.work = func(context.Context, fieldBatch) error { <-started; life.cancel(); return nil }
 		life = f.start()
+		close(started)
 		if err := life.wait(5 * time.Second); err != nil {
 			t.Error(err)
 		}
