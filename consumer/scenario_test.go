@@ -80,7 +80,7 @@ func TestScenario(t *testing.T) {
 
 // seeds returns the seeds to play.
 func seeds(t *testing.T) (first, last uint64) {
-	first, last = 1, 30
+	first, last = 1, 12
 	env := os.Getenv("SHARDLANE_SEEDS")
 	if env == "" {
 		return first, last
