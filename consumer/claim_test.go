@@ -15,6 +15,7 @@ import (
 
 // A row that is deleted while its shard waits for a claim, and has expired, holds nobody up.
 func TestClaimOfDeletedRow(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L25")
 	synctest.Test(t, func(t *testing.T) { // no field's checks: the end of the parent is nowhere stored
 		f := &field{t: t, srv: kinesistest.NewServer("orders", 1), store: new(fieldStore), notices: map[string]int{}}

@@ -123,6 +123,7 @@ func TestContractAgeWhileWaiting(t *testing.T) {
 // A machine whose clock is off neither gives records up too early nor too late, and tells their true age. The service's
 // clock is what counts, as its replies show it.
 func TestContractClockThatIsOff(t *testing.T) {
+	t.Parallel()
 	proves(t, "C9", "C18")
 	for _, off := range []time.Duration{-10 * time.Minute, -90 * time.Second, 0, 90 * time.Second, 10 * time.Minute} { // of the service
 		t.Run(fmt.Sprint(off), func(t *testing.T) {

@@ -66,6 +66,7 @@ func TestChildOlderThanRetention(t *testing.T) {
 
 // A quiet stream loses nothing, however long it is quiet and however often the process restarts: nothing is told.
 func TestQuietStreamIsNoLoss(t *testing.T) {
+	t.Parallel()
 	proves(t, "C30", "C10")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(14 * time.Second)

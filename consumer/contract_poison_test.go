@@ -98,6 +98,7 @@ func TestContractNoBackoffAfterSplit(t *testing.T) {
 // Retries are counted by the slice: none means none, and without a limit the lane waits for as long as it takes, while
 // the other lanes of the shard go on. The backoff doubles up to its limit.
 func TestContractRetryLimit(t *testing.T) {
+	t.Parallel()
 	proves(t, "L7", "L8", "L34", "C9")
 	for retries, lines := range map[int][]string{0: {"1 ab"}, 1: {"1 ab", "2 ab"}, 3: {"1 ab", "2 ab", "3 ab", "4 ab"}} {
 		t.Run(fmt.Sprint(retries), func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 // Records that leave the stream while a failing batch keeps them in memory are lost: told of and counted, but not
 // dropped, and in no document. The lane goes on with what the stream still has.
 func TestContractRetentionWhileBlocked(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10", "L33", "L27", "L67")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)
@@ -58,6 +59,7 @@ func TestContractRetentionWhileBlocked(t *testing.T) {
 
 // Only what has left the stream is skipped; the rest is the same slice.
 func TestContractRetentionOfPrefix(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10", "L27")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)
@@ -79,6 +81,7 @@ func TestContractRetentionOfPrefix(t *testing.T) {
 
 // The age limit comes before the retention: what has reached both has a document.
 func TestContractAgeBeforeRetention(t *testing.T) {
+	t.Parallel()
 	proves(t, "L27", "L31")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)
@@ -177,6 +180,7 @@ func TestContractRestartWithoutArrival(t *testing.T) {
 // A stop stores how far all is covered, and no more: what was read and has no outcome, what waits behind an empty page, and
 // what an open window holds may be lost when the next start comes later than their retention.
 func TestContractStopBeforeLoss(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10", "C30")
 	refused := func(ctx context.Context, ev events.KinesisEvent) error {
 		if dataOf(ev.Records) == "b" {

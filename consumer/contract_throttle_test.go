@@ -60,6 +60,7 @@ func TestContractThrottled(t *testing.T) {
 
 // Only the age of its records ends what is refused for ever: not the retry limit.
 func TestContractThrottledUntilTooOld(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "C7", "L31")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

@@ -83,6 +83,7 @@ func TestContractHandlerTimeout(t *testing.T) {
 
 // The default is Lambda's maximum, 900 s; -1 is none.
 func TestContractDefaultTimeout(t *testing.T) {
+	t.Parallel()
 	proves(t, "C14")
 	for name, opt := range map[string]consumer.Option{"default": nil, "none": consumer.WithHandlerTimeout(-1)} {
 		t.Run(name, func(t *testing.T) {

@@ -72,6 +72,7 @@ func (f *field) byKey() {
 // another shard's is not there as well: nothing of an aggregate is left out. 1,000 of 1,000 are handled on 2, 4 and 8
 // shards, with aggregators of both kinds, switched on and off in mid-stream, over a restart and a reshard.
 func TestField_F67(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{2, 4, 8} {
 		for _, looks := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d shards, looks %v", shards, looks), func(t *testing.T) {

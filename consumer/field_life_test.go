@@ -145,6 +145,7 @@ func TestField_F07(t *testing.T) {
 // TestField_F08: Run ends well in any order of cancel, error and discovery, with a cancel during the cancel, and can be
 // called again.
 func TestField_F08(t *testing.T) {
+	t.Parallel()
 	for i := range 40 {
 		at := time.Duration(i) * 50 * time.Millisecond
 		inField(t, 4, func(f *field) {

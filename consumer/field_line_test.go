@@ -36,6 +36,7 @@ func (c blind) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ..
 // TestField_F61: a page that takes long on a slow line arrives, and one that cannot come through is asked for in smaller
 // ones, which grow again; the largest record arrives at 1 Mbit/s.
 func TestField_F61(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L26")
 	const mbit = 1_000_000 / 8
 	for name, tt := range map[string]struct {

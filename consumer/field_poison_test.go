@@ -17,6 +17,7 @@ var errPoison = errors.New("poison")
 // TestField_F33: one poison record holds its lane and, without a limit, nothing else: other lanes and other shards flow.
 // With a limit it is given up, alone, and its lane goes on.
 func TestField_F33(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C3")
 	t.Attr("rule", "L28")
 	t.Attr("rule", "L33")

@@ -175,6 +175,7 @@ func TestField_F26(t *testing.T) {
 
 // TestField_F29: all pages of ListShards are read, 2,500 shards of them; the service refuses a token beside a name.
 func TestField_F29(t *testing.T) {
+	t.Parallel()
 	inField(t, 2500, func(f *field) {
 		f.srv.SetLatency(time.Millisecond)
 		for _, n := range []int{0, 999, 1000, 1001, 1999, 2000, 2499} {

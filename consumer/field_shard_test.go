@@ -12,6 +12,7 @@ import (
 
 // TestField_F24: a shard that fails, in its reads or its handler, is tried again alone; none stays owned and unread.
 func TestField_F24(t *testing.T) {
+	t.Parallel()
 	inField(t, 3, func(f *field) {
 		well := time.Now().Add(time.Minute)
 		f.work = func(_ context.Context, b fieldBatch) error {

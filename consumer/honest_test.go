@@ -158,6 +158,7 @@ func TestAgeOfARecordWithoutArrival(t *testing.T) {
 
 // The checkpoint does not cover the records of an open window, though all of them have an outcome.
 func TestCheckpointAgeOfAnOpenWindow(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		w := &tumbler{f: f}
 		life := startField(f, w.handle, consumer.WithTumblingWindow(15*time.Minute))
@@ -220,6 +221,7 @@ func TestCheckpointAgeBehindASlowWrite(t *testing.T) {
 
 // Lanes that take turns under a limit are healthy, however long a turn is in coming.
 func TestHealthOfLanesThatTakeTurns(t *testing.T) {
+	t.Parallel()
 	inContract(t, 40, func(f *field) {
 		f.slowReads(time.Second)
 		f.work = func(context.Context, fieldBatch) error { time.Sleep(8 * time.Second); return nil }

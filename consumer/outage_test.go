@@ -13,6 +13,7 @@ import (
 
 // Reads that hang for some shards delay the others by 1 s and a sixteenth for each, once (package reader).
 func TestHangingReadsDelayOthersLittle(t *testing.T) {
+	t.Parallel()
 	const bad, all = 32, 132
 	inContract(t, all, func(f *field) {
 		f.srv.SetLatency(20 * time.Millisecond)
@@ -48,6 +49,7 @@ func TestHangingReadsDelayOthersLittle(t *testing.T) {
 
 // Where nothing was read for longer than records are kept, some may be lost, though reading was at the tip before.
 func TestOutageLongerThanRetentionIsTold(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C30")
 	for name, tt := range map[string]struct {
 		hours int
@@ -101,6 +103,7 @@ func TestOutageLongerThanRetentionIsTold(t *testing.T) {
 
 // Reads that fail from the claim on, for longer than the retention, lose what came before them.
 func TestOutageFromTheStartIsTold(t *testing.T) {
+	t.Parallel()
 	proves(t, "C30")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(14 * time.Second)
