@@ -48,9 +48,7 @@ func (s *stream) resumes() string {
 	}
 	var parts []string
 	for what, n := range from {
-		if n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, what))
-		}
+		parts = append(parts, fmt.Sprintf("%d %s", n, what))
 	}
 	slices.Sort(parts)
 	if waiting > 0 {

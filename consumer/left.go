@@ -8,28 +8,49 @@ import (
 // A left set holds, by shard, the handlers of earlier Runs that ignored the end of their context and still run. Their
 // records are not handed out again before they return, so that no two calls with one key run at once.
 type left struct {
-	mu   sync.Mutex
-	runs map[string][]func() bool
+	mu sync.Mutex
+	of map[string]*strays
 }
 
 func (l *left) add(shard string, runs func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.runs == nil {
-		l.runs = map[string][]func() bool{}
+	if l.of == nil {
+		l.of = map[string]*strays{}
 	}
-	l.runs[shard] = append(l.runs[shard], runs)
+	if l.of[shard] == nil {
+		l.of[shard] = new(strays)
+	}
+	l.of[shard].add(runs)
 }
 
 // running tells whether a handler of the shard still runs.
 func (l *left) running(shard string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	still := slices.DeleteFunc(l.runs[shard], func(runs func() bool) bool { return !runs() })
-	if len(still) == 0 {
-		delete(l.runs, shard)
-		return false
+	if s := l.of[shard]; s == nil || s.running() > 0 {
+		return s != nil
 	}
-	l.runs[shard] = still
-	return true
+	delete(l.of, shard)
+	return false
+}
+
+// strays are calls of what belongs to the user that were left behind.
+type strays struct {
+	mu   sync.Mutex
+	runs []func() bool
+}
+
+func (s *strays) add(runs func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs = append(s.runs, runs)
+}
+
+// running is how many still run.
+func (s *strays) running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs = slices.DeleteFunc(s.runs, func(runs func() bool) bool { return !runs() })
+	return len(s.runs)
 }

@@ -3,8 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
@@ -17,7 +15,7 @@ import (
 type limitedStore struct {
 	checkpoint.Store
 	tell  *tell.Teller
-	hangs *hangs
+	hangs *strays // calls that were left behind
 }
 
 func (s limitedStore) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
@@ -35,8 +33,8 @@ func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.
 
 // limited makes one call. A store that ignores the end of the context, such as a file on a disk that hangs, is left behind:
 // what the call does after that is unknown.
-func limited[T any](ctx context.Context, h *hangs, call func(context.Context) (T, error)) (none T, _ error) {
-	if h.many() {
+func limited[T any](ctx context.Context, h *strays, call func(context.Context) (T, error)) (none T, _ error) {
+	if h.running() >= maxHangs {
 		return none, fmt.Errorf("%w: %d earlier calls of the store hang", checkpoint.ErrNotApplied, maxHangs)
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -53,23 +51,3 @@ const (
 	maxHangs  = 16
 	hangGrace = 250 * time.Millisecond
 )
-
-// hangs are the calls of the store that were left behind, and still run.
-type hangs struct {
-	mu   sync.Mutex
-	runs []func() bool
-}
-
-func (h *hangs) add(runs func() bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.runs = append(h.runs, runs)
-}
-
-// many tells whether there are so many that no other call is made.
-func (h *hangs) many() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.runs = slices.DeleteFunc(h.runs, func(runs func() bool) bool { return !runs() })
-	return len(h.runs) >= maxHangs
-}

@@ -28,7 +28,7 @@ type stream struct {
 	reached bool      // all shards have come to the end; belongs to the loop
 	begun   sync.Once // that it begins has been told
 	table   *lease.Table
-	hangs   hangs      // of the store
+	hangs   strays     // of the store
 	meta    lease.Meta // the row of the stream: where reading began, and more
 	placed  placement
 
