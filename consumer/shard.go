@@ -221,7 +221,7 @@ func (sh *shard) checkpoint() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
 	defer cancel()
-	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, pos, arrival) }) == nil {
+	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, lease.Progress{Pos: pos, Arrival: arrival}) }) == nil {
 		sh.books.Stored(pos)
 	}
 }
@@ -244,7 +244,7 @@ func (sh *shard) release(ctx context.Context) error {
 		err := sh.store("release", func() error {
 			ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 			defer cancel()
-			return sh.lease.Release(ctx, pos, arrival)
+			return sh.lease.Release(ctx, lease.Progress{Pos: pos, Arrival: arrival}, "")
 		})
 		if err == nil || sh.lost.Load() {
 			return bad

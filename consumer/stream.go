@@ -201,7 +201,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	stopped := s.stopped
 	s.mu.Unlock()
 	if stopped {
-		if err := l.Release(call, r.Ck, r.Arrival); err != nil {
+		if err := l.Release(call, lease.Progress{}, ""); err != nil {
 			return failed(err)
 		}
 		return nil
@@ -251,7 +251,7 @@ func (s *stream) conclude(sh *shard) bool {
 			if err != nil {
 				_ = sh.unreadable(err)
 			}
-			return sh.lease.Release(ctx, pos, arrival)
+			return sh.lease.Release(ctx, lease.Progress{Pos: pos, Arrival: arrival}, "")
 		}
 		for _, c := range sh.children {
 			if _, put := sh.put[c.ID]; put || !slices.Contains(children, c.ID) {

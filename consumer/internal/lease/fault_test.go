@@ -24,8 +24,8 @@ func TestFaults(t *testing.T) {
 		epoch int64
 		ck    checkpoint.Position
 	}{
-		"checkpoint": {func(ctx context.Context, l *Lease) error { return l.Checkpoint(ctx, pos(5), 0) }, "host/a", 1, pos(5)},
-		"release":    {func(ctx context.Context, l *Lease) error { return l.Release(ctx, pos(5), 0) }, "", 2, pos(5)},
+		"checkpoint": {func(ctx context.Context, l *Lease) error { return l.Checkpoint(ctx, Progress{Pos: pos(5)}) }, "host/a", 1, pos(5)},
+		"release":    {func(ctx context.Context, l *Lease) error { return l.Release(ctx, Progress{Pos: pos(5)}, "") }, "", 2, pos(5)},
 		"end":        {func(ctx context.Context, l *Lease) error { return l.End(ctx, nil) }, "", 2, checkpoint.End},
 	} {
 		for f := range faults {
@@ -59,7 +59,7 @@ func TestFaultErrors(t *testing.T) {
 		s, _, l := claimed(t)
 		s.onSwap = once(f)
 		calls := s.calls
-		want(t, l.Checkpoint(t.Context(), pos(1), 0), wantErr)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), wantErr)
 		gets := 0
 		if f == twice {
 			gets = 1 // a conflict is read back at once
@@ -68,7 +68,7 @@ func TestFaultErrors(t *testing.T) {
 			t.Errorf("%v: a write was repeated without the caller, or read back too early: %+v after %+v", f, s.calls, calls)
 		}
 		calls = s.calls
-		want(t, l.Checkpoint(t.Context(), pos(1), 0), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
 		get, swap := s.calls.get-calls.get, s.calls.swap-calls.swap
 		if exp := map[fault][2]int{before: {1, 1}, after: {1, 0}, late: {1, 1}, throttled: {0, 1}}[f]; exp != [2]int{get, swap} {
 			t.Errorf("%v: repeating cost %d Gets and %d Swaps, want %v", f, get, swap, exp)
@@ -80,21 +80,21 @@ func TestFaultErrors(t *testing.T) {
 // it is repeated, or a new claim undoes it.
 func TestUnresolvedRelease(t *testing.T) {
 	for _, close := range []func(context.Context, *Lease) error{
-		func(ctx context.Context, l *Lease) error { return l.Release(ctx, "", 0) },
+		func(ctx context.Context, l *Lease) error { return l.Release(ctx, Progress{}, "") },
 		func(ctx context.Context, l *Lease) error { return l.End(ctx, nil) },
 	} {
 		s, a, l := claimed(t)
-		want(t, l.Checkpoint(t.Context(), pos(1), 0), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
 		s.onSwap = once(late, before)
 		want(t, close(t.Context(), l), errReset)
-		want(t, l.Checkpoint(t.Context(), pos(2), 0), ErrReleased)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), ErrReleased)
 		want(t, close(t.Context(), l), errReset) // reads the old row, sends again
-		want(t, l.Checkpoint(t.Context(), pos(2), 0), ErrReleased)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), ErrReleased)
 
 		undo, err := a.Claim(t.Context(), shard)
 		want(t, err, nil)
 		s.deliver(0)
-		want(t, undo.Checkpoint(t.Context(), pos(2), 0), nil)
+		want(t, undo.Checkpoint(t.Context(), Progress{Pos: pos(2)}), nil)
 		want(t, close(t.Context(), l), ErrLost)
 		if r := s.stored(t); r.Owner != "host/a" || r.Ck != pos(2) {
 			t.Errorf("the late release took effect: %+v", r)
@@ -104,24 +104,24 @@ func TestUnresolvedRelease(t *testing.T) {
 	// One that is certainly not applied leaves the lease as it was.
 	s, _, l := claimed(t)
 	s.onSwap = once(throttled)
-	want(t, l.Release(t.Context(), "", 0), checkpoint.ErrNotApplied)
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), nil)
+	want(t, l.Release(t.Context(), Progress{}, ""), checkpoint.ErrNotApplied)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
 	// So does a call that was never made.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	want(t, l.Release(ctx, "", 0), context.Canceled)
-	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	want(t, l.Release(ctx, Progress{}, ""), context.Canceled)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), nil)
 }
 
 // A release ruled out by a write that took effect leaves the lease open.
 func TestReleaseRuledOut(t *testing.T) {
 	s, _, l := claimed(t)
 	s.onSwap = once(late, fine, throttled)
-	want(t, l.Release(t.Context(), pos(1), 0), errReset)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), errReset)
 	s.remove(t, key)
-	want(t, l.Release(t.Context(), pos(1), 0), checkpoint.ErrNotApplied) // put back, not released
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), checkpoint.ErrNotApplied) // put back, not released
 	s.deliver(0)
-	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), nil)
 	s.check(t)
 }
 
@@ -130,9 +130,9 @@ func TestReleaseRuledOut(t *testing.T) {
 func TestLateWriteBetweenReadAndWrite(t *testing.T) {
 	s, _, l := claimed(t)
 	s.onSwap = once(late)
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), errReset)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), errReset)
 	s.onSwap = func(checkpoint.Entry) fault { s.onSwap = nil; s.deliver(0); return fine }
-	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), nil)
 	if r := s.stored(t); r.Ck != pos(2) || r.Epoch != 1 {
 		t.Errorf("stored %+v", r)
 	}
@@ -146,7 +146,7 @@ func TestReleaseAfterUnresolvedEnd(t *testing.T) {
 		s, _, l := claimed(t)
 		s.onSwap = once(f)
 		want(t, l.End(t.Context(), nil), errReset)
-		want(t, l.Release(t.Context(), pos(1), 0), nil)
+		want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), nil)
 		for len(s.delayed) > 0 {
 			s.deliver(0)
 		}
@@ -161,10 +161,10 @@ func TestReleaseAfterUnresolvedEnd(t *testing.T) {
 func TestLateReleaseBeforeRepeat(t *testing.T) {
 	s, _, l := claimed(t)
 	s.onSwap = once(late)
-	want(t, l.Release(t.Context(), pos(1), 0), errReset)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), errReset)
 	s.deliver(0)
 	want(t, l.End(t.Context(), nil), ErrReleased)
-	want(t, l.Release(t.Context(), pos(1), 0), nil)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), nil)
 	if r := s.stored(t); r.Epoch != 2 || r.Ck != pos(1) {
 		t.Errorf("stored %+v", r)
 	}
@@ -188,7 +188,7 @@ func TestUnresolvedClaim(t *testing.T) {
 		if r := s.stored(t); r.Owner != "host/a" || r.Epoch != epoch || l.Epoch() != epoch || l.Took() != "" {
 			t.Errorf("%v: stored %+v", f, r)
 		}
-		want(t, l.Checkpoint(t.Context(), pos(1), 0), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
 		s.check(t)
 	}
 	// The lost claim arrives between the Get and the Swap of the next.
@@ -217,10 +217,10 @@ func TestRowGone(t *testing.T) {
 			}
 			told = append(told, r)
 		}
-		want(t, l.Checkpoint(t.Context(), pos(3), 0), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(3)}), nil)
 		s.remove(t, key)
 		s.onSwap = once(fine, f) // the conflict, then the re-put
-		for tries := 0; l.Checkpoint(t.Context(), pos(4), 0) != nil; tries++ {
+		for tries := 0; l.Checkpoint(t.Context(), Progress{Pos: pos(4)}) != nil; tries++ {
 			if tries > 2 {
 				t.Fatalf("%v: no end", f)
 			}
@@ -248,11 +248,11 @@ func TestRowGone(t *testing.T) {
 		}
 		return fine
 	}
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), ErrLost)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), ErrLost)
 	// A release puts the row back too: progress is not lost with it.
 	s, _, l = claimed(t)
 	s.remove(t, key)
-	want(t, l.Release(t.Context(), pos(7), 0), nil)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(7)}, ""), nil)
 	if r := s.stored(t); r.Owner != "" || r.Epoch != 3 || r.Ck != pos(7) {
 		t.Errorf("released %+v", r)
 	}
@@ -265,10 +265,10 @@ func TestRollback(t *testing.T) {
 		"same tenure": `{"v":1,"by":"a.1","owner":"host/a","epoch":1,"ck":"0/trim"}`,
 	} {
 		s, a, l := claimed(t)
-		want(t, l.Checkpoint(t.Context(), pos(1), 0), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
 		s.force(t, key, row)
-		want(t, l.Checkpoint(t.Context(), pos(2), 0), ErrRollback)
-		want(t, l.Release(t.Context(), "", 0), ErrRollback)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), ErrRollback)
+		want(t, l.Release(t.Context(), Progress{}, ""), ErrRollback)
 		if name == "epoch" {
 			_, err := a.Claim(t.Context(), shard)
 			want(t, err, ErrRollback)
@@ -279,8 +279,8 @@ func TestRollback(t *testing.T) {
 	// A write that is known from reading back counts as written.
 	s, a, l := claimed(t)
 	s.onSwap = once(after)
-	want(t, l.Release(t.Context(), pos(1), 0), errReset)
-	want(t, l.Release(t.Context(), pos(1), 0), nil)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), errReset)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), nil)
 	s.force(t, key, `{"v":1,"by":"a.1","owner":"host/a","epoch":1,"ck":"0/trim"}`)
 	_, err := a.Claim(t.Context(), shard)
 	want(t, err, ErrRollback)
@@ -291,7 +291,7 @@ func TestOwnedRowReplaced(t *testing.T) {
 	for value, cause := range map[string]error{`{"v":2}`: ErrRowVersion, `?`: ErrRowCorrupt} {
 		s, _, l := claimed(t)
 		s.force(t, key, value)
-		err := l.Checkpoint(t.Context(), pos(1), 0)
+		err := l.Checkpoint(t.Context(), Progress{Pos: pos(1)})
 		want(t, err, ErrLost)
 		want(t, err, cause)
 		if e, _ := s.Memory.Get(t.Context(), key); string(e.Value) != value {
@@ -300,30 +300,30 @@ func TestOwnedRowReplaced(t *testing.T) {
 	}
 	s, _, l := claimed(t)
 	s.force(t, key, `{"v":1,"by":"hand.1","owner":"host/a","epoch":1,"ck":"0/trim"}`)
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), ErrLost)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), ErrLost)
 }
 
 // Reading back can fail as well: the result stays unknown.
 func TestReadBackFails(t *testing.T) {
 	s, _, l := claimed(t)
 	s.onSwap, s.onGet = once(after), func() error { return errReset }
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), errReset)
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), errReset)
-	want(t, l.Release(t.Context(), pos(1), 0), errReset) // nothing sent
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), errReset)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), errReset)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(1)}, ""), errReset) // nothing sent
 	s.onGet = nil
-	want(t, l.Checkpoint(t.Context(), pos(2), 0), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), nil)
 	s.check(t)
 	// After a conflict too.
 	want(t, func() error { _, err := table(s, "b").Claim(t.Context(), shard); return err }(), nil)
 	s.onGet = func() error { return errReset }
-	want(t, l.Checkpoint(t.Context(), pos(3), 0), errReset)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(3)}), errReset)
 	s.onGet = nil
-	want(t, l.Checkpoint(t.Context(), pos(3), 0), ErrLost)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(3)}), ErrLost)
 	// Nor does a store that is wrong about conflicts keep anybody for ever.
 	s, _, l = claimed(t)
 	s.onSwap = func(checkpoint.Entry) fault { return conflict }
 	calls := s.calls.swap
-	want(t, l.Checkpoint(t.Context(), pos(1), 0), checkpoint.ErrConflict)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), checkpoint.ErrConflict)
 	_, err := table(s, "a").Claim(t.Context(), shard)
 	want(t, err, checkpoint.ErrConflict)
 	if n := s.calls.swap - calls; n > 2*maxTries {
@@ -368,7 +368,7 @@ func TestOneWriteInFlight(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := 1; i <= 20; i++ {
 			wg.Go(func() {
-				if err := l.Checkpoint(t.Context(), pos(i), int64(i)); err != nil && !errors.Is(err, ErrRegress) {
+				if err := l.Checkpoint(t.Context(), Progress{Pos: pos(i), Arrival: int64(i)}); err != nil && !errors.Is(err, ErrRegress) {
 					t.Error(err)
 				}
 				l.Row()
@@ -378,7 +378,7 @@ func TestOneWriteInFlight(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		start := time.Now()
-		want(t, l.Checkpoint(ctx, pos(50), 0), context.DeadlineExceeded)
+		want(t, l.Checkpoint(ctx, Progress{Pos: pos(50)}), context.DeadlineExceeded)
 		if d := time.Since(start); d != time.Millisecond {
 			t.Errorf("waited %v for its turn", d)
 		}
@@ -455,11 +455,11 @@ func TestRandomFaults(t *testing.T) {
 				if w.mark == 0 {
 					return
 				}
-				if l.Checkpoint(ctx, pos(w.mark), 0) == nil {
+				if l.Checkpoint(ctx, Progress{Pos: pos(w.mark)}) == nil {
 					s.took(rt, l.table, tenure, pos(w.mark), w.table.owner)
 				}
 			case 6, 7:
-				err := l.Release(ctx, "", 0)
+				err := l.Release(ctx, Progress{}, "")
 				if err == nil {
 					s.took(rt, l.table, l.Epoch(), l.Row().Ck, "")
 				}
@@ -490,7 +490,7 @@ func TestRandomFaults(t *testing.T) {
 			if w.lease == nil {
 				continue
 			}
-			if err := w.lease.Release(rt.Context(), "", 0); err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrReleased) {
+			if err := w.lease.Release(rt.Context(), Progress{}, ""); err != nil && !errors.Is(err, ErrLost) && !errors.Is(err, ErrReleased) {
 				rt.Fatalf("no end after the faults stopped: %v", err)
 			}
 		}

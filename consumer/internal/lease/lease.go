@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,15 @@ type Lease struct {
 	closed  closing  // what ended the lease, if the lease did
 	over    error    // why nothing more can be written, nil while it can
 
-	high    checkpoint.Position // the highest checkpoint asked for
-	arrival int64               // of high
+	high Progress // the furthest asked for
+}
+
+// A Progress is how far a shard was worked. Done and Reached are those of Row.
+type Progress struct {
+	Pos     checkpoint.Position
+	Arrival int64 // of the record at Pos, in milliseconds; 0 if unknown
+	Done    []byte
+	Reached int64
 }
 
 // closing is how a lease ends by its own doing.
@@ -60,7 +68,7 @@ func newLease(t *Table, shard string, r Row, rev, took string) *Lease {
 	return &Lease{
 		table: t, shard: shard, took: took,
 		lock: make(chan struct{}, 1),
-		row:  r, rev: rev, high: r.Ck, arrival: r.Arrival,
+		row:  r, rev: rev, high: r.progress(),
 	}
 }
 
@@ -90,24 +98,25 @@ func (l *Lease) Epoch() int64 {
 	return l.row.Epoch
 }
 
-// Checkpoint stores pos and the arrival time of its record in milliseconds. A
-// pos that is stored already costs no write. One that is lower than an earlier
-// one, or END, is refused with ErrRegress before anything is sent; so is any
-// after a release or end of unknown result, with ErrReleased.
-func (l *Lease) Checkpoint(ctx context.Context, pos checkpoint.Position, arrival int64) error {
-	return l.do(ctx, "checkpoint", pos, arrival, open, func(r Row) Row {
+// Checkpoint stores p. What is stored already costs no write. A position that
+// is lower than an earlier one, or END, is refused with ErrRegress before
+// anything is sent; so is any after a release or end of unknown result, with
+// ErrReleased. Of two at one position the later Done counts.
+func (l *Lease) Checkpoint(ctx context.Context, p Progress) error {
+	return l.do(ctx, "checkpoint", p, open, func(r Row) Row {
 		return r
 	})
 }
 
-// Release gives the shard up at pos: final checkpoint, no owner, epoch + 1 in
-// one write. An empty pos stands for the highest checkpoint asked for. A
-// release of unknown result is repeated until it is resolved, or undone by a
-// new claim; work is not resumed on it. A lease that has ended holds nothing:
-// releasing it does nothing.
-func (l *Lease) Release(ctx context.Context, pos checkpoint.Position, arrival int64) error {
-	return l.do(ctx, "release", pos, arrival, released, func(r Row) Row {
-		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
+// Release gives the shard up at p: final checkpoint, no owner, epoch + 1 in one
+// write; to is the member that is meant to claim it, empty for whoever can. A p
+// without a position stands for the furthest progress asked for. A release of
+// unknown result is repeated until it is resolved, or undone by a new claim;
+// work is not resumed on it. A lease that has ended holds nothing: releasing it
+// does nothing.
+func (l *Lease) Release(ctx context.Context, p Progress, to string) error {
+	return l.do(ctx, "release", p, released, func(r Row) Row {
+		r.Owner, r.To, r.Epoch = "", to, r.Epoch+1
 		return r
 	})
 }
@@ -118,19 +127,19 @@ func (l *Lease) Release(ctx context.Context, pos checkpoint.Position, arrival in
 func (l *Lease) End(ctx context.Context, children []string) error {
 	children = slices.Clone(children)
 	slices.Sort(children)
-	return l.do(ctx, "end", "", 0, ended, func(r Row) Row {
+	return l.do(ctx, "end", Progress{}, ended, func(r Row) Row {
 		r.Owner, r.To, r.Epoch = "", "", r.Epoch+1
 		if _, _, _, read := r.Ck.Sequence(); !read {
 			r.Arrival = 0 // when the row was put, perhaps, which says nothing of the shard's end
 		}
-		r.Ck, r.Children = checkpoint.End, children
+		r.Ck, r.Done, r.Children = checkpoint.End, nil, children
 		return r
 	})
 }
 
-// do runs one operation: it moves the checkpoint to pos, applies change, and
+// do runs one operation: it moves the checkpoint to p, applies change, and
 // writes the result in place of the current row.
-func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arrival int64, as closing, change func(Row) Row) error {
+func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, change func(Row) Row) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("lease: %s %s: %w", op, l.shard, err)
 	}
@@ -144,17 +153,14 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 	if done, err := l.refuse(as); done {
 		return err
 	}
-	if as == open || pos != "" {
-		if _, err := checkpoint.ParsePosition(string(pos)); err != nil {
+	if as == open || p.Pos != "" {
+		if _, err := checkpoint.ParsePosition(string(p.Pos)); err != nil {
 			return fmt.Errorf("lease: checkpoint %s: %w", l.shard, err)
 		}
-		if pos.Less(l.high) || pos == checkpoint.End {
-			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(pos), string(l.high))
+		if p.Pos.Less(l.high.Pos) || p.Pos == checkpoint.End {
+			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(p.Pos), string(l.high.Pos))
 		}
-		if l.high.Less(pos) {
-			l.high, l.arrival = pos, arrival
-		}
-		l.arrival = max(l.arrival, arrival) // nothing that arrived until then is behind it
+		l.high = l.high.onto(p)
 	}
 	for range maxTries {
 		if l.void {
@@ -165,12 +171,11 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 				return err
 			}
 		}
-		next := l.row.clone()
-		next.Ck, next.Arrival = l.high, l.arrival
+		next := l.row.at(l.high)
 		if l.gone {
 			next.Epoch++ // the re-put; the operation itself follows
 		} else {
-			if as == open && l.row.Ck == next.Ck && l.row.Arrival >= next.Arrival {
+			if as == open && l.row.progress().covers(l.high) {
 				return nil
 			}
 			next = change(next)
@@ -183,6 +188,21 @@ func (l *Lease) do(ctx context.Context, op string, pos checkpoint.Position, arri
 		}
 	}
 	return fmt.Errorf("lease: %s %s: %w: the row keeps changing", op, l.shard, checkpoint.ErrConflict)
+}
+
+// onto returns the progress after p was asked for, which is not behind h.
+func (h Progress) onto(p Progress) Progress {
+	p.Done = slices.Clone(p.Done)
+	p.Reached = max(h.Reached, p.Reached)
+	if !h.Pos.Less(p.Pos) { // the same place
+		p.Pos, p.Arrival = h.Pos, max(h.Arrival, p.Arrival) // nothing that arrived until then is behind it
+	}
+	return p
+}
+
+// covers reports whether nothing of p is missing from h.
+func (h Progress) covers(p Progress) bool {
+	return h.Pos == p.Pos && h.Arrival >= p.Arrival && h.Reached >= p.Reached && bytes.Equal(h.Done, p.Done)
 }
 
 // refuse reports whether the operation needs no write, or no further one, and

@@ -27,7 +27,13 @@ type Row struct {
 	Ck    checkpoint.Position
 	// Arrival is the service's time of the checkpoint's record in milliseconds
 	// since 1970, 0 if unknown. It serves reports only.
-	Arrival            int64
+	Arrival int64
+	// Done is what was worked above Ck, as the one who wrote it encodes it. It says
+	// nothing without the Ck of the same row.
+	Done []byte
+	// Reached is the time in milliseconds since 1970 up to which the shard was
+	// worked, where reading ends at a time; 0 if it is not known.
+	Reached            int64
 	Parents, Children  []string // shard ids, sorted
 	HashStart, HashEnd string   // inclusive, decimal
 	Root               bool     // starts without waiting for its parents
@@ -40,8 +46,21 @@ func (r Row) Ended() bool { return r.Ck == checkpoint.End }
 
 // clone returns a copy of r that shares no memory with it.
 func (r Row) clone() Row {
+	r.Done = slices.Clone(r.Done)
 	r.Parents, r.Children = slices.Clone(r.Parents), slices.Clone(r.Children)
 	r.More = maps.Clone(r.More)
+	return r
+}
+
+// progress returns how far the row says that its shard was worked.
+func (r Row) progress() Progress {
+	return Progress{Pos: r.Ck, Arrival: r.Arrival, Done: r.Done, Reached: r.Reached}
+}
+
+// at returns a copy of r with the progress p.
+func (r Row) at(p Progress) Row {
+	r = r.clone()
+	r.Ck, r.Arrival, r.Done, r.Reached = p.Pos, p.Arrival, slices.Clone(p.Done), p.Reached
 	return r
 }
 
@@ -59,6 +78,8 @@ func (r Row) encode() ([]byte, error) {
 	w.add("to", r.To, r.To != "")
 	w.add("ck", r.Ck, true)
 	w.add("arrival", r.Arrival, r.Arrival != 0)
+	w.add("done", r.Done, len(r.Done) > 0)
+	w.add("reached", r.Reached, r.Reached != 0)
 	w.add("parents", r.Parents, len(r.Parents) > 0)
 	w.add("children", r.Children, len(r.Children) > 0)
 	w.add("hash", [2]string{r.HashStart, r.HashEnd}, r.HashStart != "" || r.HashEnd != "")
@@ -81,6 +102,8 @@ func decodeRow(value []byte) (Row, error) {
 	f.take("to", &r.To)
 	f.take("ck", &r.Ck)
 	f.take("arrival", &r.Arrival)
+	f.hint("done", &r.Done)
+	f.take("reached", &r.Reached)
 	f.take("parents", &r.Parents)
 	f.take("children", &r.Children)
 	f.take("hash", &hash)
@@ -184,6 +207,15 @@ func (f *fields) take(name string, dst any) {
 	if err := json.Unmarshal(raw, dst); err != nil {
 		f.err = fmt.Errorf("%w: %s: %w", ErrRowCorrupt, name, err)
 	}
+}
+
+// hint moves bytes into dst. Anything else than bytes is none: what they save
+// is work, and a row is not refused for it.
+func (f *fields) hint(name string, dst *[]byte) {
+	if json.Unmarshal(f.raw[name], dst) != nil {
+		*dst = nil
+	}
+	delete(f.raw, name)
 }
 
 // rest returns the fields that nobody took, nil if there are none.

@@ -20,11 +20,12 @@ func TestRowGolden(t *testing.T) {
 		Ck: "0/time/0001700000000000", Arrival: 1700000000123,
 		Parents: []string{"shardId-000000000000"}, Children: []string{"shardId-000000000003"},
 		HashStart: "0", HashEnd: "170141183460469231731687303715884105727", Root: true,
-		More: map[string]json.RawMessage{"done": []byte(`"AQ=="`), "alpha": []byte(`{"b": [1, 2]}`)},
+		Done: []byte{1}, Reached: 1700000000999,
+		More: map[string]json.RawMessage{"zeta": []byte(`"AQ=="`), "alpha": []byte(`{"b": [1, 2]}`)},
 	}
 	const want = `{"v":1,"by":"inc.7","owner":"host/inc","epoch":3,"to":"next/inc2","ck":"0/time/0001700000000000",` +
-		`"arrival":1700000000123,"parents":["shardId-000000000000"],"children":["shardId-000000000003"],` +
-		`"hash":["0","170141183460469231731687303715884105727"],"root":true,"alpha":{"b":[1,2]},"done":"AQ=="}`
+		`"arrival":1700000000123,"done":"AQ==","reached":1700000000999,"parents":["shardId-000000000000"],"children":["shardId-000000000003"],` +
+		`"hash":["0","170141183460469231731687303715884105727"],"root":true,"alpha":{"b":[1,2]},"zeta":"AQ=="}`
 	got, err := row.encode()
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s\nwant %s\nerr %v", got, want, err)
@@ -50,6 +51,7 @@ func TestRowRoundTrip(t *testing.T) {
 				checkpoint.TrimHorizon, checkpoint.End, pos(0), pos(77),
 			}).Draw(t, "ck"),
 			Arrival: rapid.Int64().Draw(t, "arrival"),
+			Done:    rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "done"), Reached: rapid.Int64().Draw(t, "reached"),
 			Parents: ids.Draw(t, "parents"), Children: ids.Draw(t, "children"),
 			HashStart: rapid.String().Draw(t, "start"), HashEnd: rapid.String().Draw(t, "end"),
 			Root: rapid.Bool().Draw(t, "root"),
@@ -101,7 +103,7 @@ func TestRowRefused(t *testing.T) {
 	}
 	for _, row := range []Row{
 		{V: 1, Ck: "nowhere"},
-		{V: 1, Ck: checkpoint.TrimHorizon, More: map[string]json.RawMessage{"done": []byte("{")}},
+		{V: 1, Ck: checkpoint.TrimHorizon, More: map[string]json.RawMessage{"new": []byte("{")}},
 	} {
 		if _, err := row.encode(); err == nil {
 			t.Errorf("a row that no reader would take was encoded: %+v", row)
@@ -109,6 +111,16 @@ func TestRowRefused(t *testing.T) {
 	}
 	if _, err := decodeMeta([]byte(`{"v":1,"start":"0/trim","created":"now"}`)); !errors.Is(err, ErrRowCorrupt) {
 		t.Errorf("meta: %v", err)
+	}
+}
+
+// What is worked above the checkpoint saves work, and no row is refused for it.
+func TestDoneUnreadable(t *testing.T) {
+	for value, want := range map[string]string{`"AQ=="`: "\x01", `"?"`: "", `{"z":1}`: "", `7`: "", `null`: "", `""`: ""} {
+		r, err := decodeRow([]byte(`{"v":1,"by":"a.1","epoch":0,"ck":"0/trim","done":` + value + `}`))
+		if err != nil || string(r.Done) != want || r.More != nil {
+			t.Errorf("done %s was read as %+v, %v", value, r, err)
+		}
 	}
 }
 
@@ -154,7 +166,7 @@ func checkCodec[T any](t *testing.T, value []byte, v T, err error, decode func([
 	if json.Unmarshal(value, &in) != nil || json.Unmarshal(first, &out) != nil {
 		t.Fatalf("%q became %q", value, first)
 	}
-	known := " v by owner epoch to ck arrival parents children hash root arn created start rooted "
+	known := " v by owner epoch to ck arrival done reached parents children hash root arn created start rooted "
 	for name := range in {
 		if _, ok := out[name]; !ok && !strings.Contains(known, " "+name+" ") {
 			t.Fatalf("field %q of %q is lost in %q", name, value, first)

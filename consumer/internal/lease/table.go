@@ -47,9 +47,8 @@ type Table struct {
 
 // mark is the newest state of a row that this worker has itself written.
 type mark struct {
-	epoch   int64
-	ck      checkpoint.Position
-	arrival int64
+	epoch int64
+	Progress
 }
 
 // NewTable returns the Table of stream, "account:name:creationEpoch", in group.
@@ -158,7 +157,7 @@ func (t *Table) remember(shard string, r Row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if m := t.wrote[shard]; r.Epoch >= m.epoch {
-		t.wrote[shard] = mark{epoch: r.Epoch, ck: r.Ck, arrival: r.Arrival}
+		t.wrote[shard] = mark{r.Epoch, r.clone().progress()}
 	}
 }
 
@@ -181,8 +180,8 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 	slices.Sort(r.Children)
 	if m, ok := t.last(shard); ok {
 		r.Epoch = m.epoch + 1
-		if m.ck > r.Ck {
-			r.Ck, r.Arrival = m.ck, m.arrival
+		if r.Ck.Less(m.Pos) {
+			r = r.at(m.Progress)
 		}
 	}
 	r.V, r.By = Version, t.sign()

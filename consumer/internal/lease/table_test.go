@@ -77,19 +77,19 @@ func TestClaimCheckpointRelease(t *testing.T) {
 	if l.Epoch() != 1 || l.Took() != "" || l.shard != shard || l.Row().Ck != checkpoint.TrimHorizon {
 		t.Errorf("claimed: %+v, took %q", l.Row(), l.Took())
 	}
-	want(t, l.Checkpoint(t.Context(), pos(1), 1001), nil)
-	want(t, l.Checkpoint(t.Context(), pos(1), 1001), nil) // no write
-	want(t, l.Checkpoint(t.Context(), pos(2), 1002), nil)
-	want(t, l.Checkpoint(t.Context(), pos(1), 1001), ErrRegress)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1), Arrival: 1001}), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1), Arrival: 1001}), nil) // no write
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2), Arrival: 1002}), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1), Arrival: 1001}), ErrRegress)
 	if s.calls.get != 1 || s.calls.swap != 3 {
 		t.Errorf("%d Gets and %d Swaps, want 1 and 3", s.calls.get, s.calls.swap)
 	}
 	if r := s.stored(t); r.Owner != "host/a" || r.Epoch != 1 || r.Ck != pos(2) || r.Arrival != 1002 {
 		t.Errorf("stored %+v", r)
 	}
-	want(t, l.Release(t.Context(), pos(3), 1003), nil)
-	want(t, l.Release(t.Context(), pos(3), 1003), nil)
-	want(t, l.Checkpoint(t.Context(), pos(4), 1004), ErrReleased)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(3), Arrival: 1003}, ""), nil)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(3), Arrival: 1003}, ""), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(4), Arrival: 1004}), ErrReleased)
 	want(t, l.End(t.Context(), nil), ErrReleased)
 	r := s.stored(t)
 	if r.Owner != "" || r.Epoch != 2 || r.Ck != pos(3) || string(r.More["x"]) != `"keep"` {
@@ -104,17 +104,17 @@ func TestClaimCheckpointRelease(t *testing.T) {
 	if l.Row().Ck != pos(3) || l.Epoch() != 3 {
 		t.Errorf("claimed again: %+v", l.Row())
 	}
-	want(t, l.Checkpoint(t.Context(), pos(2), 0), ErrRegress)
-	want(t, l.Checkpoint(t.Context(), checkpoint.End, 0), ErrRegress)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), ErrRegress)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: checkpoint.End}), ErrRegress)
 	for _, p := range []checkpoint.Position{"", "2/nowhere"} {
-		if err := l.Checkpoint(t.Context(), p, 0); err == nil {
+		if err := l.Checkpoint(t.Context(), Progress{Pos: p}); err == nil {
 			t.Errorf("position %q was stored", p)
 		}
 	}
 	want(t, l.End(t.Context(), []string{"shardId-3", "shardId-2"}), nil)
 	want(t, l.End(t.Context(), nil), nil)
-	want(t, l.Release(t.Context(), pos(9), 0), nil) // there is nothing to release
-	want(t, l.Checkpoint(t.Context(), pos(9), 0), ErrReleased)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(9)}, ""), nil) // there is nothing to release
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(9)}), ErrReleased)
 	if r := s.stored(t); !r.Ended() || r.Owner != "" || r.Epoch != 4 || !cmp.Equal(r.Children, []string{"shardId-2", "shardId-3"}) {
 		t.Errorf("ended %+v", r)
 	}
@@ -125,16 +125,16 @@ func TestClaimCheckpointRelease(t *testing.T) {
 
 func TestClaimTakesOver(t *testing.T) {
 	s, _, old := claimed(t)
-	want(t, old.Checkpoint(t.Context(), pos(5), 0), nil)
+	want(t, old.Checkpoint(t.Context(), Progress{Pos: pos(5)}), nil)
 	heir, err := table(s, "b").Claim(t.Context(), shard)
 	want(t, err, nil)
 	if heir.Took() != "host/a" || heir.Row().Ck != pos(5) || heir.Epoch() != 2 {
 		t.Errorf("took %q at %+v", heir.Took(), heir.Row())
 	}
-	want(t, old.Checkpoint(t.Context(), pos(6), 0), ErrLost)
+	want(t, old.Checkpoint(t.Context(), Progress{Pos: pos(6)}), ErrLost)
 	calls := s.calls
-	want(t, old.Checkpoint(t.Context(), pos(6), 0), ErrLost)
-	want(t, old.Release(t.Context(), pos(6), 0), ErrLost)
+	want(t, old.Checkpoint(t.Context(), Progress{Pos: pos(6)}), ErrLost)
+	want(t, old.Release(t.Context(), Progress{Pos: pos(6)}, ""), ErrLost)
 	want(t, old.End(t.Context(), nil), ErrLost)
 	if s.calls != calls {
 		t.Error("a lost lease still calls the store")
@@ -153,8 +153,8 @@ func TestEarlierTenure(t *testing.T) {
 	if now.Took() != "" {
 		t.Errorf("took over from itself: %q", now.Took())
 	}
-	want(t, now.Checkpoint(t.Context(), pos(9), 0), nil)
-	want(t, old.Checkpoint(t.Context(), pos(4), 0), ErrLost)
+	want(t, now.Checkpoint(t.Context(), Progress{Pos: pos(9)}), nil)
+	want(t, old.Checkpoint(t.Context(), Progress{Pos: pos(4)}), ErrLost)
 	s.check(t)
 }
 
@@ -203,16 +203,16 @@ func TestCreate(t *testing.T) {
 // A row that this worker wrote and a hand deleted comes back where it was.
 func TestCreateAgain(t *testing.T) {
 	s, a, l := claimed(t)
-	want(t, l.Checkpoint(t.Context(), pos(7), 1007), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(7), Arrival: 1007}), nil)
 	s.remove(t, key)
 	want(t, a.Create(t.Context(), shard, Row{Ck: checkpoint.TrimHorizon}), nil)
 	if r := s.stored(t); r.Epoch != 2 || r.Ck != pos(7) || r.Arrival != 1007 || r.Owner != "" {
 		t.Errorf("created again: %+v", r)
 	}
-	want(t, l.Checkpoint(t.Context(), pos(8), 1008), ErrLost) // its row is another now
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(8), Arrival: 1008}), ErrLost) // its row is another now
 
 	s, a, l = claimed(t)
-	want(t, l.Release(t.Context(), pos(8), 1008), nil)
+	want(t, l.Release(t.Context(), Progress{Pos: pos(8), Arrival: 1008}, ""), nil)
 	s.remove(t, key)
 	want(t, a.Create(t.Context(), shard, Row{Ck: checkpoint.TrimHorizon}), nil)
 	if r := s.stored(t); r.Epoch != 3 || r.Ck != pos(8) || r.Arrival != 1008 {
@@ -273,7 +273,7 @@ func TestStaleList(t *testing.T) {
 	s.stale, _ = s.Memory.List(t.Context(), prefix)
 	l, err := a.Claim(t.Context(), shard)
 	want(t, err, nil)
-	want(t, l.Checkpoint(t.Context(), pos(3), 0), nil)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(3)}), nil)
 	rows, _, err := a.Rows(t.Context())
 	if err != nil || rows[shard].Owner != "" || rows[shard].Ck != checkpoint.TrimHorizon {
 		t.Fatalf("the list is not stale: %+v, %v", rows, err)
@@ -345,14 +345,14 @@ func TestArrival(t *testing.T) {
 		pos           int
 		arrival, want int64
 	}{{5, 500, 500}, {5, 900, 900}, {5, 700, 900}, {6, 600, 600}, {7, 0, 0}, {7, 800, 800}, {8, 1000, 1000}} {
-		if err := l.Checkpoint(t.Context(), pos(tt.pos), tt.arrival); err != nil {
+		if err := l.Checkpoint(t.Context(), Progress{Pos: pos(tt.pos), Arrival: tt.arrival}); err != nil {
 			t.Fatal(err)
 		}
 		if r := s.stored(t); r.Arrival != tt.want || r.Ck != pos(tt.pos) {
 			t.Errorf("checkpoint %d of %d: the row has %s of %d, want %d", tt.pos, tt.arrival, r.Ck, r.Arrival, tt.want)
 		}
 	}
-	if err := l.Release(t.Context(), pos(8), 1100); err != nil {
+	if err := l.Release(t.Context(), Progress{Pos: pos(8), Arrival: 1100}, ""); err != nil {
 		t.Fatal(err)
 	}
 	if r := s.stored(t); r.Arrival != 1100 {
@@ -368,7 +368,7 @@ func TestArrivalOfEnd(t *testing.T) {
 		if read {
 			at = pos(5)
 		}
-		if err := l.Checkpoint(t.Context(), at, 500); err != nil {
+		if err := l.Checkpoint(t.Context(), Progress{Pos: at, Arrival: 500}); err != nil {
 			t.Fatal(err)
 		}
 		if err := l.End(t.Context(), nil); err != nil {
@@ -378,4 +378,56 @@ func TestArrivalOfEnd(t *testing.T) {
 			t.Errorf("read %v: ended with arrival %d", read, r.Arrival)
 		}
 	}
+}
+
+// What was worked above the checkpoint goes with it: it is stored though the checkpoint stays, a checkpoint without it clears
+// it, a claim finds it, and a row that is put back or ends has its own.
+func TestDone(t *testing.T) {
+	s, a, l := claimed(t)
+	at := func(n int, done string, reached int64) Progress {
+		return Progress{Pos: pos(n), Arrival: 1, Done: []byte(done), Reached: reached}
+	}
+	stored := func(n int, done string, reached int64) {
+		t.Helper()
+		if r := s.stored(t); r.Ck != pos(n) || string(r.Done) != done || r.Reached != reached {
+			t.Errorf("stored %+v, want %d, done %q, reached %d", r, n, done, reached)
+		}
+	}
+	want(t, l.Checkpoint(t.Context(), at(1, "x", 0)), nil)
+	done := []byte("xy")
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1), Done: done, Reached: 5}), nil)
+	done[0] = '?' // the caller's
+	stored(1, "xy", 5)
+	swaps := s.calls.swap
+	want(t, l.Checkpoint(t.Context(), at(1, "xy", 4)), nil)
+	if s.calls.swap != swaps {
+		t.Error("what was stored is written again")
+	}
+	want(t, l.Checkpoint(t.Context(), at(2, "", 0)), nil)
+	stored(2, "", 5)
+	want(t, l.Checkpoint(t.Context(), at(3, "z", 6)), nil)
+	s.remove(t, key)
+	want(t, a.Create(t.Context(), shard, Row{Ck: checkpoint.TrimHorizon}), nil)
+	stored(3, "z", 6)
+	l, err := a.Claim(t.Context(), shard)
+	want(t, err, nil)
+	stored(3, "z", 6)
+	if r := l.Row(); string(r.Done) != "z" {
+		t.Errorf("claimed %+v", r)
+	}
+	want(t, l.Release(t.Context(), Progress{}, "host/b"), nil)
+	stored(3, "z", 6)
+	if r := s.stored(t); r.To != "host/b" || r.Owner != "" {
+		t.Errorf("released %+v", r)
+	}
+	l, err = a.Claim(t.Context(), shard)
+	want(t, err, nil)
+	if r := s.stored(t); r.To != "" {
+		t.Errorf("claimed, and still meant for %q", r.To)
+	}
+	want(t, l.End(t.Context(), nil), nil)
+	if r := s.stored(t); r.Done != nil {
+		t.Errorf("ended %+v", r)
+	}
+	s.check(t)
 }
