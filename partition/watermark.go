@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"iter"
 	"math/bits"
 	"sync"
 )
@@ -73,6 +74,42 @@ func (w *Watermark) Begun() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.begun
+}
+
+// Above returns the runs of positions that are done above the mark, in order: each from its first position up to, but
+// without, its end. Other methods may be called while it is ranged over; each run is as of the moment at which it comes.
+func (w *Watermark) Above() iter.Seq2[int64, int64] {
+	return func(yield func(first, end int64) bool) {
+		for from := int64(0); ; {
+			first, end, ok := w.run(from)
+			if !ok || !yield(first, end) {
+				return
+			}
+			from = end
+		}
+	}
+}
+
+// run returns the next run of done positions from a position on that lies above the mark.
+func (w *Watermark) run(from int64) (first, end int64, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first = w.seek(max(from, w.mark), 0)
+	end = w.seek(first, ^uint64(0))
+	return first, end, first < end
+}
+
+// seek returns the first position from a position on whose bit differs from those of like. If the words have none, it is
+// the first position behind them.
+func (w *Watermark) seek(from int64, like uint64) int64 {
+	live, base := w.words[w.head:], w.mark>>6
+	for i := from>>6 - base; i < int64(len(live)); i++ {
+		if word := (live[i] ^ like) >> (from & 63); word != 0 {
+			return from + int64(bits.TrailingZeros64(word))
+		}
+		from = (base + i + 1) << 6
+	}
+	return from
 }
 
 // extend makes word i of the live words exist.

@@ -53,6 +53,20 @@ func TestWatermarkProperty(t *testing.T) {
 				if w.Mark() != int64(mark) || w.Begun() != int64(len(done)) {
 					rt.Fatalf("Mark = %d of %d, want %d of %d", w.Mark(), w.Begun(), mark, len(done))
 				}
+				var above, want [][2]int64
+				for first, end := range w.Above() {
+					above = append(above, [2]int64{first, end})
+				}
+				for p := mark; p < len(done); p++ {
+					if n := len(want); done[p] && n > 0 && want[n-1][1] == int64(p) {
+						want[n-1][1]++
+					} else if done[p] {
+						want = append(want, [2]int64{int64(p), int64(p) + 1})
+					}
+				}
+				if !slices.Equal(above, want) {
+					rt.Fatalf("above mark %d: %v, want %v", mark, above, want)
+				}
 				if live := len(w.words) - w.head; cap(w.words) > max(spare, 8*live+64) {
 					rt.Fatalf("%d words for %d live", cap(w.words), live)
 				}
