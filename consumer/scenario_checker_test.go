@@ -216,8 +216,8 @@ func (c *checker) start(e event) {
 		if c.life.finished[r] {
 			c.violate(ruleTwice, r.key, r.shard, "%s starts again in the life that has given it an outcome", r)
 		}
-		if row := c.rows[r.shard]; row != nil && row.covers(r) {
-			c.violate(ruleRerun, r.key, r.shard, "%s starts although the checkpoint %s covers it", r, short(row.Ck))
+		if row := c.rows[r.shard]; row != nil && c.life.skips(*row, r) {
+			c.violate(ruleRerun, r.key, r.shard, "%s starts although the row at %s says that it is done", r, short(row.Ck))
 		}
 		c.resume(r, before)
 		c.life.started[r] = true
@@ -274,7 +274,7 @@ func (c *checker) resume(r, before *rec) {
 	if q.shard != r.shard || !q.required || c.life.started[q] || c.life.finished[q] || q == before || c.unseen(q) {
 		return
 	}
-	if claim, ok := c.life.claims[r.shard]; !ok || !claim.covers(q) {
+	if claim, ok := c.life.claims[r.shard]; !ok || !c.life.skips(claim, q) {
 		c.violate(ruleResume, r.key, r.shard, "%s starts, and %s, which the claimed checkpoint %s does not cover, has not", r, q, short(claim.Ck))
 	}
 }
@@ -368,6 +368,7 @@ func (c *checker) write(e event) {
 		c.outcome[r] = c.outcome[r] || r.unseen(l.settings, e.at) // and it stays so
 	}
 	c.covered[e.shard] = n
+	c.held(e, l)
 	if e.row.Ck == endMark && !sh.Closed {
 		c.violate(ruleMark, "", e.shard, "END of an open shard")
 	}
@@ -449,8 +450,9 @@ func (c *checker) returned(e event) {
 		if row.Owner == claim.Owner && len(c.life.reads[id]) > 0 { // else it may not know that it owns it
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
+		c.kept(id, *row)
 		for _, r := range c.shards[id].recs {
-			if r.early || claim.covers(r) || r.filtered(c.life.settings) {
+			if r.early || c.life.skips(claim, r) || r.filtered(c.life.settings) {
 				continue // what is about as old as the start may have been read, and hold the others up
 			}
 			if !c.life.finished[r] || c.life.tumbling > 0 && !c.life.closed[r] {

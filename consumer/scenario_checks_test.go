@@ -51,6 +51,11 @@ func TestScenarioChecker(t *testing.T) {
 		{"handled again by an heir, as is right", 8, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), nil},
 		{"an heir leaves a record out", 8, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 10 a3", "succeeded 10"}, end), []string{ruleResume}},
 		{"cut off within a call", 7, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), nil},
+		{"done above the mark", 4, 12, slices.Concat([]string{"start 1 a1", "start 2 a2", "succeeded 2", "marked A 1 0 a2", "cut", "began 1", "claimed A 2 0 a2", "start 9 a1 a3", "succeeded 9"}, end), nil},
+		{"done above the mark, and handled again", 4, 12, slices.Concat([]string{"start 1 a1", "start 2 a2", "succeeded 2", "marked A 1 0 a2", "cut", "began 1", "claimed A 2 0 a2", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10"}, end), []string{ruleRerun}},
+		{"taken for done above the mark", 4, 12, slices.Concat([]string{"start 1 a1", "start 2 a2", "marked A 1 0 a2", "cut", "began 1", "claimed A 2 0 a2", "start 9 a1 a3", "succeeded 9"}, end), []string{ruleLost, ruleMark, ruleOrder}},
+		{"left out above the mark", 8, 12, slices.Concat([]string{"cut", "began 1", "claimed A 2 0 a2", "start 10 a3", "succeeded 10"}, end), []string{ruleResume}},
+		{"what is done above the mark is not stored", 4, 12, slices.Concat([]string{"start 1 a1", "start 2 a2", "succeeded 2", "failed 1", "released A 2 0", "returned", "began 1", "claimed A 3 0", "start 9 a1 a2", "succeeded 9", "start 10 a3", "succeeded 10", "marked A 3 a3", "created B 0", "created C 0", "ended A 4"}), []string{ruleDrain}},
 		{"not given up", 29, 30, []string{"marked D 1 d1"}, []string{ruleDrain}},
 		{"released too low", 29, 30, []string{"released D 2 0"}, []string{ruleDrain}},
 		{"progress", 4, 8, []string{"start 1 a1 a2", "progress 1 1", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, nil},
@@ -142,6 +147,10 @@ func scripted(lines []string) *history {
 			e.row.Ck = "0/trim"
 			if s := seq[c]; c != "" && c != "0" {
 				e.row.Ck = fmt.Sprintf("1/%03d%s/~", len(s), s)
+			}
+			if s := seq[d]; d != "" {
+				place := fmt.Sprintf("1/%03d%s/~", len(s), s)
+				e.row.done = []span{{place, place}}
 			}
 			switch kind {
 			case evClaimed, evMarked:

@@ -66,6 +66,9 @@ type row struct {
 	Epoch   int64    `json:"epoch"`
 	Ck      string   `json:"ck"`
 	Parents []string `json:"parents"`
+	Done    []byte   `json:"done"`
+
+	done []span // that Done says
 }
 
 const endMark = "9/END"

@@ -50,7 +50,7 @@ func (h *history) brokenBySets() []string {
 		case evCreated, evClaimed, evMarked, evReleased, evEnded:
 			writes[e.shard] = append(writes[e.shard], i)
 			for _, r := range t.shards[e.shard].recs {
-				if unseen[r] == 0 && e.row.covers(r) && r.unseen(lives[e.life], e.at) {
+				if unseen[r] == 0 && e.row.holds(r) && r.unseen(lives[e.life], e.at) {
 					unseen[r] = i
 				}
 			}
@@ -72,7 +72,7 @@ func (h *history) brokenBySets() []string {
 				broken[ruleMark] = true
 			}
 			for _, r := range t.shards[shard].recs {
-				if r.required && h.events[i].row.covers(r) && !succeededBy(r, i) && unseen[r] != i {
+				if r.required && h.events[i].row.holds(r) && !succeededBy(r, i) && unseen[r] != i {
 					broken[ruleMark] = true
 				}
 			}
@@ -87,7 +87,7 @@ func (h *history) brokenBySets() []string {
 		}
 		for _, i := range of {
 			e := h.events[i]
-			h.startBySets(t, e, i, succeededBy, writes, broken)
+			h.startBySets(t, e, i, begun[i], succeededBy, writes, broken)
 			for _, seq := range ends[e.call].resolves(recs[e.call]) {
 				if _, again := done[seq]; !again {
 					done[seq] = endOf[e.call]
@@ -125,7 +125,7 @@ func (e event) resolves(of []string) []string {
 }
 
 // startBySets looks at one start of a call.
-func (h *history) startBySets(t *truth, e event, i int, succeededBy func(*rec, int) bool, writes map[string][]int, broken map[string]bool) {
+func (h *history) startBySets(t *truth, e event, i int, life *settings, succeededBy func(*rec, int) bool, writes map[string][]int, broken map[string]bool) {
 	before := map[string]bool{}
 	for _, seq := range e.seqs {
 		r := t.recs[seq]
@@ -138,10 +138,14 @@ func (h *history) startBySets(t *truth, e event, i int, succeededBy func(*rec, i
 			}
 		}
 		before[seq] = true
+		var last row
 		for _, w := range writes[r.shard] {
-			if w < i && h.events[w].row.covers(r) {
-				broken[ruleRerun] = true
+			if w < i {
+				last = h.events[w].row
 			}
+		}
+		if life.skips(last, r) {
+			broken[ruleRerun] = true
 		}
 	}
 	for _, parent := range t.shards[e.shard].Parents {

@@ -239,5 +239,6 @@ func decoded(e checkpoint.Entry) (r row) {
 	if err := json.Unmarshal(e.Value, &r); err != nil {
 		panic(fmt.Sprintf("row %s: %v", e.Key, err))
 	}
+	r.done = r.spans()
 	return r
 }

@@ -30,6 +30,7 @@ var rarities = []string{
 	"document delivered", "document refused", "document dropped", "document: error", "document: panic", "document: ctx",
 	"cut off in a delivery", "stopped within a delivery",
 	"filtered", "out of range", "out of range told", "broken aggregate", "claimed within an aggregate",
+	"claimed with records done above the checkpoint",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
 	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again", "slow line", "10 MB page",
 	"clock of the service ahead", "clock of the service back", "loss told",
@@ -100,6 +101,9 @@ func (w *world) tally() map[string]int {
 			}
 		case evClaimed:
 			claims[e.shard] = true
+			if len(e.row.done) > 0 {
+				counts["claimed with records done above the checkpoint"]++
+			}
 			rows[e.shard] = e.row
 		case evCreated, evMarked, evReleased:
 			rows[e.shard] = e.row
@@ -146,7 +150,7 @@ func (t *truth) unfinished(rows map[string]row, succeeded map[*rec]bool, at time
 			counts["cut off with one parent of a merge ended"] = 1
 		}
 		for _, r := range sh.recs {
-			if known && succeeded[r] && !row.covers(r) {
+			if known && succeeded[r] && !row.holds(r) {
 				counts["cut off between effect and checkpoint"] = 1
 				break
 			}

@@ -82,7 +82,7 @@ const maxSpan = 1_000_000
 func newShard(f *facts, up upstream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
 	p, cfg, row := f.pool, f.cfg, l.Row()
 	sh := &shard{
-		f: f, up: up, id: id, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck), put: map[string]lease.Row{},
+		f: f, up: up, id: id, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck, row.Done, under(id, cfg)), put: map[string]lease.Row{},
 	}
 	now := time.Now()
 	sh.read.Store(&reading{at: now, asOf: now, none: true})
@@ -200,33 +200,49 @@ func (sh *shard) complete() {
 	}
 }
 
-// checkpoint stores the mark if it has moved.
+// under is what the done-set of a shard means something under (C19): empty if it means nothing.
+func under(id string, cfg *config) string {
+	switch {
+	case cfg.tumbling > 0:
+		return "" // an open window is handled again from its first record on
+	case cfg.deaggregate:
+		return id + " user records"
+	}
+	return id
+}
+
+const (
+	doneSize     = 450      // of a done-set: 600 bytes in a row, which stays below 1 KiB with it
+	lastDoneSize = 35 << 10 // of that of a release: below 48 KiB in its row, so that little comes again
+)
+
+// checkpoint stores the mark and what is done above it, if they have changed.
 func (sh *shard) checkpoint() {
 	sh.gauge()
 	sh.progressed.Store(int64(sh.turn.taken(time.Now(), sh.outcome.Load() != 0, sh.books.Figures()).Sub(sh.f.pool.began)))
-	pos, arrival, moved, err := sh.position()
+	p, moved, err := sh.position(doneSize)
 	if err != nil {
 		_ = sh.unreadable(err)
 	}
 	at, ok := sh.covered()
 	switch keep := sh.f.retention(); {
 	case !ok:
-	case moved && arrival == 0: // C27
-		arrival = at.UnixMilli()
-	case !moved && keep > 0 && at.Sub(time.UnixMilli(arrival)) > keep/4:
-		arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
+	case moved && p.Arrival == 0: // C27
+		p.Arrival = at.UnixMilli()
+	case !moved && keep > 0 && at.Sub(time.UnixMilli(p.Arrival)) > keep/4:
+		p.Arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
 	}
 	if !moved || sh.lost.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
 	defer cancel()
-	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, lease.Progress{Pos: pos, Arrival: arrival}) }) == nil {
-		sh.books.Stored(pos)
+	if sh.store("checkpoint", func() error { return sh.lease.Checkpoint(ctx, p) }) == nil {
+		sh.books.Stored(p.Pos, p.Done)
 	}
 }
 
-// release stores the mark and gives the lease up.
+// release stores the mark and what is done above it, and gives the lease up.
 func (sh *shard) release(ctx context.Context) error {
 	defer sh.cut()
 	if sh.lost.Load() {
@@ -234,9 +250,9 @@ func (sh *shard) release(ctx context.Context) error {
 	}
 	pause := sh.f.pool.rnd.backoff(100*time.Millisecond, time.Second)
 	for {
-		pos, arrival, _, bad := sh.position()
+		p, _, bad := sh.position(lastDoneSize)
 		if at, ok := sh.covered(); ok {
-			arrival = max(arrival, at.UnixMilli())
+			p.Arrival = max(p.Arrival, at.UnixMilli())
 		}
 		if bad != nil {
 			bad = sh.unreadable(bad)
@@ -244,7 +260,7 @@ func (sh *shard) release(ctx context.Context) error {
 		err := sh.store("release", func() error {
 			ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 			defer cancel()
-			return sh.lease.Release(ctx, lease.Progress{Pos: pos, Arrival: arrival}, "")
+			return sh.lease.Release(ctx, p, "")
 		})
 		if err == nil || sh.lost.Load() {
 			return bad
@@ -255,16 +271,18 @@ func (sh *shard) release(ctx context.Context) error {
 	}
 }
 
-// position is what a checkpoint would store now. An error says that no checkpoint can be made.
-func (sh *shard) position() (pos checkpoint.Position, arrival int64, moved bool, err error) {
-	pos, at, moved, err := sh.books.Position()
+// position is what a checkpoint would store now, with a done-set of limit bytes at most. An error says that no checkpoint can
+// be made.
+func (sh *shard) position(limit int) (p lease.Progress, moved bool, err error) {
+	pos, done, at, moved, err := sh.books.Position(limit)
+	p = lease.Progress{Pos: pos, Done: done}
 	switch {
 	case !moved:
-		return pos, sh.lease.Row().Arrival, false, err
-	case at.IsZero(): // unknown
-		return pos, 0, true, nil
+		p.Arrival = sh.lease.Row().Arrival
+	case !at.IsZero(): // else it is unknown
+		p.Arrival = at.UnixMilli()
 	}
-	return pos, at.UnixMilli(), true, nil
+	return p, moved, err
 }
 
 // covered tells up to which time of the service everything that arrived is covered by the position: the shard was read to

@@ -247,11 +247,11 @@ func (s *stream) conclude(sh *shard) bool {
 	}
 	err := sh.store("end", func() error {
 		if !sh.closed {
-			pos, arrival, _, err := sh.position()
+			p, _, err := sh.position(lastDoneSize)
 			if err != nil {
 				_ = sh.unreadable(err)
 			}
-			return sh.lease.Release(ctx, lease.Progress{Pos: pos, Arrival: arrival}, "")
+			return sh.lease.Release(ctx, p, "")
 		}
 		for _, c := range sh.children {
 			if _, put := sh.put[c.ID]; put || !slices.Contains(children, c.ID) {

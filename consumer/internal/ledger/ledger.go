@@ -3,6 +3,8 @@
 package ledger
 
 import (
+	"bytes"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -27,25 +29,38 @@ type Ledger struct {
 	pin      *page.Point // the checkpoint goes no further, before an open tumbling window; nil: none is open
 	pinned   time.Time   // arrival of the first record of that window
 	stored   checkpoint.Position
+	kept     []byte     // the done-set that is stored with it
+	under    string     // what a done-set depends on besides
+	earlier  []interval // above the checkpoint, done in earlier tenures; once dropped, in this one as well
+	skipped  int64
 	unstored time.Time // arrival of the oldest record entered that stored does not cover
 	above    time.Time // likewise, of what the last Position does not cover
 }
 
-// An entry is one page. When all its records have outcomes its page is freed, and its last point stays.
+// An entry is one page. When all its records have outcomes its page is freed, and its ends stay.
 type entry struct {
-	p    *page.Page
-	n    int64
-	left int64 // records without an outcome
-	last page.Point
-	at   time.Time // when it was entered: the arrival of what has none
+	p     *page.Page
+	n     int64
+	left  int64 // records without an outcome
+	first place
+	last  page.Point
+	at    time.Time // when it was entered: the arrival of what has none
 }
 
-// New returns the books of a shard whose stored checkpoint is at.
-func New(at checkpoint.Position) *Ledger { return &Ledger{stored: at} }
+// New returns the books of a shard whose stored checkpoint is at, with done, the set of what has its outcome above it, as
+// Position has returned it. Under is what a set depends on besides: one that was made under anything else is empty, and so is
+// any if under is.
+func New(at checkpoint.Position, done []byte, under string) *Ledger {
+	l := &Ledger{stored: at, kept: done, under: under}
+	if under != "" {
+		l.earlier = decode(done, at, under)
+	}
+	return l
+}
 
-// Enter takes a page in. It gives its records their positions and returns those to deliver, and those that skip says have
-// their outcome already, for Done once the others are handed over. A page without records is not entered. A record without
-// an arrival time waits since now.
+// Enter takes a page in. It gives its records their positions and returns those to deliver, and those that have their
+// outcome already, for Done once the others are handed over: skip says so, or an earlier tenure has given it to them. A page
+// without records is not entered. A record without an arrival time waits since now.
 func (l *Ledger) Enter(p *page.Page, skip []bool, now time.Time) (deliver, settled []page.Item) {
 	n := p.Len()
 	if n == 0 {
@@ -57,7 +72,7 @@ func (l *Ledger) Enter(p *page.Page, skip []bool, now time.Time) (deliver, settl
 		return nil, nil
 	}
 	p.First = l.mark.Begin(int64(n))
-	e := &entry{p, int64(n), int64(n), p.Point(n - 1), now}
+	e := &entry{p, int64(n), int64(n), from(page.Item{P: p}), p.Point(n - 1), now}
 	l.entries = append(l.entries, e)
 	if l.unstored.IsZero() {
 		l.unstored = e.arrival(0)
@@ -67,7 +82,24 @@ func (l *Ledger) Enter(p *page.Page, skip []bool, now time.Time) (deliver, settl
 	}
 	l.held += n
 	l.charged += p.Cost()
-	return p.Items(skip)
+	return p.Items(l.skip(p, skip))
+}
+
+// skip adds to the records of a page that have their outcome those that an earlier tenure has given it to.
+func (l *Ledger) skip(p *page.Page, skip []bool) []bool {
+	if len(l.earlier) == 0 {
+		return skip
+	}
+	if skip == nil {
+		skip = make([]bool, p.Len())
+	}
+	for i := range skip {
+		if !skip[i] && has(l.earlier, page.Item{P: p, I: int32(i)}) { //nolint:gosec // as in Items
+			skip[i] = true
+			l.skipped++
+		}
+	}
+	return skip
 }
 
 // Done gives items their outcome. It returns what is not charged any more.
@@ -178,38 +210,92 @@ func (l *Ledger) Complete() bool {
 	return l.closed && l.settled() && l.pin == nil
 }
 
-// Position is what a checkpoint would store now, with the arrival time of its record, zero if that is unknown. moved is
-// false if there is nothing to store. An error says that the service's sequence number is none: no checkpoint can hold it.
-func (l *Ledger) Position() (pos checkpoint.Position, arrival time.Time, moved bool, err error) {
+// Position is what a checkpoint would store now: the place up to which all has its outcome, with the arrival time of its
+// record, zero if that is unknown, and the set of what has its outcome above it, in at most limit bytes. All is of one moment.
+// moved is false if there is nothing to store. An error says that the service's sequence number is none: no checkpoint can
+// hold it.
+func (l *Ledger) Position(limit int) (pos checkpoint.Position, done []byte, arrival time.Time, moved bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	safe := l.safe
 	if l.pin != nil {
 		safe = *l.pin
 	}
-	if safe.Seq == "" {
-		return l.stored, time.Time{}, false, nil
-	}
-	pos, err = safe.After()
-	if err != nil {
-		return l.stored, time.Time{}, false, err
-	}
-	l.above = l.oldest()
-	if l.pin != nil {
-		l.above = l.pinned
+	pos = l.stored
+	if safe.Seq != "" {
+		if pos, err = safe.After(); err != nil {
+			return l.stored, l.kept, time.Time{}, false, err
+		}
+		l.above = l.oldest()
+		if l.pin != nil {
+			l.above = l.pinned
+		}
+		arrival = safe.Arrival
 	}
 	if pos.Compare(l.stored) <= 0 { // what is read again may lie below what is stored
-		l.unstored = l.above
-		return l.stored, time.Time{}, false, nil
+		if safe.Seq != "" {
+			l.unstored = l.above
+		}
+		pos, arrival = l.stored, time.Time{}
 	}
-	return pos, safe.Arrival, true, nil
+	if l.pin == nil && l.under != "" {
+		done = encode(pos, l.under, l.done(), limit)
+	}
+	return pos, done, arrival, pos != l.stored || !bytes.Equal(done, l.kept), nil
+}
+
+// done returns what is known to have its outcome, but for what the mark has passed.
+func (l *Ledger) done() iter.Seq[interval] {
+	return func(yield func(interval) bool) {
+		rest := l.earlier
+		if !l.dropped {
+			for first, end := range l.mark.Above() {
+				run := interval{l.begins(first), l.ends(end - 1)}
+				for len(rest) > 0 && rest[0].lo.compare(run.lo) <= 0 {
+					if !yield(rest[0]) {
+						return
+					}
+					rest = rest[1:]
+				}
+				if !yield(run) {
+					return
+				}
+			}
+		}
+		for _, iv := range rest {
+			if !yield(iv) {
+				return
+			}
+		}
+	}
+}
+
+// begins is the place of the first record of a run, whose page is held unless it begins with it.
+func (l *Ledger) begins(pos int64) place {
+	e := l.at(pos)
+	if pos == e.p.First {
+		return e.first
+	}
+	return from(page.Item{P: e.p, I: int32(pos - e.p.First)}) //nolint:gosec // as in Items
+}
+
+// ends is the place of the last record of a run, whose page is held unless it ends with it.
+func (l *Ledger) ends(pos int64) place {
+	e := l.at(pos)
+	if i := pos - e.p.First; i < e.n-1 {
+		return upTo(e.p.Point(int(i)))
+	}
+	return upTo(e.last)
 }
 
 // Stored notes that what Position has returned last is stored.
-func (l *Ledger) Stored(pos checkpoint.Position) {
+func (l *Ledger) Stored(pos checkpoint.Position, done []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stored, l.unstored = pos, l.above
+	l.stored, l.kept, l.unstored = pos, done, l.above
+	for len(l.earlier) > 0 && l.earlier[0].hi.compare(behind(pos)) <= 0 {
+		l.earlier = l.earlier[1:]
+	}
 }
 
 // arrival is when the i-th record of a page arrived, as far as that is known.
@@ -239,6 +325,7 @@ type Figures struct {
 	Span     int64     // from the oldest record without an outcome to the newest one
 	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none
 	Unstored time.Time // arrival of the oldest record that the stored checkpoint does not cover; zero likewise
+	Skipped  int64     // records read that an earlier tenure has given their outcome, above the checkpoint
 }
 
 // Figures returns the figures of now.
@@ -246,14 +333,16 @@ func (l *Ledger) Figures() Figures {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.mark.Mark()
-	return Figures{l.held, l.charged, m, l.mark.Begun() - m, l.oldest(), l.unstored}
+	return Figures{l.held, l.charged, m, l.mark.Begun() - m, l.oldest(), l.unstored, l.skipped}
 }
 
-// Drop lets go of everything that has no outcome, at a stop, and returns what was charged for it. The position stays.
+// Drop lets go of everything that has no outcome, at a stop, and returns what was charged for it. What Position returns
+// stays.
 func (l *Ledger) Drop() (charged int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	charged = l.charged
+	l.earlier = slices.Collect(merged(l.done(), upTo(l.safe)))
 	l.charged, l.held, l.entries, l.unstored, l.dropped = 0, 0, nil, time.Time{}, true
 	return charged
 }

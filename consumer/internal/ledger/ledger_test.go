@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -40,12 +41,13 @@ func after(t *rapid.T, n int) checkpoint.Position {
 func TestLedger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const first = 100
-		l := ledger.New(checkpoint.TrimHorizon)
+		l := ledger.New(checkpoint.TrimHorizon, nil, "a")
 		var open []page.Item          // delivered, without an outcome
 		var done []bool               // of each record read
 		pages := map[*page.Page]int{} // open records
 		cost := map[*page.Page]int64{}
 		stored, pin, closed := checkpoint.TrimHorizon, -1, false
+		var kept []byte
 		prefix := func() (n int) {
 			for n < len(done) && done[n] {
 				n++
@@ -105,13 +107,13 @@ func TestLedger(t *testing.T) {
 			"unpin": func(*rapid.T) { pin = -1; l.Unpin() },
 			"close": func(*rapid.T) { closed = true; l.Close() },
 			"store": func(*rapid.T) {
-				pos, _, moved, err := l.Position()
+				pos, set, _, moved, err := l.Position(1000)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if moved {
-					stored = pos
-					l.Stored(pos)
+					stored, kept = pos, set
+					l.Stored(pos, set)
 				}
 			},
 			"": func(t *rapid.T) {
@@ -120,7 +122,7 @@ func TestLedger(t *testing.T) {
 				if pin >= 0 {
 					mark = pin
 				}
-				pos, arrival, moved, err := l.Position()
+				pos, set, arrival, moved, err := l.Position(1000)
 				want := checkpoint.TrimHorizon
 				if mark > 0 {
 					want = after(t, first+mark-1)
@@ -128,10 +130,12 @@ func TestLedger(t *testing.T) {
 				switch {
 				case err != nil:
 					t.Fatal(err)
-				case moved && (pos != want || !arrival.Equal(arrived(first+mark-1))):
+				case want == stored && (pos != stored || !arrival.IsZero()), want != stored && (pos != want || !arrival.Equal(arrived(first+mark-1))):
 					t.Fatalf("position %s at %v, want %s", pos, arrival, want)
-				case moved != (want.Compare(stored) > 0):
-					t.Fatalf("position %s moved: %v; stored is %s", want, moved, stored)
+				case moved != (want != stored || !bytes.Equal(set, kept)):
+					t.Fatalf("position %s with %x moved: %v; stored is %s with %x", want, set, moved, stored, kept)
+				case pin >= 0 && set != nil:
+					t.Fatalf("a set of %d bytes beside an open window", len(set))
 				}
 				var held int
 				var charged int64

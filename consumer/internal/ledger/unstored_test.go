@@ -14,7 +14,7 @@ import (
 
 // What is entered and handled while a position is being stored is not covered by it.
 func TestUnstoredBehindAWrite(t *testing.T) {
-	l := ledger.New(checkpoint.TrimHorizon)
+	l := ledger.New(checkpoint.TrimHorizon, nil, "")
 	at := func(n int64) time.Time { return time.UnixMilli(1_772_719_620_000 + n).UTC() }
 	handle := func(seq string, arrival time.Time) {
 		items, _ := l.Enter(page.New([]types.Record{{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &arrival}}), nil, at(9))
@@ -22,7 +22,7 @@ func TestUnstoredBehindAWrite(t *testing.T) {
 	}
 	handle("1", at(1))
 	position := func() checkpoint.Position {
-		pos, _, _, err := l.Position()
+		pos, _, _, _, err := l.Position(0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,11 +30,11 @@ func TestUnstoredBehindAWrite(t *testing.T) {
 	}
 	pos := position()
 	handle("2", at(2))
-	l.Stored(pos)
+	l.Stored(pos, nil)
 	if got := l.Figures().Unstored; !got.Equal(at(2)) {
 		t.Errorf("the oldest record that is not covered is of %v, want %v", got, at(2))
 	}
-	l.Stored(position())
+	l.Stored(position(), nil)
 	if got := l.Figures().Unstored; !got.IsZero() {
 		t.Errorf("all is stored, and a record of %v is not covered", got)
 	}
