@@ -23,6 +23,14 @@ var (
 	// ErrRollback: the row is older than one this worker has written: the store
 	// lost a write that it had acknowledged.
 	ErrRollback = errors.New("lease: the store lost an acknowledged write")
+	// ErrHeld: the row names an owner who lives, or whose death is not
+	// established yet.
+	ErrHeld = errors.New("lease: held by another owner")
+	// ErrLapsed: no heartbeat of this worker is known to be stored that is young
+	// enough to work on. It may go on under the same leases.
+	ErrLapsed = errors.New("lease: no recent heartbeat is known to be stored")
+	// ErrFenced: this incarnation of the worker was declared dead, or has left.
+	ErrFenced = errors.New("lease: this incarnation of the worker is over")
 	// ErrRowVersion: the row was written by a newer version of the library.
 	ErrRowVersion = errors.New("lease: row of a newer version")
 	// ErrRowCorrupt: the row is not one that the library writes.

@@ -506,7 +506,7 @@ func TestRandomFaults(t *testing.T) {
 func (s *flaky) took(t *rapid.T, tb *Table, epoch int64, ck checkpoint.Position, owner string) {
 	t.Helper()
 	for _, h := range s.history {
-		if _, own := tb.mine(text(h.row, "by")); own && text(h.row, "owner") == owner &&
+		if _, own := tb.tenure.mine(text(h.row, "by")); own && text(h.row, "owner") == owner &&
 			number(h.row, "epoch") == epoch && text(h.row, "ck") >= string(ck) {
 			return
 		}

@@ -223,7 +223,7 @@ func (l *Lease) refuse(as closing) (bool, error) {
 // go on; a nil error means that the state of l has moved, by this write or by
 // an earlier one.
 func (l *Lease) write(ctx context.Context, next Row, as closing) error {
-	next.V, next.By = Version, l.table.sign()
+	next.V, next.By = Version, l.table.tenure.sign()
 	stored, rev, err := l.table.swap(ctx, l.shard, next, l.rev)
 	switch {
 	case err == nil:
@@ -277,7 +277,7 @@ func (l *Lease) look(ctx context.Context) error {
 		l.over = fmt.Errorf("%w: %w", ErrLost, bad)
 		r = Row{} // nobody knows whose it is
 	case slices.Contains(l.sent, r.By):
-		l.table.remember(l.shard, r)
+		l.table.tenure.wrote.note(l.table.Key(l.shard), r)
 		l.settle(r, e.Revision)
 	case l.gone:
 		l.over = fmt.Errorf("%w: %s was deleted and is %q's, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
@@ -300,7 +300,7 @@ func (l *Lease) rolledBack(r Row) bool {
 	if r.Epoch != l.row.Epoch {
 		return r.Epoch < l.row.Epoch
 	}
-	n, own := l.table.mine(r.By)
-	last, _ := l.table.mine(l.row.By)
+	n, own := l.table.tenure.mine(r.By)
+	last, _ := l.table.tenure.mine(l.row.By)
 	return own && n < last
 }

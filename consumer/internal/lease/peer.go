@@ -12,6 +12,6 @@ type Peer struct {
 
 // An Offer is a lease that its owner is about to release to another member.
 type Offer struct {
-	Lease string // stream + "/" + shard in a member's row; the shard alone in Moves
-	To    string // the member it is meant for
+	Lease string `json:"lease"` // stream + "/" + shard in a member's row; the shard alone in Moves
+	To    string `json:"to"`    // the member it is meant for
 }

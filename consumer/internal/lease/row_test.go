@@ -166,7 +166,7 @@ func checkCodec[T any](t *testing.T, value []byte, v T, err error, decode func([
 	if json.Unmarshal(value, &in) != nil || json.Unmarshal(first, &out) != nil {
 		t.Fatalf("%q became %q", value, first)
 	}
-	known := " v by owner epoch to ck arrival done reached parents children hash root arn created start rooted "
+	known := " v by st n cap offer streams chg owner epoch to ck arrival done reached parents children hash root arn created start rooted "
 	for name := range in {
 		if _, ok := out[name]; !ok && !strings.Contains(known, " "+name+" ") {
 			t.Fatalf("field %q of %q is lost in %q", name, value, first)

@@ -10,8 +10,13 @@
 // A write whose reply was lost may have been applied, or may be applied later.
 // Nothing here retries: an operation that fails is repeated by its caller, with
 // the caller's backoff, and first reads back what became of the earlier one. Every
-// operation is safe to repeat. The package starts no goroutine and reads no
-// clock.
+// operation is safe to repeat.
+//
+// A [Group] is a worker's membership: heartbeats in a row of its own, and a look
+// at those of the others. Its [Tenure] is the time in which this worker may claim
+// and work; a member whose row stays unchanged for [Term] is declared dead, which
+// is what frees its leases. No clock of another host takes part. Only Group.Run
+// starts goroutines.
 package lease
 
 import (
@@ -20,10 +25,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/shardlane/shardlane/checkpoint"
 )
@@ -36,31 +38,19 @@ type Table struct {
 	// must not use the lease.
 	Restored func(shard string, r Row)
 
+	tenure        *Tenure
 	store         checkpoint.Store
 	group, stream string
-	owner, inc    string
-	writes        atomic.Int64 // counts this worker's writes, for Row.By
-
-	mu    sync.Mutex
-	wrote map[string]mark // by shard
+	owner         string
 }
 
-// mark is the newest state of a row that this worker has itself written.
-type mark struct {
-	epoch int64
-	Progress
-}
-
-// NewTable returns the Table of stream, "account:name:creationEpoch", in group.
-// owner is "<worker>/<incarnation>"; the incarnation is new at every start of a
-// process and used by one Table per stream, as it tells one's own writes from
-// all others.
+// NewTable returns the Table of stream, "account:name:creationEpoch", in group,
+// for a worker that nobody shares the store with: it takes every row over, and
+// is valid for ever. owner is "<worker>/<incarnation>"; the incarnation is new at
+// every start of a process and used by one Table per stream, as it tells one's
+// own writes from all others.
 func NewTable(store checkpoint.Store, group, stream, owner string) *Table {
-	return &Table{
-		store: store, group: group, stream: stream,
-		owner: owner, inc: owner[strings.LastIndexByte(owner, '/')+1:],
-		wrote: make(map[string]mark),
-	}
+	return newTenure(store, group, owner, &marks{}, true).Table(stream)
 }
 
 // metaKey returns the key of the row of the stream.
@@ -70,20 +60,11 @@ func (t *Table) metaKey() string {
 
 // Key returns the key of the row of shard; of "", the prefix of all of them.
 func (t *Table) Key(shard string) string {
-	return url.PathEscape(t.group) + "/lease/" + url.PathEscape(t.stream) + "/" + url.PathEscape(shard)
+	return leaseKey(t.group) + url.PathEscape(t.stream) + "/" + url.PathEscape(shard)
 }
 
-// sign returns a new value for Row.By.
-func (t *Table) sign() string {
-	return t.inc + "." + strconv.FormatInt(t.writes.Add(1), 10)
-}
-
-// mine reports whether by is a signature of this worker, and its number.
-func (t *Table) mine(by string) (int64, bool) {
-	num, ok := strings.CutPrefix(by, t.inc+".")
-	n, err := strconv.ParseInt(num, 10, 64)
-	return n, ok && err == nil
-}
+// leaseKey returns the prefix of the keys of all lease rows of group.
+func leaseKey(group string) string { return url.PathEscape(group) + "/lease/" }
 
 // Rows lists the rows of the stream by shard id. The list may be stale: it
 // serves to choose what to do, never to do it. Rows that this version cannot
@@ -148,26 +129,8 @@ func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (Row,
 	if err != nil {
 		return r, "", fmt.Errorf("lease: write the row of %s: %w", shard, err)
 	}
-	t.remember(shard, r)
+	t.tenure.wrote.note(t.Key(shard), r)
 	return r, e.Revision, nil
-}
-
-// remember notes that r was written by this worker and is stored.
-func (t *Table) remember(shard string, r Row) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if m := t.wrote[shard]; r.Epoch >= m.epoch {
-		t.wrote[shard] = mark{r.Epoch, r.clone().progress()}
-	}
-}
-
-// last returns the newest state of the row of shard that this worker has
-// written; false if it has written none.
-func (t *Table) last(shard string) (mark, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	m, ok := t.wrote[shard]
-	return m, ok
 }
 
 // Create puts the row of shard if there is none; one that exists already is
@@ -178,13 +141,13 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 	r = r.clone()
 	slices.Sort(r.Parents)
 	slices.Sort(r.Children)
-	if m, ok := t.last(shard); ok {
+	if m, ok := t.tenure.wrote.last(t.Key(shard)); ok {
 		r.Epoch = m.epoch + 1
 		if r.Ck.Less(m.Pos) {
 			r = r.at(m.Progress)
 		}
 	}
-	r.V, r.By = Version, t.sign()
+	r.V, r.By = Version, t.tenure.sign()
 	value, err := r.encode()
 	if err != nil {
 		return err
@@ -197,16 +160,22 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 }
 
 // Claim makes this worker the owner of shard: owner and epoch + 1 in one write.
-// A row that names another owner is taken over; Took tells whom from. Work
-// starts at the checkpoint of the lease's Row, never at a listed one.
+// A row that names another owner is taken over if that owner is dead; Took tells
+// whom from. Work starts at the checkpoint of the lease's Row, never at a listed
+// one.
 //
-// ErrNoRow, ErrEnded, ErrRollback and a *RowError stay until somebody acts. Any
-// other error may be repeated: a claim of unknown result that turns out to have
-// been applied is claimed anew, never adopted by reading alone. An error that
-// wraps checkpoint.ErrConflict says that another worker wrote the row at this
-// moment.
+// ErrNoRow, ErrEnded, ErrRollback and a *RowError stay until somebody acts;
+// ErrFenced stays for this Table. ErrHeld says that the owner lives, or that its
+// death is not established yet. Any other error may be repeated: a claim of
+// unknown result that turns out to have been applied is claimed anew, never
+// adopted by reading alone. An error that wraps checkpoint.ErrConflict says that
+// another worker wrote the row at this moment, ErrLapsed that this one may not
+// claim before its next heartbeat.
 func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 	for try := 1; ; try++ {
+		if err := t.tenure.check(); err != nil {
+			return nil, fmt.Errorf("%w: %s is not claimed", err, shard)
+		}
 		e, r, err := t.get(ctx, shard)
 		switch {
 		case err != nil:
@@ -214,7 +183,7 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 		case e.Revision == "":
 			return nil, fmt.Errorf("%w: %s", ErrNoRow, shard)
 		}
-		if m, ok := t.last(shard); ok && r.Epoch < m.epoch {
+		if m, ok := t.tenure.wrote.last(t.Key(shard)); ok && r.Epoch < m.epoch {
 			return nil, fmt.Errorf("%w: %s has epoch %d after %d", ErrRollback, shard, r.Epoch, m.epoch)
 		}
 		if r.Ended() {
@@ -224,11 +193,17 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 		if took == t.owner {
 			took = ""
 		}
-		if _, own := t.mine(r.By); try > 1 && !own || try > maxTries {
+		if _, own := t.tenure.mine(r.By); try > 1 && !own || try > maxTries {
 			return nil, fmt.Errorf("lease: claim %s: %w: it belongs to %q", shard, checkpoint.ErrConflict, r.Owner)
 		}
+		if err := t.gone(ctx, shard, took); err != nil {
+			return nil, err
+		}
+		if err := t.tenure.check(); err != nil { // reading took its time
+			return nil, fmt.Errorf("%w: %s is not claimed", err, shard)
+		}
 		r.Owner, r.To, r.Epoch = t.owner, "", r.Epoch+1
-		r.V, r.By = Version, t.sign()
+		r.V, r.By = Version, t.tenure.sign()
 		r, rev, err := t.swap(ctx, shard, r, e.Revision)
 		switch {
 		case err == nil:
@@ -237,4 +212,36 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 			return nil, err
 		}
 	}
+}
+
+// gone returns nil if owner, whom the row of shard names, is dead for good or is
+// nobody. One who has no member row is buried: it gets one that says so, and that
+// dies like any other. That there is none says nothing.
+func (t *Table) gone(ctx context.Context, shard, owner string) error {
+	if owner == "" || t.tenure.sole {
+		return nil
+	}
+	key := memberKey(t.group, owner)
+	e, err := t.store.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("lease: claim %s: read the member row of %s: %w", shard, owner, err)
+	}
+	if e.Revision == "" {
+		value, err := member{v: Version, by: t.tenure.sign(), st: lost, weight: 1}.encode()
+		if err == nil {
+			_, err = t.store.Swap(ctx, checkpoint.Entry{Key: key, Value: value})
+		}
+		if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
+			return fmt.Errorf("lease: claim %s: put a member row for %s, which has none: %w", shard, owner, err)
+		}
+		return fmt.Errorf("%w: %s names %s, which had no member row and may be dead in %v", ErrHeld, shard, owner, Term)
+	}
+	m, err := decodeMember(e.Value)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %s names %s: %w", ErrHeld, shard, owner, err)
+	case m.st != dead:
+		return fmt.Errorf("%w: %s names %s, which is %s", ErrHeld, shard, owner, m.st)
+	}
+	return nil
 }
