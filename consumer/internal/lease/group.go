@@ -46,7 +46,8 @@ type Group struct {
 	retired  bool
 	news     int64 // counts what is to be told at once
 	others   []Peer
-	read     bool // the list of members was read once
+	standing []string // as in View
+	read     bool     // the list of members was read once
 	ids      []string
 	since    time.Time // ids are unchanged
 	settled  bool
@@ -104,6 +105,8 @@ type View struct {
 	Self    string
 	Peers   []Peer
 	Settled bool
+
+	standing []string // members, sorted, whose rows do not say that they are dead
 }
 
 // View returns what is known now.
@@ -115,7 +118,18 @@ func (g *Group) View() View {
 	}
 	peers := append(slices.Clip(g.others), g.row().peer(g.tenure.owner))
 	slices.SortFunc(peers, func(a, b Peer) int { return strings.Compare(a.ID, b.ID) })
-	return View{Self: g.tenure.owner, Peers: peers, Settled: g.settled}
+	return View{Self: g.tenure.owner, Peers: peers, Settled: g.settled, standing: g.standing}
+}
+
+// Gone reports whether owner, whom a lease names, is nobody, is dead, or has no
+// row that is known: the lease may be claimed, and Claim finds out. It is false
+// for who is no peer and not dead yet.
+func (v View) Gone(owner string) bool {
+	if owner == v.Self {
+		return owner == ""
+	}
+	_, found := slices.BinarySearch(v.standing, owner)
+	return !found
 }
 
 // Serving returns the peers that serve stream.

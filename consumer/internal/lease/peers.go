@@ -276,10 +276,14 @@ func (w *watch) fenced(s *sighting) {
 func (w *watch) publish(next time.Time) time.Time {
 	own, now := w.own(), time.Now()
 	var others []Peer
+	var standing []string
 	for _, key := range slices.Sorted(maps.Keys(w.members)) {
 		s := w.members[key]
 		if s.row.st == alive || s.row.st == leaving {
 			others = append(others, s.row.peer(s.id))
+		}
+		if s.row.st != dead {
+			standing = append(standing, s.id)
 		}
 		if s.row.st != dead && !s.foreign && s.due.Before(next) {
 			next = s.due
@@ -289,8 +293,9 @@ func (w *watch) publish(next time.Time) time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	others = slices.DeleteFunc(others, func(p Peer) bool { return p.ID == own })
-	changed := !slices.EqualFunc(others, g.others, Peer.same)
-	g.others = others
+	slices.Sort(standing)
+	changed := !slices.EqualFunc(others, g.others, Peer.same) || !slices.Equal(standing, g.standing)
+	g.others, g.standing = others, standing
 	g.refresh(changed)
 	if due := g.since.Add(2 * Beat); !g.settled && len(g.ids) > 0 && due.After(now) && due.Before(next) {
 		next = due
