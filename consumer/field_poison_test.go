@@ -10,6 +10,7 @@ import (
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
+	"github.com/shardlane/shardlane/partition"
 )
 
 var errPoison = errors.New("poison")
@@ -53,7 +54,7 @@ func TestField_F33(t *testing.T) {
 }
 
 // TestField_F36: a poison record is isolated, by bisecting and by partial failures: no other record of its batch is given
-// up with it, and none of those before it comes again, not even after a crash.
+// up with it, and none of those before it comes again, not even after a crash. Nor do those of other lanes behind it.
 func TestField_F36(t *testing.T) {
 	t.Attr("rule", "L29")
 	t.Attr("rule", "L36")
@@ -90,6 +91,17 @@ func TestField_F36(t *testing.T) {
 		if n := len(f.givenUp()); n != 2 {
 			t.Errorf("%d records were given up, want 2", n)
 		}
+		life.stop()
+
+		f.put(shardID(0), "poison", 1)
+		f.put(shardID(0), laneKey("elsewhere", 1-partition.Hash("poison")%2), 98)
+		life = startField(f, batch.Each(f.one), consumer.WithParallelizationFactor(2), consumer.WithDrainTimeout(0))
+		time.Sleep(30 * time.Second)
+		life.kill()
+		life = startField(f, batch.Each(f.one), consumer.WithParallelizationFactor(2),
+			consumer.WithBisectOnError(true), consumer.WithMaxRetryAttempts(1), consumer.WithOnFailure(f))
+		time.Sleep(time.Minute)
+		f.once()
 		life.stop()
 	})
 }

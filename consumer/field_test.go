@@ -420,6 +420,8 @@ type fieldWrite struct {
 	key, shard string
 	ck         checkpoint.Position
 	owner      string
+	done       []byte // what it says is done above ck
+	size       int    // of all of it
 }
 
 // fail makes calls fail before they have an effect. A nil function ends that.
@@ -479,12 +481,13 @@ func (s *fieldStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.E
 		var row struct {
 			Ck    checkpoint.Position `json:"ck"`
 			Owner string              `json:"owner"`
+			Done  []byte              `json:"done"`
 		}
 		if err := json.Unmarshal(e.Value, &row); err != nil {
 			return stored, err
 		}
 		shard := e.Key[strings.LastIndex(e.Key, "/")+1:]
-		s.log = append(s.log, fieldWrite{time.Now(), e.Key, shard, row.Ck, row.Owner})
+		s.log = append(s.log, fieldWrite{time.Now(), e.Key, shard, row.Ck, row.Owner, row.Done, len(e.Value)})
 	}
 	return stored, err
 }
