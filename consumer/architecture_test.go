@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -32,7 +33,8 @@ type tree struct {
 func picture() []tree {
 	const (
 		aws     = "github.com/aws/aws-sdk-go-v2/aws"
-		kinesis = "github.com/aws/aws-sdk-go-v2/service/kinesis"
+		service = "github.com/aws/aws-sdk-go-v2/service/"
+		kinesis = service + "kinesis"
 		smithy  = "github.com/aws/smithy-go"
 		lambda  = "github.com/aws/aws-lambda-go"
 		event   = lambda + "/events"
@@ -48,8 +50,10 @@ func picture() []tree {
 		{"./batch", []string{"std", "./batch/internal/jsontext", event, context}, []string{"./batch"}},
 		{"./batch/internal/jsontext", []string{"std"}, nil},
 		{"./batch/kpl", []string{"std", "./batch", event, wire}, []string{"./batch/kpl"}},
+		{"./batch/kpl/difftest", []string{"std"}, []string{"./batch/kpl", aws, kinesis, event, wire, "github.com/awslabs/kinesis-aggregation/go/v2", "github.com/golang/protobuf/proto"}},
 		{"./batch/filter", []string{"std", "./batch", event}, []string{"./batch/filter"}},
 		{"./batch/adapt", []string{"std", "./batch", lambda}, []string{"./batch/adapt"}},
+		{"./batch/destination", []string{"std", "./batch", aws, service + "s3", service + "sns", service + "sqs", smithy}, []string{"./batch/destination", "github.com/johannesboyne/gofakes3"}},
 		{"./partition", []string{"std", "./partition"}, nil},
 		{"./checkpoint", []string{"std", "./checkpoint"}, nil},
 		{"./metrics", []string{"std", "./metrics"}, nil},
@@ -216,10 +220,12 @@ type listed struct {
 	GoFiles, CgoFiles, IgnoredGoFiles, TestGoFiles, XTestGoFiles []string
 }
 
-func list(t *testing.T) (pkgs []listed) {
+// list returns the packages of the module in dir. Those that it imports are looked at for the root only: for the others
+// they may not be on this machine.
+func list(t *testing.T, dir string) (pkgs []listed) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Dir,Deps,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
-	cmd.Dir = ".."
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-find="+strconv.FormatBool(dir != ".."), "-json=ImportPath,Dir,Deps,GoFiles,CgoFiles,IgnoredGoFiles,TestGoFiles,XTestGoFiles", "./...")
+	cmd.Dir = dir
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -236,10 +242,34 @@ func list(t *testing.T) (pkgs []listed) {
 	}
 }
 
+// modules returns the folders of the root module and of those below it, other than the examples.
+func modules(t *testing.T) (dirs []string) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || name == filepath.Join("..", "examples")):
+			return fs.SkipDir
+		case d.Name() == "go.mod":
+			dirs = append(dirs, filepath.Dir(name))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
+
 // TestArchitecture holds every file, whatever its build constraints, against the picture.
 func TestArchitecture(t *testing.T) {
 	var sources []source
-	for _, p := range list(t) {
+	var pkgs []listed
+	for _, dir := range modules(t) {
+		pkgs = append(pkgs, list(t, dir)...)
+	}
+	for _, p := range pkgs {
 		dir := "." + strings.TrimPrefix(p.ImportPath, module)
 		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles, p.IgnoredGoFiles, p.TestGoFiles, p.XTestGoFiles) {
 			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
@@ -259,7 +289,7 @@ func TestArchitecture(t *testing.T) {
 	for _, v := range violations(sources) {
 		t.Error(v)
 	}
-	for _, leaf := range []string{"./batch/", "./partition/", "./checkpoint/", "./metrics/", "./consumer/"} {
+	for _, leaf := range []string{"./batch/", "./batch/destination/", "./partition/", "./checkpoint/", "./metrics/", "./consumer/"} {
 		if !slices.ContainsFunc(sources, func(s source) bool { return strings.HasPrefix(s.path, leaf) }) {
 			t.Errorf("no file of %s was seen", leaf)
 		}
@@ -309,6 +339,9 @@ func TestArchitectureSees(t *testing.T) {
 		{"./consumer/kinesistest/a.go", imports(module + "/batch"), "./consumer/kinesistest does not import ./batch"},
 		{"./consumer/kinesistest/a_test.go", imports(module+"/consumer/kinesistest", module+"/batch"), ""},
 		{"./checkpoint/file.go", imports(module + "/checkpoint/checkpointtest"), "only tests and examples import"},
+		{"./checkpoint/file.go", imports("github.com/aws/aws-sdk-go-v2/service/dynamodb"), "./checkpoint does not import"},
+		{"./batch/destination/s3dest/a.go", imports(module+"/batch", "github.com/aws/aws-sdk-go-v2/service/s3"), ""},
+		{"./batch/destination/s3dest/a.go", imports(module + "/checkpoint"), "./batch/destination does not import ./checkpoint"},
 		{"./checkpoint/checkpointtest/a.go", imports(module+"/checkpoint", "testing"), ""},
 		{"./examples/orders/main.go", imports(module+"/consumer", module+"/batch", module+"/consumer/kinesistest") + "func f() { go f() }; var v int", ""},
 		{"./examples/orders/main.go", imports("github.com/aws/aws-sdk-go-v2/config"), "./examples does not import"},
