@@ -35,6 +35,9 @@ type Entry struct {
 //
 // A Store may also have the method Exclusive() bool. True means that nobody else can have it open while this value
 // does, so that whoever owned a row before is gone.
+//
+// A Store may also have the method Reserved() Store: the same rows over connections of its own, so that heartbeats never
+// wait for a connection that other calls hold.
 type Store interface {
 	// List returns the rows whose keys start with prefix, byte by byte, in any order: all of them or an error. The
 	// result may be stale.

@@ -56,6 +56,8 @@ func picture() []tree {
 		{"./batch/destination", []string{"std", "./batch", aws, service + "s3", service + "sns", service + "sqs", smithy}, []string{"./batch/destination", "github.com/johannesboyne/gofakes3"}},
 		{"./partition", []string{"std", "./partition"}, nil},
 		{"./checkpoint", []string{"std", "./checkpoint"}, nil},
+		{"./checkpoint/dynamostore", []string{"std", "./checkpoint", aws, service + "dynamodb", smithy}, nil},
+		{"./checkpoint/redisstore", []string{"std", "./checkpoint", "github.com/redis/go-redis/v9"}, nil},
 		{"./metrics", []string{"std", "./metrics"}, nil},
 		{"./consumer", engine, nil},
 		{"./consumer/internal/bound", []string{"std"}, []string{"./consumer/internal/bound"}},
@@ -289,7 +291,7 @@ func TestArchitecture(t *testing.T) {
 	for _, v := range violations(sources) {
 		t.Error(v)
 	}
-	for _, leaf := range []string{"./batch/", "./batch/destination/", "./partition/", "./checkpoint/", "./metrics/", "./consumer/"} {
+	for _, leaf := range []string{"./batch/", "./batch/destination/", "./partition/", "./checkpoint/", "./checkpoint/dynamostore/", "./metrics/", "./consumer/"} {
 		if !slices.ContainsFunc(sources, func(s source) bool { return strings.HasPrefix(s.path, leaf) }) {
 			t.Errorf("no file of %s was seen", leaf)
 		}
@@ -340,6 +342,10 @@ func TestArchitectureSees(t *testing.T) {
 		{"./consumer/kinesistest/a_test.go", imports(module+"/consumer/kinesistest", module+"/batch"), ""},
 		{"./checkpoint/file.go", imports(module + "/checkpoint/checkpointtest"), "only tests and examples import"},
 		{"./checkpoint/file.go", imports("github.com/aws/aws-sdk-go-v2/service/dynamodb"), "./checkpoint does not import"},
+		{"./checkpoint/dynamostore/a.go", imports("github.com/aws/aws-sdk-go-v2/service/dynamodb/types", module+"/checkpoint"), ""},
+		{"./checkpoint/dynamostore/a.go", imports(sdk), "./checkpoint/dynamostore does not import"},
+		{"./checkpoint/dynamostore/a.go", imports(module + "/consumer"), "./checkpoint/dynamostore does not import ./consumer"},
+		{"./checkpoint/dynamostore/a.go", "package p; func f() { go f() }", "starts a goroutine"},
 		{"./batch/destination/s3dest/a.go", imports(module+"/batch", "github.com/aws/aws-sdk-go-v2/service/s3"), ""},
 		{"./batch/destination/s3dest/a.go", imports(module + "/checkpoint"), "./batch/destination does not import ./checkpoint"},
 		{"./checkpoint/checkpointtest/a.go", imports(module+"/checkpoint", "testing"), ""},
