@@ -49,7 +49,7 @@ func TestJoinAndBeat(t *testing.T) {
 		pass(time.Second)
 		told(t, changes)
 		tenure := a.Tenure()
-		is(t, "row", life(t, rows, "a/a1"), "ALIVE")
+		is(t, "row", says(t, rows, "a/a1"), "ALIVE")
 		is(t, "view", a.View().ids(), "a/a1")
 		is(t, "settled", a.View().Settled, false)
 		ctx, ok := tenure.Enter(nil)
@@ -87,7 +87,7 @@ func TestFence(t *testing.T) {
 			if !errors.Is(err, ErrHeld) {
 				break
 			}
-			is(t, "valid while its row counts as alive", time.Since(killed) > Term || life(t, rows, "a/a1") == "ALIVE", true)
+			is(t, "valid while its row counts as alive", time.Since(killed) > Term || says(t, rows, "a/a1") == "ALIVE", true)
 			time.Sleep(100 * time.Millisecond)
 		}
 		want(t, err, nil)
@@ -120,16 +120,16 @@ func TestBury(t *testing.T) {
 		at := time.Now()
 		_, err = b.Tenure().Table(stream).Claim(t.Context(), shard)
 		want(t, err, ErrHeld)
-		is(t, "row", life(t, rows, "a/a1"), "LOST")
+		is(t, "row", says(t, rows, "a/a1"), "LOST")
 		_, err = b.Tenure().Table(stream).Claim(t.Context(), shard)
 		want(t, err, ErrHeld)
 		pass(2 * Beat)
 		is(t, "view", b.View().ids(), "b/b1")
 		is(t, "gone", b.View().Gone("a/a1") || b.View().Gone("b/b1") || !b.View().Gone("x/x1") || !b.View().Gone(""), false)
 		pass(Term - 2*Beat)
-		is(t, "row", life(t, rows, "a/a1"), "LOST")
+		is(t, "row", says(t, rows, "a/a1"), "LOST")
 		pass(13*time.Second - time.Since(at))
-		is(t, "row", life(t, rows, "a/a1"), "DEAD")
+		is(t, "row", says(t, rows, "a/a1"), "DEAD")
 		is(t, "gone", b.View().Gone("a/a1"), true)
 		l, err := b.Tenure().Table(stream).Claim(t.Context(), shard)
 		want(t, err, nil)
@@ -170,7 +170,7 @@ func TestOver(t *testing.T) {
 				pass(time.Second)
 				is(t, "told", a.hears(), "over a/a1")
 				is(t, "owner", a.Tenure().Owner(), "a/a2")
-				is(t, "row", life(t, rows, "a/a2"), "ALIVE")
+				is(t, "row", says(t, rows, "a/a2"), "ALIVE")
 				_, err = a.Tenure().Table(stream).Claim(t.Context(), shard)
 				if name == "dead" {
 					want(t, err, nil)
@@ -193,7 +193,7 @@ func TestLeave(t *testing.T) {
 			pass(time.Second)
 			a.Retire()
 			pass(50 * time.Millisecond)
-			is(t, "row", life(t, rows, "a/a1"), "LEAVING")
+			is(t, "row", says(t, rows, "a/a1"), "LEAVING")
 			pass(Beat)
 			is(t, "view", b.View().ids(), "a/a1- b/b1")
 			is(t, "own view", a.View().ids(), "a/a1- b/b1")
@@ -206,7 +206,7 @@ func TestLeave(t *testing.T) {
 				return fine
 			})
 			want(t, a.Leave(t.Context()), nil)
-			is(t, "row", life(t, rows, "a/a1"), "none")
+			is(t, "row", says(t, rows, "a/a1"), "none")
 			is(t, "tenure", a.Tenure(), (*Tenure)(nil))
 			pass(Beat)
 			is(t, "view", b.View().ids(), "b/b1")
@@ -227,7 +227,7 @@ func TestLeaveAfterUnknownHeartbeat(t *testing.T) {
 			a.stop()
 			a.wire.set(nil)
 			want(t, a.Leave(t.Context()), nil)
-			is(t, "row", life(t, rows, "a/a1"), "none")
+			is(t, "row", says(t, rows, "a/a1"), "none")
 			for _, e := range a.wire.arrives {
 				if e.Value == nil {
 					continue
@@ -243,7 +243,7 @@ func TestLeaveAfterUnknownHeartbeat(t *testing.T) {
 		a.stop()
 		a.wire.set(down)
 		want(t, a.Leave(t.Context()), errReset)
-		is(t, "row", life(t, rows, "a/a1"), "ALIVE")
+		is(t, "row", says(t, rows, "a/a1"), "ALIVE")
 	})
 }
 
@@ -399,10 +399,10 @@ func TestWhoJudges(t *testing.T) {
 				a.stop()
 				b.wire.set(cut)
 				pass(time.Minute)
-				is(t, "row", life(t, rows, "a/a1"), "ALIVE")
+				is(t, "row", says(t, rows, "a/a1"), "ALIVE")
 				b.wire.set(nil)
 				pass(Term + 3*time.Second)
-				is(t, "row", life(t, rows, "a/a1"), "DEAD")
+				is(t, "row", says(t, rows, "a/a1"), "DEAD")
 			})
 		})
 	}
@@ -432,7 +432,7 @@ func TestHeartbeatRacesFence(t *testing.T) {
 		b.wire.mu.Unlock()
 		<-held
 		pass(Beat)
-		is(t, "row", life(t, rows, "a/a1"), "ALIVE")
+		is(t, "row", says(t, rows, "a/a1"), "ALIVE")
 		is(t, "valid", tenure.Valid() && a.Tenure() == tenure, true)
 		pass(time.Minute)
 		is(t, "fences", fences, 1)
@@ -459,7 +459,7 @@ func TestFenceFaults(t *testing.T) {
 					return fine
 				})
 				pass(15 * time.Second)
-				is(t, "row", life(t, rows, "a/a1"), "DEAD")
+				is(t, "row", says(t, rows, "a/a1"), "DEAD")
 				heard := b.hears()
 				switch f {
 				case before, after, late, throttled:
@@ -608,7 +608,7 @@ func TestStaleLists(t *testing.T) {
 		is(t, "both valid", a.Tenure().Valid() && b.Tenure().Valid(), true)
 		a.stop()
 		pass(Term + 2*Beat)
-		is(t, "row", life(t, rows, "a/a1"), "DEAD")
+		is(t, "row", says(t, rows, "a/a1"), "DEAD")
 		pass(time.Minute)
 		is(t, "view", b.View().ids(), "b/b1") // though the list shows it alive
 		is(t, "told", b.hears(), "fenced a/a1")
@@ -674,20 +674,20 @@ func TestCollect(t *testing.T) {
 		a.stop()
 		b.stop()
 		pass(9 * time.Minute)
-		is(t, "named", life(t, rows, "a/a1"), "DEAD")
-		is(t, "not named", life(t, rows, "b/b1"), "DEAD")
+		is(t, "named", says(t, rows, "a/a1"), "DEAD")
+		is(t, "not named", says(t, rows, "b/b1"), "DEAD")
 		pass(2 * time.Minute)
-		is(t, "named", life(t, rows, "a/a1"), "DEAD")
-		is(t, "not named", life(t, rows, "b/b1"), "none")
+		is(t, "named", says(t, rows, "a/a1"), "DEAD")
+		is(t, "not named", says(t, rows, "b/b1"), "none")
 		is(t, "lists of leases", c.wire.count("list lease")+d.wire.count("list lease"), 1)
 		_, err = c.Tenure().Table(stream).Claim(t.Context(), shard)
 		want(t, err, nil)
 		pass(10 * time.Minute)
-		is(t, "named no more", life(t, rows, "a/a1"), "none")
+		is(t, "named no more", says(t, rows, "a/a1"), "none")
 		// A late join of the dead one is no life.
 		put(t, rows, memberKey("group", "b/b1"), `{"v":1,"by":"b1.1","st":"ALIVE","cap":1}`)
 		pass(30 * time.Second)
-		is(t, "row", life(t, rows, "b/b1"), "DEAD")
+		is(t, "row", says(t, rows, "b/b1"), "DEAD")
 	})
 }
 
@@ -709,7 +709,7 @@ func TestUnreadableMembers(t *testing.T) {
 		}
 		pass(time.Minute)
 		is(t, "told", a.hears(), "member y/bad works, fenced y/bad")
-		is(t, "row", life(t, rows, "y/bad"), "DEAD")
+		is(t, "row", says(t, rows, "y/bad"), "DEAD")
 		_, err := tb.Claim(t.Context(), shard)
 		want(t, err, nil)
 		e, _ := rows.Get(t.Context(), memberKey("group", "x/new"))

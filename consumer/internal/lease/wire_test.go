@@ -201,8 +201,8 @@ func (v View) ids() string {
 	return strings.Join(ids, " ")
 }
 
-// life returns what the row of a member says.
-func life(t *testing.T, rows *checkpoint.Memory, id string) string {
+// says returns what the row of a member says.
+func says(t *testing.T, rows *checkpoint.Memory, id string) string {
 	t.Helper()
 	e, err := rows.Get(t.Context(), memberKey("group", id))
 	if err != nil {
