@@ -79,7 +79,7 @@ func (s *stream) Fate(ctx context.Context, shard string) (f reader.Fate, childre
 		if errors.Is(err, ErrStreamRecreated) {
 			return reader.Void, nil
 		}
-		return reader.Known, nil
+		return reader.Unknown, nil
 	}
 	listed, _, err := s.list(ctx, nil)
 	newest := ""

@@ -142,6 +142,7 @@ func (h *history) check() []violation {
 		for _, r := range sh.recs {
 			c.forgotten(r, c.life)
 			switch {
+			case c.h.replaced > 0: // what was not handled, is gone
 			case !r.required || r.unseen(c.life.settings, c.latest.at):
 			case !c.outcome[r]:
 				c.violate(ruleLost, r.key, r.shard, "%s has no outcome", r)

@@ -61,7 +61,7 @@ func (w *world) step() {
 		timer := time.NewTimer(time.Until(w.began.Add(s.from)))
 		select {
 		case <-timer.C:
-		case <-w.quiet:
+		case <-w.over:
 			timer.Stop()
 			return
 		}

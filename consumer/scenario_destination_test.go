@@ -114,6 +114,11 @@ func (p *process) notify(n consumer.Notice) {
 		p.log(event{kind: evTold, shard: n.Shard, request: request, note: n.Name})
 	case "RetentionLost":
 		p.log(event{kind: evTold, shard: n.Shard, note: n.Name})
+	case "StreamRecreated":
+		if w.replaced > 0 && !p.stopping { // from here on it stops
+			p.log(event{kind: evStopped})
+			p.stopping = true
+		}
 	case "OutOfRange":
 		w.counts["out of range told"]++
 	}

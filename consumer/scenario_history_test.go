@@ -58,6 +58,7 @@ const (
 	evMarked    = "marked"    // same owner and epoch
 	evReleased  = "released"  // no owner
 	evEnded     = "ended"     // END
+	evReplaced  = "replaced"  // the stream is deleted; note says after what time it is created again
 )
 
 // A row is what the checkers know of a shard's row.
@@ -107,8 +108,9 @@ type history struct {
 	shards []kinesistest.ShardInfo // set at the end
 	made   *truth                  // of shards, once that is all
 
-	ticks    []tick      // of the service's clock
-	switched []time.Time // when records began to be placed by the service, or by keys again
+	replaced time.Duration // when the stream was deleted; 0: it was not
+	ticks    []tick        // of the service's clock
+	switched []time.Time   // when records began to be placed by the service, or by keys again
 }
 
 func (h *history) now() time.Duration { return time.Since(h.began) }

@@ -35,6 +35,11 @@ type plan struct {
 	bursts  []burst
 	lives   []life
 	last    settings // of the life that settles all
+
+	next  *plan         // of the stream that takes the place of this one in the last life; nil: none does
+	gap   time.Duration // until it does
+	first int           // number of the first life
+	salt  uint64        // what makes its rolls others than those of the plan before
 }
 
 // A reshard is a split or a merge of some shard, decided by pick among those that are open then.
@@ -99,6 +104,7 @@ func newPlan(seed uint64) *plan {
 	p.drawReshards(r)
 	p.drawBursts(r)
 	p.drawSettings()
+	p.drawNext()
 	return p
 }
 
@@ -249,7 +255,7 @@ func (p *plan) at(now time.Duration, op, subject string, n int) string {
 
 // roll returns a number from 0 to 1 that depends on the seed and the arguments only.
 func (p *plan) roll(what, about string, n int) float64 {
-	h := p.seed*0x9e3779b97f4a7c15 + uint64(n)*0xbf58476d1ce4e5b9 + 0x632be59bd9b4e019
+	h := (p.seed+p.salt)*0x9e3779b97f4a7c15 + uint64(n)*0xbf58476d1ce4e5b9 + 0x632be59bd9b4e019
 	for _, s := range [...]string{what, about} {
 		for i := range len(s) {
 			h = (h ^ uint64(s[i])) * 0x100000001b3
@@ -273,7 +279,7 @@ func (p *plan) String() string {
 		start, p.shardEnd, p.emptyPages, p.readLimits, p.network, p.file, p.staleLists, p.keys, p.rate, p.warmup)
 	fmt.Fprintf(&b, "features: %s\n", &p.features)
 	for i, l := range p.lives {
-		fmt.Fprintf(&b, "life %d: %v", i, l.after.Round(time.Millisecond))
+		fmt.Fprintf(&b, "life %d: %v", p.first+i, l.after.Round(time.Millisecond))
 		if l.upon != "" {
 			fmt.Fprintf(&b, "|%s#%d", l.upon, l.nth)
 		}
@@ -286,7 +292,11 @@ func (p *plan) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Fprintf(&b, "last life: %s\nbursts:", &p.last)
+	if p.next != nil {
+		fmt.Fprintf(&b, "in the last of them the stream is deleted, and created again after %v\nbursts:", p.gap)
+	} else {
+		fmt.Fprintf(&b, "last life: %s\nbursts:", &p.last)
+	}
 	for _, x := range p.bursts {
 		fmt.Fprintf(&b, " %v-%v %s %s %.2f;", x.from.Round(time.Millisecond), x.to.Round(time.Millisecond), x.op, x.fault, x.rate)
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
-// produce puts records until the world is quiet.
+// produce puts records until the world is over.
 func (w *world) produce(producer int) {
-	r := rand.New(rand.NewPCG(w.plan.seed, uint64(producer)))
+	r := rand.New(rand.NewPCG(w.plan.seed+w.plan.salt, uint64(producer)))
 	for {
 		many := 1
 		if r.IntN(50) == 0 {
@@ -29,7 +29,7 @@ func (w *world) produce(producer int) {
 		timer := time.NewTimer(time.Duration(r.ExpFloat64() * float64(w.plan.rate)))
 		select {
 		case <-timer.C:
-		case <-w.quiet:
+		case <-w.over:
 			timer.Stop()
 			return
 		}
@@ -43,7 +43,7 @@ func (w *world) reshard() {
 		select {
 		case <-timer.C:
 			w.split(x)
-		case <-w.quiet:
+		case <-w.over:
 			timer.Stop()
 			return
 		}
@@ -123,7 +123,7 @@ func (w *world) distribute() {
 		timer := time.NewTimer(time.Until(w.began.Add(at)))
 		select {
 		case <-timer.C:
-		case <-w.quiet:
+		case <-w.over:
 			timer.Stop()
 			return
 		}
@@ -151,12 +151,12 @@ func (w *world) line() {
 		timer := time.NewTimer(w.plan.length() / 6)
 		select {
 		case <-timer.C:
-		case <-w.quiet:
+		case <-w.over:
 			timer.Stop()
 			bytes = 0
 		}
 		w.srv.SetBandwidth(bytes)
-		if w.calm() {
+		if isClosed(w.over) {
 			return
 		}
 		w.sometimes("slow line")
@@ -169,7 +169,7 @@ func (w *world) flood() {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-w.quiet:
+	case <-w.over:
 		return
 	}
 	if !w.plan.huge {

@@ -62,7 +62,7 @@ func (h *history) brokenBySets() []string {
 	}
 	last := len(h.events) - 1
 	for _, r := range t.recs {
-		if r.required && !succeededBy(r, last) && firstSuccess[r] != last {
+		if h.replaced == 0 && r.required && !succeededBy(r, last) && firstSuccess[r] != last {
 			broken[ruleLost] = true
 		}
 	}

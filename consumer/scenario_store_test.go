@@ -19,6 +19,24 @@ type shelf struct {
 	open     checkpoint.Store     // as the process that runs has it open
 	versions map[string][]version // by key; guarded by the history's mutex, as the order of the writes
 	calls    map[string]int       // by process, operation and key; guarded alike
+	past     map[string]bool      // keys of rows of the stream that had the name before
+}
+
+// inherit takes what a shelf has in it for the rows of the stream before.
+func (s *shelf) inherit(from *shelf) {
+	s.open, s.past = from.open, map[string]bool{}
+	for key, versions := range from.versions {
+		last := versions[len(versions)-1]
+		s.versions[key] = []version{{-never, last.entry}}
+		s.past[key] = true
+	}
+}
+
+// foreign notes the use of a row that is not the stream's.
+func (d drawer) foreign(op, key string) {
+	if d.past[key] && !d.p.isDead() {
+		d.p.breaks(ruleRow, "", "%s of %s, a row of the stream that had the name before", op, key)
+	}
 }
 
 type version struct {
@@ -110,6 +128,9 @@ func (d drawer) List(ctx context.Context, prefix string) ([]checkpoint.Entry, er
 	if err == nil && d.w.plan.staleLists {
 		rows = d.stale(prefix)
 	}
+	for _, e := range rows {
+		d.foreign("list", e.Key)
+	}
 	return rows, errors.Join(err, d.leave(ctx))
 }
 
@@ -144,6 +165,7 @@ func (d drawer) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
 	if err != nil {
 		return checkpoint.Entry{}, err
 	}
+	d.foreign("get", key)
 	if fault != "" {
 		d.w.sometimes("store get failed")
 		return checkpoint.Entry{}, errSilent
@@ -157,6 +179,7 @@ func (d drawer) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry,
 	if err != nil {
 		return e, err
 	}
+	d.foreign("swap", e.Key)
 	if d.w.calm() && decoded(e).Ck == string(checkpoint.End) && d.first("end "+e.Key) {
 		fault = "before" // an end that is tried once is stored by no later life
 	}

@@ -33,6 +33,8 @@ var rarities = []string{
 	"claimed with records done above the checkpoint",
 	"final call: next window", "final call: idle", "final call: end of the shard", "final call: large state",
 	"distribution AUTO", "distribution USER_PARTITION_KEY", "record without a key", "put again", "slow line", "10 MB page",
+	"stream replaced", "stream replaced at once", "stream replaced after a while", "stream replaced with records unhandled",
+	"replaced while handlers run", "records of the new stream put before the old life has ended",
 	"clock of the service ahead", "clock of the service back", "loss told",
 	"window replayed", "cut off with a window open", "stopped with a window open",
 }
@@ -80,6 +82,22 @@ func (w *world) tally() map[string]int {
 		case evTold:
 			if e.note == "RetentionLost" {
 				counts["loss told"]++
+			}
+		case evReplaced:
+			counts["stream replaced"]++
+			if len(running) > 0 {
+				counts["replaced while handlers run"]++
+			}
+			if w.plan.gap > 0 {
+				counts["stream replaced after a while"]++
+			} else {
+				counts["stream replaced at once"]++
+			}
+			for _, r := range truth.recs {
+				if r.required && !succeeded[r] {
+					counts["stream replaced with records unhandled"]++
+					break
+				}
 			}
 		case evStopped:
 			if len(running) > 0 {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,11 @@ type world struct {
 	late    sync.WaitGroup // store writes on their way
 	unwinds sync.WaitGroup // processes that were cut off
 	others  sync.WaitGroup // producers and resharder
-	quiet   chan struct{}  // closed when producers, resharder and faults stop
+	over    chan struct{}  // closed when producers and resharder stop
+	quiet   chan struct{}  // closed when faults stop
+	path    string         // of the store's file
+	past    *world         // of the stream that had the name before; nil: none had
+	played  *atomic.Pointer[world]
 
 	// Guarded by the history's mutex.
 	counts   map[string]int      // what happened
@@ -67,33 +72,58 @@ type process struct {
 
 	// Guarded by the history's mutex.
 	seen     int            // events of the kind that life.upon names
+	claimed  bool           // it has a shard, or had one
 	stopping bool           // it has been asked to stop
 	failed   map[string]int // failures that count, by request
 }
 
 const stream = "orders"
 
-// run plays a plan to its end and returns what happened. It is called in a bubble.
-func (p *plan) run(t *testing.T, dir string) *world {
+// run plays a plan to its end and returns what happened: a world, and a second one if the stream is created again. It is
+// called in a bubble.
+func (p *plan) run(t *testing.T, dir string) (worlds []*world) {
+	srv := p.server()
+	defer srv.Close()
+	srv.SetShardEnd(p.shardEnd)
+	srv.SetEmptyPages(p.emptyPages)
+	srv.SetReadLimits(p.readLimits)
+	w := p.world(t, srv, time.Now().Add(p.ageing()+p.warmup))
+	w.path, w.played = filepath.Join(dir, "checkpoints"), new(atomic.Pointer[world])
+	w.played.Store(w)
+	srv.Control("*", func(r *kinesistest.Request) *kinesistest.Fault { return w.played.Load().fault(r) })
+	w.openStore()
+	w.age()
+	w.busy()
+	for last := w; last != nil; {
+		worlds = append(worlds, last)
+		last = last.play()
+	}
+	for _, w := range worlds {
+		w.unwinds.Wait()
+		w.late.Wait()
+		w.scope(w.plan)
+		w.made = w.truth()
+	}
+	if f, ok := worlds[len(worlds)-1].shelf.open.(*checkpoint.File); ok {
+		f.Close()
+	}
+	return worlds
+}
+
+// world makes the world of a stream.
+func (p *plan) world(t *testing.T, srv *kinesistest.Server, began time.Time) *world {
 	w := &world{
-		t: t, plan: p, srv: p.server(), quiet: make(chan struct{}),
+		t: t, plan: p, srv: srv, over: make(chan struct{}), quiet: make(chan struct{}), auto: p.auto(-never),
 		counts: map[string]int{}, attempts: map[string]int{}, done: map[string]bool{}, closed: map[string]bool{}, dropped: map[string][]string{},
 		ranges: map[string]kinesistest.ShardInfo{}, ended: map[string]bool{}, rows: map[string]row{}, requests: map[string]int{},
-		history: &history{
-			began: time.Now().Add(p.ageing() + p.warmup), features: p.features, parts: map[string][]part{}, places: map[string]int{},
-		},
+		history: &history{began: began, features: p.features, parts: map[string][]part{}, places: map[string]int{}},
 	}
-	defer w.srv.Close()
-	w.auto = p.auto(-never)
-	w.srv.SetShardEnd(p.shardEnd)
-	w.srv.SetEmptyPages(p.emptyPages)
-	w.srv.SetReadLimits(p.readLimits)
-	w.srv.Control("*", w.fault)
 	w.shelf = &shelf{w: w, versions: map[string][]version{}, calls: map[string]int{}}
-	path := filepath.Join(dir, "checkpoints")
-	w.openStore(path)
+	return w
+}
 
-	w.age()
+// busy starts who writes to the stream and changes it.
+func (w *world) busy() {
 	for i := range producers {
 		w.others.Go(func() { w.produce(i) })
 	}
@@ -102,26 +132,27 @@ func (p *plan) run(t *testing.T, dir string) *world {
 	w.others.Go(w.line)
 	w.others.Go(w.step)
 	w.others.Go(w.flood)
+}
+
+// play plays the lives of a world. It returns the world of the stream that has been created again, nil if none has.
+func (w *world) play() *world {
 	time.Sleep(time.Until(w.began))
-	for i, l := range p.lives {
-		if i > 0 && p.file {
-			w.reopen(path)
+	for i, l := range w.plan.lives {
+		if n := w.plan.first + i; n > 0 && w.plan.file {
+			w.reopen()
 		}
-		w.live(i, l)
+		if next := w.plan.next; next != nil && i == len(w.plan.lives)-1 {
+			return w.replace(w.plan.first+i, l, next)
+		}
+		w.live(w.plan.first+i, l)
 		time.Sleep(l.pause)
 	}
-	if p.file {
-		w.reopen(path)
+	if w.plan.file {
+		w.reopen()
 	}
 	w.settle()
-	w.unwinds.Wait()
-	w.late.Wait()
-	if f, ok := w.shelf.open.(*checkpoint.File); ok {
-		f.Close()
-	}
 	w.shards = w.srv.Shards(stream)
-	w.made = w.truth()
-	return w
+	return nil
 }
 
 // server makes a server with the stream.
@@ -130,37 +161,42 @@ func (p *plan) server() *kinesistest.Server {
 	srv.SetClock(p.clock - time.Hour) // a stream keeps nothing that looks older than itself
 	defer srv.SetClock(p.clock)
 	srv.SetSeed(p.seed)
+	p.create(srv)
+	return srv
+}
+
+// create creates the stream.
+func (p *plan) create(srv *kinesistest.Server) {
 	if !p.onDemand {
 		srv.CreateStream(stream, scenarioShards)
 		if p.retention > 0 {
 			srv.SetRetention(stream, p.retention)
 		}
-		return srv
+		return
 	}
 	way := kinesistest.UserPartitionKey
 	if p.auto(-never) {
 		way = kinesistest.Auto
 	}
 	srv.CreateOnDemand(stream, scenarioShards, way)
-	return srv
 }
 
-func (w *world) openStore(path string) {
+func (w *world) openStore() {
 	var err error
-	if w.shelf.open, err = w.plan.openStore(path); err != nil {
+	if w.shelf.open, err = w.plan.openStore(w.path); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // reopen opens the store's file as the next process does. What was on its way is waited for: a file has no network.
-func (w *world) reopen(path string) {
+func (w *world) reopen() {
 	w.late.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.shelf.open.(*checkpoint.File).Close(); err != nil {
 		w.t.Error(err)
 	}
-	w.openStore(path)
+	w.openStore()
 }
 
 // live runs one process to its planned end.
@@ -196,9 +232,11 @@ func (w *world) live(n int, l life) {
 }
 
 // calm reports whether nothing goes wrong any more.
-func (w *world) calm() bool {
+func (w *world) calm() bool { return isClosed(w.quiet) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-w.quiet:
+	case <-c:
 		return true
 	default:
 		return false
@@ -207,8 +245,9 @@ func (w *world) calm() bool {
 
 // settle lets producers and faults end, and a last process catch up and stop.
 func (w *world) settle() {
+	close(w.over)
 	close(w.quiet)
-	p := w.start(len(w.plan.lives), life{settings: w.plan.last})
+	p := w.start(w.plan.first+len(w.plan.lives), life{settings: w.plan.last})
 	w.others.Wait()
 	for _, sh := range w.srv.Shards(stream) { // so that every shard is waited for
 		if !sh.Closed {
@@ -327,8 +366,11 @@ func (p *process) stop() {
 func (p *process) log(e event) {
 	e.life = p.n
 	p.w.add(e)
-	if e.kind == evEnded {
+	switch e.kind {
+	case evEnded:
 		p.w.ended[e.shard] = true
+	case evClaimed:
+		p.claimed = true
 	}
 	if p.plan.upon != e.kind {
 		return
@@ -343,14 +385,7 @@ func (p *process) log(e event) {
 	}
 }
 
-func (p *process) isDead() bool {
-	select {
-	case <-p.dead:
-		return true
-	default:
-		return false
-	}
-}
+func (p *process) isDead() bool { return isClosed(p.dead) }
 
 // cut cuts a process off: from here on, nothing it does has an effect. The caller holds mu.
 func (p *process) cut() {
@@ -361,12 +396,15 @@ func (p *process) cut() {
 	close(p.dead)
 }
 
-// fail notes a violation that the world sees itself.
-func (p *process) fail(shard, format string, args ...any) {
+// fail notes that a process does not live as it should.
+func (p *process) fail(shard, format string, args ...any) { p.breaks(ruleLive, shard, format, args...) }
+
+// breaks notes a violation that the world sees itself.
+func (p *process) breaks(rule, shard, format string, args ...any) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	what := fmt.Sprintf("life %d: ", p.n) + fmt.Sprintf(format, args...)
-	p.w.seen = append(p.w.seen, violation{ruleLive, what, len(p.w.events) - 1, "", shard})
+	p.w.seen = append(p.w.seen, violation{rule, what, len(p.w.events) - 1, "", shard})
 }
 
 func (w *world) sometimes(what string) {

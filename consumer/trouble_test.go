@@ -148,6 +148,62 @@ func TestStreamRecreatedWhileRunning(t *testing.T) {
 	})
 }
 
+// TestRecreatedStreamIsNotReadByOldRows: as long as nobody can say whether a stream is still the one that was opened, nothing
+// is read of it, neither from a starting position, which is good in both, nor from the oldest record, for want of a position
+// that is known.
+func TestRecreatedStreamIsNotReadByOldRows(t *testing.T) {
+	for name, tt := range map[string]struct {
+		read bool          // there is a checkpoint
+		gap  time.Duration // until it is created again
+		mute bool          // it cannot be described for a while then
+	}{
+		"nothing read, later":             {false, 5 * time.Second, false},
+		"nothing read, later, and mute":   {false, 5 * time.Second, true},
+		"nothing read, at once, and mute": {false, 0, true},
+		"something read, and mute":        {true, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := kinesistest.NewServer("orders", 1)
+				defer srv.Close()
+				var seen notices
+				var j journal
+				store := new(checkpoint.Memory)
+				opts := []consumer.Option{silent(), consumer.WithNotify(seen.add), consumer.WithCheckpointer(store), consumer.WithGroup("g")}
+				r := start(t, srv, j.handle, opts...)
+				if tt.read {
+					srv.Put("orders", "alice", []byte("old"))
+				}
+				time.Sleep(5 * time.Second)
+				srv.DeleteStream("orders")
+				time.Sleep(tt.gap)
+				srv.CreateStream("orders", 1)
+				srv.Put("orders", "alice", []byte("new"))
+				if tt.mute {
+					mute := srv.Fail("DescribeStreamSummary", kinesistest.Error("InternalFailure", 0))
+					time.Sleep(30 * time.Second)
+					for _, f := range mute {
+						f.Stop()
+					}
+				}
+				began := time.Now()
+				wantError(t, <-r.ended, consumer.ErrStreamRecreated)
+				if d := time.Since(began); d > 15*time.Second {
+					t.Errorf("Run returned after %v", d)
+				}
+				if j.has("new") || seen.count("RetentionLost") > 0 {
+					t.Errorf("the process of the old stream has handled %q; notices %q", j.entries, seen.names)
+				}
+				j.entries = nil
+				err := consumer.Run(t.Context(), srv.Client(), "orders", j.handle, append(opts, consumer.WithEndingPosition(consumer.Latest()))...)
+				if err != nil || !slices.Equal(j.entries, []string{"new"}) {
+					t.Errorf("the next Run returned %v and handled %q", err, j.entries)
+				}
+			})
+		})
+	}
+}
+
 // fullDisk is a store whose writes fail while it is full.
 type fullDisk struct {
 	checkpoint.Store

@@ -24,7 +24,10 @@ type refusal struct {
 	now time.Time // of the last answer, as in a Read
 }
 
-var errNoIterator = errors.New("the reply names no iterator")
+var (
+	errNoIterator = errors.New("the reply names no iterator")
+	errUnsure     = errors.New("nobody can tell whether the stream is still the same: the shard waits")
+)
 
 // place is the record in or behind which reading goes on: the last one fetched, else the one where reading starts.
 func (p *Poller) place() (seq string, whole, ok bool) {

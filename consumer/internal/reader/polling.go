@@ -67,6 +67,7 @@ type Poller struct {
 	replies   [5]time.Time // to the last calls of GetRecords, in a ring
 	calls     int
 	resigned  bool // a call was sent again for its signature
+	unsure    bool // the stream may be another one, which has to be asked before an iterator is taken
 
 	lag     lag
 	fit     fit
@@ -96,6 +97,14 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 	slow := time.AfterFunc(slowTime, func() { p.long(false) })
 	defer slow.Stop()
 	if p.iterator == "" {
+		if p.unsure {
+			if fate := p.fate(ctx); fate == Unknown {
+				return p.failed(ctx, "GetShardIterator", errUnsure)
+			} else if fate != Known {
+				return p.end()
+			}
+			p.unsure = false
+		}
 		if err := p.locate(ctx); err != nil {
 			return p.failed(ctx, "GetShardIterator", err)
 		}
@@ -218,7 +227,6 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		return time.Time{}, false
 	}
 	p.idle(false)
-	p.silence.Reset(hangTime) // what the oracle asks for may hang, too
 	wait := p.Pause.NextBackOff()
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -232,17 +240,14 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			p.iterator = ""
 			p.expired(op, err)
 			return p.notBefore, true
-		case "ResourceNotFoundException":
+		case "ResourceNotFoundException", "InvalidArgumentException": // a stream that was created again knows no old position
 			p.iterator = ""
-			if !p.known(ctx) {
+			switch fate := p.fate(ctx); {
+			case fate == Unknown:
+				p.unsure = true // one that is good in any stream is not to be taken for that of this one
+			case fate != Known:
 				return p.end()
-			}
-		case "InvalidArgumentException":
-			p.iterator = ""
-			if !p.known(ctx) { // a stream that was created again knows no old position
-				return p.end()
-			}
-			if op == "GetShardIterator" && p.refused(err) {
+			case api.ErrorCode() == "InvalidArgumentException" && op == "GetShardIterator" && p.refused(err):
 				return p.notBefore, true
 			}
 		}
@@ -259,15 +264,16 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 	return p.notBefore, true
 }
 
-// known asks what became of the shard, and returns false if reading it has no sense any more. The end of one that is gone
-// is delivered, so that its children may start.
-func (p *Poller) known(ctx context.Context) bool {
+// fate asks what became of the shard. The end of one that is gone is delivered, so that its children may start.
+func (p *Poller) fate(ctx context.Context) Fate {
+	p.silence.Reset(hangTime) // what the oracle asks for may hang, too
 	fate, children := p.Oracle.Fate(ctx, p.Shard)
+	p.silence.Stop()
 	if fate == Trimmed {
 		p.Tell.Event(metrics.RetentionLost, nil, "the shard is not listed any more; what was not read of it is lost")
 		p.deliver(nil, Read{Now: time.Now(), End: true, Children: children})
 	}
-	return fate == Known
+	return fate
 }
 
 // Throttled tells whether the service refused a call for its rate.

@@ -189,6 +189,47 @@ func TestPollerInvalidPosition(t *testing.T) {
 	}
 }
 
+// While nobody can tell whether the stream is still the same, no other position is tried, and no iterator is taken that would
+// be good in any stream.
+func TestPollerUnknownStream(t *testing.T) {
+	after, err := checkpoint.After("123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, refusal := range map[checkpoint.Position]string{
+		after: "InvalidArgumentException", checkpoint.TrimHorizon: "ResourceNotFoundException",
+	} {
+		for _, becomes := range []Fate{Known, Void} {
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{replies: replies{reply("a", 0, "7")}}
+				l := &log{fate: Unknown}
+				s.locate = func(*kinesis.GetShardIteratorInput) error {
+					if len(s.located) == 1 {
+						return &smithy.GenericAPIError{Code: refusal}
+					}
+					return nil
+				}
+				p := poller(s, l, from)
+				for range 5 {
+					time.Sleep(time.Second)
+					p.poll(t.Context())
+				}
+				if len(s.located) != 1 || len(s.calls) != 0 {
+					t.Errorf("%d iterators and %d reads of nobody knows what", len(s.located), len(s.calls))
+				}
+				l.fate = becomes
+				time.Sleep(time.Second)
+				if _, ok := p.poll(t.Context()); ok != (becomes == Known) || len(s.calls) > 0 != (becomes == Known) {
+					t.Errorf("fate %v: reading goes on %v, %d reads", becomes, ok, len(s.calls))
+				}
+				if len(s.located) > 1 && s.located[0] != s.located[1] {
+					t.Errorf("positions %q", s.located)
+				}
+			})
+		}
+	}
+}
+
 func TestPollerParksAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{}

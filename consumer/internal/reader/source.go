@@ -56,9 +56,10 @@ type Fate int
 
 // The fates of a shard.
 const (
-	Known   Fate = iota // it is there, or nobody can tell: reading goes on
+	Known   Fate = iota // the stream is the one that it was, and the shard is there, or nobody can tell: reading goes on
 	Trimmed             // it has left the stream, with what was not read of it
 	Void                // the stream is another one: no position means anything in it
+	Unknown             // nobody can tell which stream this is: nothing is read before somebody can
 )
 
 // On makes a Source of the Poller, which s polls from its first Wake on.
