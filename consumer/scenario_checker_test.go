@@ -287,7 +287,7 @@ func (c *checker) parents(e event) {
 		return
 	}
 	for _, p := range sh.Parents {
-		if c.shards[p].inScope && !c.ended[p] {
+		if c.shard(p).inScope && !c.ended[p] {
 			c.violate(ruleParents, "", e.shard, "a record starts before the end of parent %s is stored", p)
 		}
 	}
@@ -336,7 +336,7 @@ func (c *checker) unseen(r *rec) bool { return r.unseen(c.life.settings, c.lates
 
 // prefix returns how many leading records of a shard are resolved when a life writes its row.
 func (c *checker) prefix(shard string, l *lived) int {
-	sh, n := c.shards[shard], c.resolved[shard]
+	sh, n := c.shard(shard), c.resolved[shard]
 	for n < len(sh.recs) && (!sh.recs[n].required || c.outcome[sh.recs[n]]) {
 		n++
 	}
@@ -376,7 +376,7 @@ func (c *checker) write(e event) {
 	if e.row.Ck == endMark {
 		c.ended[e.shard] = true
 		for _, child := range sh.Children {
-			if c.rows[child] == nil && !c.shards[child].Expired {
+			if c.rows[child] == nil && !c.shard(child).Expired {
 				c.violate(ruleChildren, "", e.shard, "END is stored, and child %s has no row", child)
 			}
 		}
@@ -413,7 +413,7 @@ func (c *checker) lossTold(shard string, gone time.Duration) bool {
 		return true
 	}
 	born, ok := c.born[shard]
-	return (!ok || born >= gone) && slices.ContainsFunc(c.shards[shard].Parents, func(p string) bool { return c.lossTold(p, gone) })
+	return (!ok || born >= gone) && slices.ContainsFunc(c.shard(shard).Parents, func(p string) bool { return c.lossTold(p, gone) })
 }
 
 // row checks what one write makes of a row.
@@ -452,7 +452,7 @@ func (c *checker) returned(e event) {
 			c.violate(ruleDrain, "", id, "the process returned without giving the shard up")
 		}
 		c.kept(id, *row)
-		for _, r := range c.shards[id].recs {
+		for _, r := range c.shard(id).recs {
 			if r.early || c.life.skips(claim, r) || r.filtered(c.life.settings) {
 				continue // what is about as old as the start may have been read, and hold the others up
 			}

@@ -50,7 +50,7 @@ func (c *checker) frame(e event, call *call) {
 		return
 	}
 	now := c.h.served(e.at)
-	sh := c.shards[e.shard]
+	sh := c.shard(e.shard)
 	switch {
 	case !f.open && !slices.ContainsFunc(sh.recs, func(r *rec) bool { return c.unseen(r) && !r.arrival.Before(w.start) && r.arrival.Before(w.end) }):
 		bad("a final call without a record before it")
@@ -127,7 +127,7 @@ func (c *checker) closeFrame(l *lived, f *frame) {
 
 // pinned checks that a life's checkpoint passes no window that the life has open.
 func (c *checker) pinned(e event) {
-	l, sh := c.lives[e.life], c.shards[e.shard]
+	l, sh := c.lives[e.life], c.shard(e.shard)
 	claim, n := l.claims[e.shard], l.passable[e.shard]
 	if e.kind == evClaimed || e.kind == evCreated {
 		return

@@ -49,7 +49,7 @@ func (h *history) brokenBySets() []string {
 			}
 		case evCreated, evClaimed, evMarked, evReleased, evEnded:
 			writes[e.shard] = append(writes[e.shard], i)
-			for _, r := range t.shards[e.shard].recs {
+			for _, r := range t.shard(e.shard).recs {
 				if unseen[r] == 0 && e.row.holds(r) && r.unseen(lives[e.life], e.at) {
 					unseen[r] = i
 				}
@@ -68,10 +68,10 @@ func (h *history) brokenBySets() []string {
 	}
 	for shard, indexes := range writes {
 		for _, i := range indexes {
-			if h.events[i].row.Ck == endMark && !t.shards[shard].Closed {
+			if h.events[i].row.Ck == endMark && !t.shard(shard).Closed {
 				broken[ruleMark] = true
 			}
-			for _, r := range t.shards[shard].recs {
+			for _, r := range t.shard(shard).recs {
 				if r.required && h.events[i].row.holds(r) && !succeededBy(r, i) && unseen[r] != i {
 					broken[ruleMark] = true
 				}
@@ -148,9 +148,9 @@ func (h *history) startBySets(t *truth, e event, i int, life *settings, succeede
 			broken[ruleRerun] = true
 		}
 	}
-	for _, parent := range t.shards[e.shard].Parents {
+	for _, parent := range t.shard(e.shard).Parents {
 		ended := slices.ContainsFunc(writes[parent], func(w int) bool { return w < i && h.events[w].row.Ck == endMark })
-		if t.shards[parent].inScope && !ended {
+		if t.shard(parent).inScope && !ended {
 			broken[ruleParents] = true
 		}
 	}

@@ -84,7 +84,7 @@ func (f *featureTally) start(e event) {
 		return
 	}
 	kind := "idle"
-	for _, r := range f.shards[e.shard].recs {
+	for _, r := range f.shard(e.shard).recs {
 		if !r.arrival.Before(w.end) && r.arrival.Before(f.w.served(e.at)) {
 			kind = "next window"
 		}

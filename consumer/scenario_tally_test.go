@@ -56,7 +56,7 @@ func (w *world) tally() map[string]int {
 			clear(claims)
 			clear(running)
 		case evRead:
-			sh := truth.shards[e.shard]
+			sh := truth.shard(e.shard)
 			if !read[e.shard] && sh.Closed && sh.ClosedAt.Before(w.served(e.at)) {
 				counts["split or merge of a shard nobody has read"]++
 			}
@@ -159,7 +159,7 @@ func (t *truth) unfinished(rows map[string]row, succeeded map[*rec]bool, at time
 		if known && row.Ck != endMark && sh.Closed && !sh.ClosedAt.After(at) {
 			counts["cut off in the middle of a reshard"] = 1
 			for _, child := range sh.Children {
-				if _, put := rows[child]; put && len(t.shards[child].Parents) == 1 {
+				if _, put := rows[child]; put && len(t.shard(child).Parents) == 1 {
 					counts["cut off between the rows of children and END"] = 1
 				}
 			}

@@ -41,6 +41,14 @@ type shardTruth struct {
 	inScope bool
 }
 
+// shard returns a shard, an empty one if the stream has none of that name.
+func (t *truth) shard(id string) *shardTruth {
+	if sh := t.shards[id]; sh != nil {
+		return sh
+	}
+	return &shardTruth{}
+}
+
 // A part is a user record of an aggregate.
 type part struct {
 	key, hash string // hash is the explicit hash key, "" for none
