@@ -2,11 +2,13 @@ package consumer_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 )
 
@@ -62,6 +64,35 @@ func TestChildOlderThanRetention(t *testing.T) {
 		f.lossIsTold()
 		life.stop()
 	})
+}
+
+// A child may have lost records before it has a row: its parent was read to the end, and the store took nothing for longer
+// than records are kept.
+func TestChildLostBeforeItsRow(t *testing.T) {
+	t.Parallel()
+	proves(t, "C30")
+	for down, quiet := range map[time.Duration]time.Duration{15 * time.Hour: 25 * time.Hour, 30 * time.Hour: time.Minute} {
+		t.Run(fmt.Sprint(down), func(t *testing.T) {
+			inContract(t, 1, func(f *field) {
+				f.slowReads(14 * time.Second)
+				disk := &fullDisk{Store: new(checkpoint.Memory)}
+				life := f.start(consumer.WithCheckpointer(disk))
+				f.put(shard0, "a", 1)
+				time.Sleep(quiet) // which is not the store's
+				disk.set(true)
+				f.srv.Split("orders", shard0)
+				f.put(shardID(1), "b", 1)
+				time.Sleep(down)
+				disk.set(false)
+				time.Sleep(5 * time.Minute)
+				times, _ := f.handled()
+				if told := f.noticed("RetentionLost") > 0; told != (down > 24*time.Hour) || told != (len(times) == 1) {
+					t.Errorf("told of a possible loss: %v; %d records handled", told, len(times))
+				}
+				life.stop()
+			})
+		})
+	}
 }
 
 // A quiet stream loses nothing, however long it is quiet and however often the process restarts: nothing is told.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -126,6 +128,9 @@ func (s *stream) list(ctx context.Context, filter *types.ShardFilter) (shards []
 		}
 		if aws.ToString(out.NextToken) == "" {
 			s.tell.Mend("ListShards")
+			if filter == nil {
+				s.firsts.saw(shards, now)
+			}
 			return shards, now, nil
 		}
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken} // a token excludes the name
@@ -136,6 +141,43 @@ func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*ki
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return s.client.ListShards(ctx, in, reader.NoRetries)
+}
+
+// firsts are when shards were seen first.
+type firsts struct {
+	mu     sync.Mutex
+	last   time.Time            // of the latest listing, by the service's clock; zero: there was none
+	absent map[string]time.Time // by shard: when it was not there yet; zero: that is not known
+}
+
+// saw takes a listing. It may be older than it says.
+func (f *firsts) saw(shards []shardmap.Shard, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.absent == nil {
+		f.absent = map[string]time.Time{}
+	}
+	oldest := ""
+	for _, sh := range shards {
+		if _, ok := f.absent[sh.ID]; !ok {
+			f.absent[sh.ID] = f.last
+		}
+		if oldest == "" || sh.ID < oldest {
+			oldest = sh.ID
+		}
+	}
+	maps.DeleteFunc(f.absent, func(id string, _ time.Time) bool { return id < oldest })
+	f.last = now.Add(-auditInterval)
+}
+
+// before is when a shard was not there yet, in milliseconds since 1970; 0: that is not known.
+func (f *firsts) before(id string) int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at := f.absent[id]; !at.IsZero() {
+		return at.UnixMilli()
+	}
+	return 0
 }
 
 // childrenOf are the listed shards that name id as a parent.

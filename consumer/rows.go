@@ -107,6 +107,28 @@ func (s *stream) row(sh shardmap.Shard, ck checkpoint.Position, root bool) lease
 	return lease.Row{Ck: ck, Arrival: s.now().UnixMilli(), Parents: sh.Parents, HashStart: sh.HashStart, HashEnd: sh.HashEnd, Root: root}
 }
 
+// child is the first row of a shard that has parents, of which nothing that arrived until whole is missing. What arrives in it
+// may leave the stream before it has a row: its arrival time is that of its parents, or when it was not there yet (C30).
+func (s *stream) child(sh shardmap.Shard, whole int64) lease.Row {
+	r := s.row(sh, checkpoint.TrimHorizon, false)
+	if at := max(whole, s.firsts.before(sh.ID)); at > 0 {
+		r.Arrival = at
+	}
+	return r
+}
+
+// parentsWhole is until when nothing that arrived is missing of a shard's parents, as their rows say; 0: they do not.
+func (s *stream) parentsWhole(ctx context.Context, sh shardmap.Shard) (at int64, _ error) {
+	for _, id := range sh.Parents {
+		r, _, err := s.table.Row(ctx, id)
+		if unreadable := new(lease.RowError); err != nil && !errors.As(err, &unreadable) {
+			return 0, err
+		}
+		at = max(at, r.Arrival)
+	}
+	return at, nil
+}
+
 // parentRanges are the hash key ranges of a shard's parents, if the shard is about to be read from its very first record:
 // from its beginning, and no record can have left it since, as a record that was read of a parent is still there. They
 // are none where that is not known.
@@ -169,11 +191,14 @@ func (s *stream) audit(ctx context.Context) error {
 	missing, err := s.relatives(ctx, listed, rows, asked)
 	if err == nil {
 		err = each(missing, func(r shardmap.Root) error {
-			from := checkpoint.TrimHorizon
 			if r.Root { // its row was lost: it is as old as the first ones
-				from = s.meta.Start
+				return s.table.Create(ctx, r.ID, s.row(r.Shard, s.meta.Start, true))
 			}
-			return s.table.Create(ctx, r.ID, s.row(r.Shard, from, r.Root))
+			whole, err := s.parentsWhole(ctx, r.Shard)
+			if err != nil {
+				return err
+			}
+			return s.table.Create(ctx, r.ID, s.child(r.Shard, whole))
 		})
 	}
 	if err == nil {

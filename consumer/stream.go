@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
@@ -31,6 +30,7 @@ type stream struct {
 	hangs   strays     // of the store
 	meta    lease.Meta // the row of the stream: where reading began, and more
 	placed  placement
+	firsts  firsts
 
 	mu         sync.Mutex
 	census     *shardmap.Census
@@ -257,7 +257,7 @@ func (s *stream) conclude(sh *shard) bool {
 			if _, put := sh.put[c.ID]; put || !slices.Contains(children, c.ID) {
 				continue
 			}
-			if err := s.table.Create(ctx, c.ID, s.row(c, checkpoint.TrimHorizon, false)); err != nil {
+			if err := s.table.Create(ctx, c.ID, s.child(c, sh.whole())); err != nil {
 				return err
 			}
 			r, ok, err := s.table.Row(ctx, c.ID)
