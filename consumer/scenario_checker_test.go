@@ -77,7 +77,6 @@ type lived struct {
 	stopping bool
 	reads    map[string][]time.Duration // by shard
 	claims   map[string]row
-	claimed  map[string]time.Duration // when, by shard
 	started  map[*rec]bool
 	finished map[*rec]bool
 	pieces   map[*rec]*piece
@@ -140,9 +139,11 @@ func (h *history) check() []violation {
 	c.i = -1
 	for _, sh := range c.shards {
 		for _, r := range sh.recs {
+			if c.h.replaced > 0 {
+				break // what was not handled is gone, and nobody has to tell
+			}
 			c.forgotten(r, c.life)
 			switch {
-			case c.h.replaced > 0: // what was not handled, is gone
 			case !r.required || r.unseen(c.life.settings, c.latest.at):
 			case !c.outcome[r]:
 				c.violate(ruleLost, r.key, r.shard, "%s has no outcome", r)
@@ -152,8 +153,8 @@ func (h *history) check() []violation {
 		}
 	}
 	for r, l := range c.missed {
-		if !l.unsure(r) && !c.lossTold(r.shard, r.gone) {
-			c.violate(ruleTold, r.key, r.shard, "%s has left the stream unhandled, and nobody was told", r)
+		if !c.lossTold(r.shard, r.gone) {
+			c.violate(ruleTold, r.key, r.shard, "%s has left the stream unhandled, and life %d, which passed it, told nobody", r, l.n)
 		}
 	}
 	slices.SortStableFunc(c.found, func(a, b violation) int { return cmp.Compare(uint(a.event), uint(b.event)) })
@@ -166,7 +167,7 @@ func (c *checker) violate(rule, key, shard, format string, args ...any) {
 
 func (c *checker) begin(e event) {
 	c.life = &lived{
-		settings: e.settings, n: e.life, began: e.at, claims: map[string]row{}, claimed: map[string]time.Duration{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
+		settings: e.settings, n: e.life, began: e.at, claims: map[string]row{}, started: map[*rec]bool{}, finished: map[*rec]bool{},
 		reads: map[string][]time.Duration{}, pieces: map[*rec]*piece{}, failed: map[string]int{}, requests: map[string]*call{},
 		windows: map[string]*frame{}, closed: map[*rec]bool{}, passable: map[string]int{}, untold: map[string]event{},
 	}
@@ -386,7 +387,7 @@ func (c *checker) write(e event) {
 	}
 	c.row(old, e)
 	if e.kind == evClaimed {
-		l.claims[e.shard], l.claimed[e.shard] = e.row, e.at
+		l.claims[e.shard] = e.row
 	}
 	stored := e.row
 	c.rows[e.shard], c.writer[e.shard] = &stored, e.life
@@ -399,21 +400,18 @@ func (c *checker) forgotten(r *rec, l *lived) {
 	}
 }
 
-// unsure reports whether a life has passed a record that left the stream while it claimed the shard, or before its first
-// reply of it: it does not know then what the clock showed when it last read.
-func (l *lived) unsure(r *rec) bool {
-	at, ok := l.claimed[r.shard]
-	return ok && l.began <= r.gone && at >= r.gone-time.Second && at <= r.gone+time.Second
-}
-
-// lossTold reports whether anybody was told that records have left a shard at some time. If it had no row then, that is told
-// of a shard that it comes from.
+// lossTold reports whether anybody was told, of a shard itself, that records have left it at some time. A shard that left the
+// stream before it had a row, and one that is found behind such a one, is covered by what is told of those that they come from.
 func (c *checker) lossTold(shard string, gone time.Duration) bool {
 	if told, ok := c.losses[shard]; ok && told >= gone {
 		return true
 	}
-	born, ok := c.born[shard]
-	return (!ok || born >= gone) && slices.ContainsFunc(c.shard(shard).Parents, func(p string) bool { return c.lossTold(p, gone) })
+	parents := c.shard(shard).Parents
+	rowless := func(id string) bool { _, ok := c.born[id]; return !ok }
+	if born, ok := c.born[shard]; ok && (born < gone || !slices.ContainsFunc(parents, rowless)) {
+		return false
+	}
+	return slices.ContainsFunc(parents, func(p string) bool { return c.lossTold(p, gone) })
 }
 
 // row checks what one write makes of a row.

@@ -17,7 +17,7 @@ const heard = 20 * time.Second
 
 // drawSteps lets the service's clock step by minutes, both ways. No two offsets are less than five minutes apart, and a
 // seed is over before that: so an arrival time tells which of them it has. What goes by the service's clock beyond ages,
-// does not happen in such a seed: a start at a time, placement by the service, windows, and limits of reads.
+// does not happen in such a seed: a start at a time, a change of who places records, windows, and limits of reads.
 func (p *plan) drawSteps(r *rand.Rand) {
 	p.withoutTimes()
 	f := &p.features
@@ -43,7 +43,9 @@ func (p *plan) drawRetention(r *rand.Rand) {
 // withoutTimes leaves out what goes by the service's clock.
 func (p *plan) withoutTimes() {
 	f := &p.features
-	f.onDemand, f.looks, f.autoFrom, f.autoTo = false, false, never, never
+	if f.autoTo = never; f.autoFrom != -never {
+		f.autoFrom = never
+	}
 	f.aged, p.start, p.readLimits = true, consumer.TrimHorizon(), false
 }
 

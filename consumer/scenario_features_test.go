@@ -76,7 +76,7 @@ func (p *plan) drawFeatures() {
 	f.huge = f.payload == 0 && one(4)
 	f.poison = pick(r, 0, 0.01, 0.03)
 	f.throttles = !one(6)
-	switch r.IntN(12) {
+	switch r.IntN(9) {
 	case 0:
 		p.drawSteps(r)
 	case 1:

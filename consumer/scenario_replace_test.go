@@ -10,17 +10,17 @@ import (
 )
 
 // drawNext lets a stream of the same name take the place of the stream, in one of the lives. It has shards of the same
-// names, and the lives that are left over read it from a starting position of its own. Not where the service's clock
-// steps: a stream keeps nothing that looks older than itself.
+// names, and the lives that are left over read it from a starting position of its own. The service's clock has stepped by
+// then, or does not.
 func (p *plan) drawNext() {
 	r := rand.New(rand.NewPCG(p.seed, 0xa6a1))
-	if r.IntN(20) >= 14 || p.steps != nil {
+	if r.IntN(20) >= 12 {
 		return
 	}
 	n := 3 + r.IntN(len(p.lives)/2)
 	next := *p
 	next.first, next.salt, next.lives = n+1, 1<<32, p.lives[n+1:]
-	next.warmup, next.aged, next.atPast = 0, false, 0
+	next.warmup, next.aged, next.atPast, next.steps = 0, false, 0, nil
 	next.start = pick(r, consumer.TrimHorizon(), consumer.TrimHorizon(), consumer.Position{}, consumer.Latest())
 	next.reshard, next.bursts = nil, nil
 	next.drawReshards(r)
@@ -68,6 +68,7 @@ func (w *world) replace(n int, l life, next *plan) *world {
 	w.mu.Unlock()
 	w.shards = w.srv.DeleteStream(stream)
 	time.Sleep(w.plan.gap)
+	next.clock = w.ahead(w.now())
 	next.create(w.srv)
 	v := next.world(w.t, w.srv, time.Now())
 	v.path, v.played, v.past = w.path, w.played, w

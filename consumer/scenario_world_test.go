@@ -167,18 +167,17 @@ func (p *plan) server() *kinesistest.Server {
 
 // create creates the stream.
 func (p *plan) create(srv *kinesistest.Server) {
-	if !p.onDemand {
+	switch {
+	case !p.onDemand:
 		srv.CreateStream(stream, scenarioShards)
-		if p.retention > 0 {
-			srv.SetRetention(stream, p.retention)
-		}
-		return
+	case p.auto(-never):
+		srv.CreateOnDemand(stream, scenarioShards, kinesistest.Auto)
+	default:
+		srv.CreateOnDemand(stream, scenarioShards, kinesistest.UserPartitionKey)
 	}
-	way := kinesistest.UserPartitionKey
-	if p.auto(-never) {
-		way = kinesistest.Auto
+	if p.retention > 0 {
+		srv.SetRetention(stream, p.retention)
 	}
-	srv.CreateOnDemand(stream, scenarioShards, way)
 }
 
 func (w *world) openStore() {
