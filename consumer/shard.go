@@ -288,8 +288,8 @@ func (sh *shard) position(limit int) (p lease.Progress, moved bool, err error) {
 // whole is until when nothing that arrived is missing of the shard, and nothing of its children can be, in milliseconds since
 // 1970: they have nothing that is older than what it has.
 func (sh *shard) whole() int64 {
-	_, arrival, _, _ := sh.position() //nolint:dogsled // only when that was
-	return max(arrival, sh.lease.Row().Arrival)
+	p, _, _ := sh.position(lastDoneSize)
+	return max(p.Arrival, sh.lease.Row().Arrival)
 }
 
 // covered tells up to which time of the service everything that arrived is covered by the position: the shard was read to
