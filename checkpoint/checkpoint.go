@@ -1,7 +1,8 @@
 // Package checkpoint keeps how far a consumer got, and who owns what, in rows that change by compare-and-swap.
 //
 // A [Store] holds the rows. [Memory] keeps them in the process, [File] in one file; other packages, and users, bring
-// stores for databases, which package checkpointtest holds to the rules. A [Position] is a place in a shard.
+// stores for databases, which package checkpointtest holds to the rules. [Copy] moves a consumer from one to another. A
+// [Position] is a place in a shard.
 package checkpoint
 
 import (
@@ -74,6 +75,12 @@ var (
 	// ErrSequence says that a record's sequence number is no number: empty, other characters than decimal digits, or
 	// more than 999 of them. There is no Position for such a record.
 	ErrSequence = errors.New("checkpoint: bad sequence number")
+
+	// ErrInUse says that Copy has seen a sign of life of a worker of the group, which the error names by its row.
+	ErrInUse = errors.New("checkpoint: group is in use")
+
+	// ErrOccupied says that the destination of Copy has a row of the group that differs from the source. The error names it.
+	ErrOccupied = errors.New("checkpoint: destination holds other rows of the group")
 
 	// ErrCorrupt says that a File holds something that this package did not write. The error is a *CorruptError.
 	ErrCorrupt = errors.New("checkpoint: file is corrupt")

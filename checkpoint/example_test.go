@@ -51,6 +51,46 @@ func ExampleFile() {
 	// after a restart: worker one, at record 7, <nil>
 }
 
+// A service that has outgrown one process takes its progress with it. The Memory stands for a store that workers share.
+func ExampleCopy() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "checkpoint")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	file, err := checkpoint.OpenFile(filepath.Join(dir, "orders.ck")) // fails while the old service runs
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	for _, key := range []string{"stream/1:orders:7", "lease/1:orders:7/shard-0", "lease/1:orders:7/shard-1"} {
+		if _, err := file.Swap(ctx, checkpoint.Entry{Key: "billing/" + key, Value: []byte("{}")}); err != nil { // a consumer does
+			panic(err)
+		}
+	}
+
+	shared := new(checkpoint.Memory)
+	fmt.Println(checkpoint.Copy(ctx, shared, file, "billing"))
+	fmt.Println(checkpoint.Copy(ctx, shared, file, "billing")) // does no harm
+
+	row, err := shared.Get(ctx, "billing/lease/1:orders:7/shard-0") // somebody has begun to work there
+	if err != nil {
+		panic(err)
+	}
+	row.Value = []byte(`{"epoch":2}`)
+	if _, err := shared.Swap(ctx, row); err != nil {
+		panic(err)
+	}
+	_, err = checkpoint.Copy(ctx, shared, file, "billing")
+	fmt.Println(errors.Is(err, checkpoint.ErrOccupied))
+
+	// Output:
+	// 3 <nil>
+	// 0 <nil>
+	// true
+}
+
 // In a rolling deploy, the new process waits until the old one has ended.
 func ExampleOpenFileContext() {
 	dir, err := os.MkdirTemp("", "checkpoint")

@@ -164,6 +164,53 @@ func TestLostReply(t *testing.T) {
 	}
 }
 
+// TestCopy copies a group into Redis and loses the answer to each write in turn: it is read back, and counted once.
+func TestCopy(t *testing.T) {
+	addr := own(t).addr
+	p := through(t, addr)
+	st := redisstore.New(open(t, &redis.Options{Addr: p.addr, PoolSize: 1}), "")
+	src := new(checkpoint.Memory)
+	for _, key := range []string{"g/stream/s", "g/lease/s/0", "g/lease/s/1"} {
+		if _, err := src.Swap(t.Context(), checkpoint.Entry{Key: key, Value: []byte(key)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		do(t, addr, "DEL", "{shardlane}:rows", "{shardlane}:index")
+		e, err := st.Swap(t.Context(), checkpoint.Entry{Key: "k"}) // connects, and brings the script
+		if err == nil {
+			err = st.Delete(t.Context(), e)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		dst := &losing{Store: st, p: p, in: i}
+		if n, err := checkpoint.Copy(t.Context(), dst, src, "g"); n != 3 || err != nil {
+			t.Fatal(i, n, err)
+		}
+		if lost := p.set(0, false); lost != 1 {
+			t.Errorf("%d answers were lost", lost)
+		}
+		if n, err := checkpoint.Copy(t.Context(), st, src, "g"); n != 0 || err != nil {
+			t.Error(i, n, err)
+		}
+	}
+}
+
+// A losing store loses the answer to one write.
+type losing struct {
+	checkpoint.Store
+	p  *proxy
+	in int // writes until then
+}
+
+func (s *losing) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	if s.in--; s.in == -1 {
+		s.p.set(1, false)
+	}
+	return s.Store.Swap(ctx, e)
+}
+
 // TestDeadline keeps answers back: a call ends with the deadline of its context, and says nothing about the write.
 func TestDeadline(t *testing.T) {
 	addr := cluster(t, 1)[0].addr

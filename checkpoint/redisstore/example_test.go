@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/checkpoint/redisstore"
 )
 
@@ -26,7 +27,7 @@ func Example() {
 	}
 }
 
-// A client of a Redis Cluster needs ContextTimeoutEnabled.
+// A client of a Redis Cluster needs ContextTimeoutEnabled. Copy moves a group from a file into the store.
 func ExampleNew_cluster() {
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs:                 []string{"redis-0:6379", "redis-1:6379", "redis-2:6379"},
@@ -36,6 +37,12 @@ func ExampleNew_cluster() {
 	store := redisstore.New(rdb, "billing")
 	defer store.Close()
 
-	row, err := store.Get(context.Background(), "billing/stream/123456789012:orders:1735689600")
-	fmt.Println(row.Revision != "", err)
+	file, err := checkpoint.OpenFile("/var/lib/billing/checkpoints")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer file.Close()
+	n, err := checkpoint.Copy(context.Background(), store, file, "billing")
+	fmt.Println(n, "rows copied:", err)
 }
