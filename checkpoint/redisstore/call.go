@@ -68,7 +68,7 @@ type ticket struct {
 	cause error // for which the command would have been sent again
 }
 
-var errRepeated = errors.New("redisstore: command is not sent a second time")
+var errRepeated = errors.New("command is not sent a second time")
 
 // MarshalBinary returns the key.
 func (t *ticket) MarshalBinary() ([]byte, error) {

@@ -2,7 +2,9 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 
 	"github.com/redis/go-redis/v9"
 
@@ -45,4 +47,31 @@ func ExampleNew_cluster() {
 	defer file.Close()
 	n, err := checkpoint.Copy(context.Background(), store, file, "billing")
 	fmt.Println(n, "rows copied:", err)
+}
+
+// A write that was not sent is known not to be applied. One whose answer was lost is unknown until the row is read.
+func ExampleStore_Swap() {
+	rdb := redis.NewClient(&redis.Options{
+		Dialer:        func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route to host") },
+		DialerRetries: 1,
+	})
+	defer rdb.Close()
+	store := redisstore.New(rdb, "shardlane")
+
+	_, err := store.Swap(context.Background(), checkpoint.Entry{Key: "billing/lease/orders/0", Value: []byte("{}")})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, checkpoint.ErrNotApplied), errors.Is(err, checkpoint.ErrConflict))
+	// Output:
+	// redisstore: swap "billing/lease/orders/0": checkpoint: write not applied: no route to host
+	// true false
+}
+
+// A Ring spreads keys over servers that know nothing of each other. It is refused.
+func ExampleNew_ring() {
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "redis-a:6379", "b": "redis-b:6379"}})
+	defer ring.Close()
+	_, err := redisstore.New(ring, "shardlane").Get(context.Background(), "billing/lease/orders/0")
+	fmt.Println(err)
+	// Output:
+	// redisstore: get "billing/lease/orders/0": a Ring forgets rows when it loses a server: use a Client or a ClusterClient
 }

@@ -47,7 +47,7 @@ func New(c redis.UniversalClient, prefix string) *Store {
 	case *redis.Client:
 		s.client = strict(c)
 	case *redis.Ring:
-		s.unfit = errors.New("redisstore: a Ring forgets rows when it loses a server: use a Client or a ClusterClient")
+		s.unfit = errors.New("a Ring forgets rows when it loses a server: use a Client or a ClusterClient")
 	}
 	return s
 }
