@@ -18,7 +18,10 @@ const stream = "123456789012:orders:1700000000"
 // bubble runs a test of several workers over one store.
 func bubble(t *testing.T, test func(*testing.T, *checkpoint.Memory)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, &checkpoint.Memory{}) })
+	synctest.Test(t, func(t *testing.T) {
+		time.AfterFunc(3*time.Hour, func() { panic(t.Name() + " does not end") }) // else heartbeats go on for ever
+		test(t, &checkpoint.Memory{})
+	})
 }
 
 func is(t *testing.T, what string, got, want any) {
@@ -578,6 +581,25 @@ func TestManyOffers(t *testing.T) {
 	value, err := g.row().encode()
 	if err != nil || len(value) > checkpoint.MaxValue/4*3 {
 		t.Errorf("%d bytes, %v", len(value), err)
+	}
+}
+
+// Above a hundred members their list, which is long, is read half as often.
+func TestManyMembers(t *testing.T) {
+	for n, lists := range map[int]int{98: 24, 101: 12} {
+		bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+			for i := range n {
+				put(t, rows, memberKey("group", fmt.Sprintf("w%d/x", i)), `{"v":2}`) // left alone
+			}
+			a := start(t, rows, "a")
+			defer a.stop()
+			pass(2 * Beat)
+			before, swaps := a.wire.count("list member"), a.wire.count("swap member")
+			pass(time.Minute)
+			is(t, "lists", a.wire.count("list member")-before, lists)
+			is(t, "heartbeats", a.wire.count("swap member")-swaps, 24)
+			is(t, "calls of other kinds", len(a.wire.calls), 2)
+		})
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	spacing  = Beat / 25 // between a heartbeat and news that are told at once
 	hurry    = Beat / 20 // before the next try of a heartbeat, while the row is not taken for dead
 	patience = Beat / 4  // before the next try of anything in an outage
+	maxSent  = 1000      // unknown writes that are told apart; one before them that arrives ends the incarnation
 )
 
 // Run joins the group and keeps this worker a member until ctx is done; a worker
@@ -147,7 +148,7 @@ func (h *heart) step(ctx context.Context) error {
 		}
 	case !errors.Is(err, checkpoint.ErrNotApplied):
 		h.void = true
-		h.sent = append(h.sent, a)
+		h.sent = append(h.sent[max(0, len(h.sent)-maxSent+1):], a)
 	}
 	return fmt.Errorf("lease: write the member row of %s: %w", h.t.owner, err)
 }

@@ -257,7 +257,7 @@ func (w *watch) fence(ctx context.Context, s *sighting, t *Tenure) error {
 		s.due = time.Now().Add(hurry) // it lives, or somebody else was first, or a write of ours was
 		return nil
 	case !errors.Is(err, checkpoint.ErrNotApplied):
-		s.fences = append(s.fences, m.by)
+		s.fences = append(s.fences[max(0, len(s.fences)-maxSent+1):], m.by)
 	}
 	return fmt.Errorf("lease: declare %s dead: %w", s.id, err)
 }

@@ -157,6 +157,7 @@ func play(t *testing.T, seed uint64, tracing bool) *world {
 		var cancel context.CancelFunc
 		w.ctx, cancel = context.WithCancel(t.Context())
 		w.began = time.Now()
+		time.AfterFunc(time.Hour, func() { panic("the seed does not end") })
 		r := w.dice("world")
 		for i := range w.rates {
 			w.rates[i] = []float64{0, .01, .05, .2}[r.IntN(4)]
