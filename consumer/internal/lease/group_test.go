@@ -211,6 +211,7 @@ func TestLeave(t *testing.T) {
 			want(t, a.Leave(t.Context()), nil)
 			is(t, "row", says(t, rows, "a/a1"), "none")
 			is(t, "tenure", a.Tenure(), (*Tenure)(nil))
+			want(t, a.Leave(t.Context()), nil) // again
 			pass(Beat)
 			is(t, "view", b.View().ids(), "b/b1")
 			pass(time.Minute)
@@ -440,6 +441,22 @@ func TestHeartbeatRacesFence(t *testing.T) {
 		pass(time.Minute)
 		is(t, "fences", fences, 1)
 		is(t, "view", b.View().ids(), "a/a1 b/b1")
+	})
+}
+
+// A name that somebody has already is not joined under.
+func TestJoinRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		for i, row := range []string{`{"v":1,"by":"b.1","st":"LOST","cap":1}`, `{"v":1,"by":"b.1","st":"ALIVE","cap":1}`, `{"v":2}`} {
+			put(t, rows, memberKey("group", fmt.Sprint("a/a", i+1)), row)
+		}
+		a := start(t, rows, "a")
+		defer a.stop()
+		pass(time.Second)
+		is(t, "owner", a.Tenure().Owner(), "a/a4")
+		heard := a.hears()
+		is(t, "told", strings.Contains(heard, "heartbeat fails") && strings.HasSuffix(heard, "heartbeat works"), true)
+		is(t, "row", says(t, rows, "a/a1"), "LOST")
 	})
 }
 
@@ -702,6 +719,28 @@ func TestCollect(t *testing.T) {
 		is(t, "named", says(t, rows, "a/a1"), "DEAD")
 		is(t, "not named", says(t, rows, "b/b1"), "none")
 		is(t, "lists of leases", c.wire.count("list lease")+d.wire.count("list lease"), 1)
+		for _, op := range []string{"list", "delete"} { // its failures are told of, and it is tried again in its time
+			for _, m := range []*mate{c, d} {
+				m.wire.set(func(o, key string) fault {
+					if o == op && (o == "delete" || strings.HasSuffix(key, "/lease/")) {
+						return before
+					}
+					return fine
+				})
+			}
+			e := start(t, rows, "e")
+			pass(time.Second)
+			e.stop()
+			pass(10*time.Minute - time.Second)
+			is(t, "told", strings.Count(c.hears()+d.hears(), "collect fails"), 1)
+			is(t, "not named", says(t, rows, "e/e1"), "DEAD")
+			for _, m := range []*mate{c, d} {
+				m.wire.set(nil)
+			}
+			pass(10 * time.Minute)
+			is(t, "not named", says(t, rows, "e/e1"), "none")
+			is(t, "told", strings.Count(c.hears()+d.hears(), "collect works"), 1)
+		}
 		_, err = c.Tenure().Table(stream).Claim(t.Context(), shard)
 		want(t, err, nil)
 		pass(10 * time.Minute)

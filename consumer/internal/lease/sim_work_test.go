@@ -177,8 +177,8 @@ func (r *run) work() {
 		}
 		w.enter(s)
 		d := time.Duration(dice.ExpFloat64() * float64(500*time.Millisecond))
-		if dice.IntN(20) == 0 {
-			d += 5 * time.Second
+		if dice.IntN(20) == 0 && !w.over() {
+			d += time.Duration(1+dice.IntN(4)) * 5 * time.Second
 		}
 		finished := travel(ctx, d) == nil
 		if !finished && travel(r.life.ctx, time.Duration(dice.Int64N(int64(Term-valid-100*time.Millisecond)))) != nil {
