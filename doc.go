@@ -31,8 +31,8 @@
 //   - [github.com/shardlane/shardlane/partition] keeps order within a key and runs keys in parallel: the hash, lanes,
 //     the watermark.
 //   - [github.com/shardlane/shardlane/checkpoint] keeps progress and ownership in one compare-and-swap: the Store
-//     interface, a store in memory and one in a file. Its subpackage checkpointtest is the suite that every store passes,
-//     and the modules dynamostore and redisstore keep rows in DynamoDB and in Redis.
+//     interface, a store in memory and one in a file. Below it, sqlstore keeps rows in a SQL database, the modules
+//     dynamostore and redisstore in DynamoDB and in Redis, and checkpointtest is the suite that every store passes.
 //   - [github.com/shardlane/shardlane/metrics] names what is measured and takes it: the catalogue, Recorder, Snapshot.
 //
 // partition, checkpoint and metrics use the standard library only; batch adds aws-lambda-go's events.
