@@ -27,6 +27,7 @@ func (s *Store) create(ctx context.Context) error {
 	if err := s.Validate(); err != nil {
 		return err
 	}
+	s.layout.buckets.Store(0) // the table may be another one than before
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		usable, err := s.look(ctx)
 		if err == nil && usable {

@@ -138,6 +138,19 @@ func TestCreateOnServers(t *testing.T) {
 		if err != nil || out.Table.BillingModeSummary == nil || out.Table.BillingModeSummary.BillingMode != types.BillingModePayPerRequest {
 			t.Errorf("%+v, %v", out, err)
 		}
+		used := s.store(table)
+		if _, err := used.Get(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.connect().DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &table}); err != nil {
+			t.Fatal(err)
+		}
+		if err := used.Create(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.store(table, dynamostore.WithBuckets(2)).Get(t.Context(), "k"); !errors.Is(err, dynamostore.ErrBuckets) {
+			t.Errorf("a table that is made once more is laid out for 1 bucket: error %v", err)
+		}
 		other := table + "-other"
 		_, err = s.connect().CreateTable(t.Context(), &dynamodb.CreateTableInput{
 			TableName: &other, BillingMode: types.BillingModePayPerRequest,
