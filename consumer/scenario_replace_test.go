@@ -113,7 +113,7 @@ func (p *process) hasClaimed() bool {
 
 // isOnly reports whether an error is one of Run, and that for one reason.
 func isOnly(err, reason error) bool {
-	list, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the error itself
+	list, several := err.(interface{ Unwrap() []error })
 	return errors.Is(err, reason) && (!several || len(list.Unwrap()) == 1)
 }
 
