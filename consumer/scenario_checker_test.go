@@ -63,6 +63,8 @@ type checker struct {
 	born     map[string]time.Duration // by shard: when its row was put
 	missed   map[*rec]*lived          // that have left the stream without an outcome, by the life that passed them
 	closed   map[*rec]bool            // those that belong to a final call that is over, or to none
+	strays   []bool                   // events that count for nothing
+	astray   map[string]bool          // shards that they are of
 	lives    map[int]*lived
 	life     *lived // the one that has begun
 	latest   event
@@ -101,11 +103,14 @@ func (h *history) check() []violation {
 	c := &checker{
 		truth: h.truth(), h: h, outcome: map[*rec]bool{}, calls: map[int]*call{}, running: map[string]int{}, busy: map[int]string{},
 		ended: map[string]bool{}, next: map[string]int{}, rows: map[string]*row{}, writer: map[string]int{}, resolved: map[string]int{}, covered: map[string]int{}, closed: map[*rec]bool{},
-		losses: map[string]time.Duration{}, born: map[string]time.Duration{}, missed: map[*rec]*lived{}, lives: map[int]*lived{}, found: slices.Clone(h.seen),
+		strays: h.strays(), astray: map[string]bool{}, losses: map[string]time.Duration{}, born: map[string]time.Duration{}, missed: map[*rec]*lived{}, lives: map[int]*lived{}, found: slices.Clone(h.seen),
 	}
 	c.begin(event{life: -1, settings: &plainSettings})
 	for i, e := range h.events {
-		c.i, c.latest = i, e
+		if c.i, c.latest = i, e; c.strays[i] {
+			c.astray[e.shard] = true
+			continue
+		}
 		switch e.kind {
 		case evBegan:
 			c.begin(e)
@@ -443,7 +448,7 @@ func (c *checker) returned(e event) {
 	}
 	for id, row := range c.rows {
 		claim, mine := c.life.claims[id]
-		if !mine || row.Ck == endMark {
+		if !mine || row.Ck == endMark || c.astray[id] {
 			continue
 		}
 		if row.Owner == claim.Owner && len(c.life.reads[id]) > 0 { // else it may not know that it owns it

@@ -66,6 +66,11 @@ func TestScenarioChecker(t *testing.T) {
 		{"given up and tried", 4, 8, []string{"start 1 a1 a2", "failed 1", "discarded a1 a2", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, []string{ruleTwice}},
 		{"half of a batch alone", 4, 8, []string{"start 1 a1 a2", "failed 1", "start 8 a1", "succeeded 8", "start 9 a2", "succeeded 9", "start 2 a3", "succeeded 2"}, []string{rulePieces}},
 		{"more calls than lanes", 20, 20, []string{"start 7 c1", "start 8 c1", "start 9 c1", "failed 7", "failed 8", "failed 9"}, []string{ruleCap, ruleOverlap}},
+		{"replaced with records unhandled", 28, 30, []string{"replaced", "released D 2 0"}, nil},
+		{"astray in the new stream", 28, 30, []string{"replaced", "start 9 d9", "succeeded 9", "released D 2 x1"}, nil},
+		{"astray too early", 28, 30, []string{"start 9 d9", "succeeded 9", "replaced", "released D 2 0"}, []string{ruleBatch}},
+		{"astray behind a checkpoint", 8, 30, []string{"cut", "began 1", "claimed A 2 a2", "replaced", "start 9 a9", "succeeded 9", "released A 3 a2"}, []string{ruleBatch}},
+		{"mark too far before it is replaced", 28, 30, []string{"released D 2 x1", "replaced"}, []string{ruleMark}},
 		{"six reads in a second", 3, 4, []string{"read A", "read A", "read A", "read A", "read A", "read A"}, []string{ruleRate}},
 	}
 	for _, tt := range tests {
@@ -95,7 +100,7 @@ func scripted(lines []string) *history {
 		required: func(r kinesistest.Record) bool { return r.Data == nil }, inScope: func(kinesistest.ShardInfo) bool { return true },
 		early: func(r kinesistest.Record) bool { return r.Data != nil },
 	}
-	seq := map[string]string{"0": "0/trim"}
+	seq := map[string]string{"0": "0/trim", "x1": "99999"} // x1 is of the stream that replaces it
 	add := func(id string, parents, children []string, keys ...string) {
 		sh := kinesistest.ShardInfo{ID: id, Parents: parents, Children: children, Closed: children != nil}
 		for i, key := range keys {
@@ -122,6 +127,8 @@ func scripted(lines []string) *history {
 		case evBegan:
 			_, _ = fmt.Sscan(a, &life)
 			e.life, e.shard, e.settings = life, "", &settings
+		case evReplaced:
+			h.replaced, e.shard = e.at, ""
 		case evStart:
 			_, _ = fmt.Sscan(a, &e.call)
 			for _, name := range []string{b, c, d} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shardlane/shardlane/consumer"
@@ -122,4 +123,36 @@ func errorText(err error) string {
 		return "none"
 	}
 	return err.Error()
+}
+
+// strays tells which events are of shards that a process read in the stream that took the place of its own, until it knew: it
+// had claimed them at a starting position, which is good in any stream. What it does to those records counts for nothing,
+// neither here nor in the new stream's history.
+func (h *history) strays() []bool {
+	stray := make([]bool, len(h.events))
+	if h.replaced == 0 {
+		return stray
+	}
+	t := h.truth()
+	claimed, astray, calls := map[string]string{}, map[string]bool{}, map[int]bool{}
+	foreign := func(e event) bool {
+		if slices.ContainsFunc(e.seqs, func(id string) bool { return t.recs[id] == nil }) {
+			return true
+		}
+		seq := e.row.Ck[:strings.LastIndexByte(e.row.Ck, '/')+1]
+		return strings.HasPrefix(seq, "1/") && !slices.ContainsFunc(t.shard(e.shard).recs, func(r *rec) bool { return strings.HasPrefix(r.place, seq) })
+	}
+	for i, e := range h.events {
+		if e.kind == evClaimed {
+			claimed[e.shard] = e.row.Ck
+		}
+		if e.shard != "" && e.at >= h.replaced && !strings.HasPrefix(claimed[e.shard], "1/") && foreign(e) {
+			astray[e.shard] = true
+		}
+		if e.kind == evStart && astray[e.shard] {
+			calls[e.call] = true
+		}
+		stray[i] = calls[e.call] || e.call == 0 && astray[e.shard] && e.kind != evTold && e.kind != evRead
+	}
+	return stray
 }

@@ -21,12 +21,16 @@ func (h *history) brokenBySets() []string {
 	life := &plainSettings   // that has begun
 	unseen := map[*rec]int{} // index of the first write that passed what its life may have given an outcome unseen
 	begun := make([]*settings, 0, len(h.events))
+	strays := h.strays()
 	for i, e := range h.events {
 		if e.kind == evBegan {
 			life = e.settings
 			lives[e.life] = life
 		}
 		begun = append(begun, life)
+		if strays[i] {
+			continue
+		}
 		switch e.kind {
 		case evStart:
 			starts[e.life] = append(starts[e.life], i)

@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -49,6 +50,9 @@ func (w *world) tally() map[string]int {
 	calls := map[int][]string{}
 	opened := map[string]bool{} // of merges: a child seen with one parent ended
 	more := w.newFeatureTally(truth, counts)
+	if slices.Contains(w.strays(), true) {
+		counts["old life astray in the new stream"]++
+	}
 	for _, e := range w.events {
 		more.add(e)
 		switch e.kind {
