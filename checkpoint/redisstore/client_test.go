@@ -65,7 +65,8 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// TestClusterRedirects moves the slot of the rows to another node behind the client's back.
+// TestClusterRedirects moves the slot of the rows to another node behind the client's back. The client is the user of the
+// package's documentation.
 func TestClusterRedirects(t *testing.T) {
 	nodes := cluster(t, 2)
 	_, port, _ := net.SplitHostPort(nodes[1].addr)
@@ -74,11 +75,19 @@ func TestClusterRedirects(t *testing.T) {
 		ready(t, n.addr, "cluster_known_nodes:2")
 		ready(t, n.addr, "cluster_state:ok")
 	}
-	st := redisstore.New(openCluster(t, &redis.ClusterOptions{Addrs: []string{nodes[0].addr}}), "moved")
+	for _, line := range permissions(t) {
+		args := []any{"ACL", "SETUSER"}
+		for _, w := range line {
+			args = append(args, w)
+		}
+		do(t, nodes[0].addr, args...)
+		do(t, nodes[1].addr, args...)
+	}
+	st := redisstore.New(openCluster(t, &redis.ClusterOptions{Addrs: []string{nodes[0].addr}, Username: "shardlane", Password: "password"}), "shardlane")
 	if got, err := st.Get(t.Context(), "k"); err != nil || got.Revision != "" {
 		t.Fatal(got, err)
 	}
-	slot := do(t, nodes[0].addr, "CLUSTER", "KEYSLOT", "{moved}:rows")
+	slot := do(t, nodes[0].addr, "CLUSTER", "KEYSLOT", "{shardlane}:rows")
 	heir := do(t, nodes[1].addr, "CLUSTER", "MYID")
 	do(t, nodes[1].addr, "CLUSTER", "SETSLOT", slot, "NODE", heir)
 	do(t, nodes[0].addr, "CLUSTER", "SETSLOT", slot, "NODE", heir)
@@ -94,10 +103,10 @@ func TestClusterRedirects(t *testing.T) {
 	do(t, nodes[0].addr, "CLUSTER", "SETSLOT", slot, "IMPORTING", heir)
 	do(t, nodes[1].addr, "CLUSTER", "SETSLOT", slot, "MIGRATING", do(t, nodes[0].addr, "CLUSTER", "MYID"))
 	_, port, _ = net.SplitHostPort(nodes[0].addr)
-	do(t, nodes[1].addr, "MIGRATE", "127.0.0.1", port, "{moved}:rows", 0, 5000)
+	do(t, nodes[1].addr, "MIGRATE", "127.0.0.1", port, "{shardlane}:rows", 0, 5000)
 	_, err = st.Swap(t.Context(), e)
 	certain(t, "one key of two has moved", err)
-	do(t, nodes[1].addr, "MIGRATE", "127.0.0.1", port, "{moved}:index", 0, 5000)
+	do(t, nodes[1].addr, "MIGRATE", "127.0.0.1", port, "{shardlane}:index", 0, 5000)
 	before = ran(t, nodes[0].addr)
 	if _, err = st.Swap(t.Context(), e); err != nil {
 		t.Errorf("ASK: %v", err)

@@ -1,5 +1,4 @@
-// Package redisstore keeps the rows of a consumer in Redis 7 or Valkey, as a checkpoint.Store that any number of workers
-// share.
+// Package redisstore keeps the rows of a consumer in Redis 7, as a checkpoint.Store that any number of workers share.
 //
 //	rdb := redis.NewClient(&redis.Options{Addr: "redis:6379"})
 //	store := redisstore.New(rdb, "shardlane")
@@ -22,7 +21,7 @@
 //     Get included, after min-replicas-max-lag. Until then it can still accept writes that will be lost.
 //
 // A worker whose rows went back in time notices: the older revision is no longer the one that it holds, its next write
-// gets ErrConflict, and it reads the row again. Records that were handled since the lost checkpoint are delivered again.
+// gets ErrConflict, and it reads the row again. Records above the checkpoint that is left are delivered again.
 // If two workers must never own a shard at the same time, not even after a failover, use a store that replicates
 // synchronously.
 //
@@ -41,7 +40,11 @@
 //
 //	ACL SETUSER shardlane on >password resetkeys ~{shardlane}:* resetchannels -@all +evalsha +eval +hget +hmget +hset +hdel +hlen +hkeys +zadd +zrem +zcard +zrangebylex
 //
-// A client with a DB other than 0 needs +select as well, one of a Redis Cluster +cluster|slots, +asking and +command.
+// A client of a Redis Cluster needs as well:
+//
+//	ACL SETUSER shardlane +cluster|slots +asking
+//
+// With ReadOnly it also needs +readonly and +command. A client with a DB other than 0 needs +select.
 //
 // # Clients
 //

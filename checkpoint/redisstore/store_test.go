@@ -118,15 +118,27 @@ func unknown(t *testing.T, what string, err error) {
 	}
 }
 
-// TestPermissions runs the store as the user of the package's documentation, with one permission less each time.
-func TestPermissions(t *testing.T) {
+// permissions returns the words of each line of the package's documentation that makes a user.
+func permissions(t *testing.T) (lines [][]string) {
+	t.Helper()
 	text, err := os.ReadFile("doc.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, line, _ := strings.Cut(string(text), "ACL SETUSER ")
-	line, _, _ = strings.Cut(line, "\n")
-	words := strings.Fields(line)
+	for line := range strings.Lines(string(text)) {
+		if _, words, ok := strings.Cut(line, "ACL SETUSER "); ok {
+			lines = append(lines, strings.Fields(words))
+		}
+	}
+	if len(lines) != 2 {
+		t.Fatalf("%d lines of the documentation make a user", len(lines))
+	}
+	return lines
+}
+
+// TestPermissions runs the store as the user of the package's documentation, with one permission less each time.
+func TestPermissions(t *testing.T) {
+	words := permissions(t)[0]
 	s := own(t)
 	st := redisstore.New(open(t, &redis.Options{Addr: s.addr, Username: "shardlane", Password: "password"}), "shardlane")
 	all := func() (err error) {
@@ -166,9 +178,9 @@ func TestPermissions(t *testing.T) {
 	}
 	grant("")
 	if err := all(); err != nil {
-		t.Fatalf("with %q: %v", line, err)
+		t.Fatalf("with %q: %v", words, err)
 	}
-	_, err = redisstore.New(open(t, &redis.Options{Addr: s.addr, Username: "shardlane", Password: "password"}), "other").
+	_, err := redisstore.New(open(t, &redis.Options{Addr: s.addr, Username: "shardlane", Password: "password"}), "other").
 		Swap(t.Context(), checkpoint.Entry{Key: "k"})
 	certain(t, "a key of another prefix", err)
 	tried := 0
