@@ -3,8 +3,11 @@ package ledger_test
 import (
 	"fmt"
 	"math/big"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,7 +44,7 @@ func drawShard(t *rapid.T) *shard {
 	if rapid.Bool().Draw(t, "long") {
 		seq.Lsh(seq.Add(seq, big.NewInt(1)), 180)
 	}
-	for range rapid.IntRange(1, 40).Draw(t, "records") {
+	for range rapid.IntRange(10, 60).Draw(t, "records") {
 		r := types.Record{SequenceNumber: aws.String(zeros + seq.String()), Data: []byte("x"), PartitionKey: aws.String("k")}
 		if n := rapid.IntRange(-6, 4).Draw(t, "users"); n > 0 {
 			r.Data = kpl.Encode(slices.Repeat([]kpl.UserRecord{{PartitionKey: "k", Data: []byte("u")}}, n)...)
@@ -109,7 +112,7 @@ func TestDoneOverTenures(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sh := drawShard(t)
 		pos, set := checkpoint.TrimHorizon, []byte(nil)
-		for range rapid.IntRange(1, 4).Draw(t, "tenures") {
+		for range rapid.IntRange(2, 4).Draw(t, "tenures") {
 			known := sh.again(pos, set, "a") // of what was done before; anything else may have been forgotten
 			l := ledger.New(pos, set, "a")
 			rest := sh.behind(pos)
@@ -144,8 +147,8 @@ func TestDoneOverTenures(t *testing.T) {
 				}
 				return p, done
 			}
-			for range rapid.IntRange(0, 12).Draw(t, "steps") {
-				switch rapid.SampledFrom([]string{"read", "read", "done", "done", "done", "store", "look"}).Draw(t, "step") {
+			for range rapid.IntRange(3, 12).Draw(t, "steps") {
+				switch rapid.SampledFrom([]string{"read", "read", "read", "done", "done", "all", "store"}).Draw(t, "step") {
 				case "read":
 					n := min(len(rest), rapid.IntRange(1, 9).Draw(t, "page"))
 					var skip func(page.Item) bool
@@ -166,13 +169,15 @@ func TestDoneOverTenures(t *testing.T) {
 						settle(open[i : i+1])
 						open = slices.Delete(open, i, i+1)
 					}
+				case "all":
+					settle(open)
+					open = nil
 				case "store":
 					pos, set = checkAt(rapid.SampledFrom([]int{0, 12, 20, 40, 80, plenty}).Draw(t, "limit"))
 					l.Stored(pos, set)
-				case "look":
-					checkAt(rapid.IntRange(0, 60).Draw(t, "limit"))
-					checkAt(plenty)
 				}
+				_, full := checkAt(plenty)
+				checkAt(rapid.IntRange(0, len(full)).Draw(t, "limit"))
 			}
 			lastPos, last := checkAt(plenty)
 			l.Drop()
@@ -235,6 +240,64 @@ func TestDoneSize(t *testing.T) {
 	t.Logf("records kept: %v", sizes)
 	if sizes[450] < 20 || sizes[35<<10] < 1900 || sizes[plenty] != 2000 {
 		t.Errorf("kept %v of 2,000 records that lie between open ones", sizes)
+	}
+}
+
+// Position and set are of one moment, while records get their outcomes: in whatever order these come, what is covered is the
+// first ones of them.
+func TestDoneAtOneMoment(t *testing.T) {
+	const n = 200
+	for seed := range uint64(30) {
+		sh := &shard{}
+		l := ledger.New(checkpoint.TrimHorizon, nil, "a")
+		for i := range n {
+			sh.recs = append(sh.recs, types.Record{SequenceNumber: aws.String(fmt.Sprint(1000 + i)), PartitionKey: aws.String("k")})
+			sh.all = append(sh.all, fmt.Sprintf("%d.-1", 1000+i))
+		}
+		var items []page.Item
+		for recs := range slices.Chunk(sh.recs, 10) {
+			deliver, _ := l.Enter(page.New(recs), nil, time.Now())
+			items = append(items, deliver...)
+		}
+		r := rand.New(rand.NewPCG(seed, 0))
+		for part := range slices.Chunk(items, 20) { // near each other, so that the mark moves all the time
+			r.Shuffle(len(part), func(i, j int) { part[i], part[j] = part[j], part[i] })
+		}
+		order := make([]string, n)
+		for i, it := range items {
+			order[i] = name(it)
+		}
+		var outcomes sync.WaitGroup
+		outcomes.Go(func() {
+			for i := range items {
+				l.Done(items[i : i+1])
+				runtime.Gosched()
+			}
+		})
+		for got := 0; got < n; {
+			pos, done, _, _, err := l.Position(plenty)
+			if err != nil {
+				t.Fatal(err)
+			}
+			covered := sh.again(pos, done, "a")
+			got = len(covered)
+			for _, name := range order[:got] {
+				if !covered[name] {
+					t.Fatalf("seed %d, beside %s: %s is not covered, which had its outcome before others that are", seed, pos, name)
+				}
+			}
+		}
+		outcomes.Wait()
+	}
+}
+
+// Where no set is kept, none is.
+func TestDoneOfNone(t *testing.T) {
+	l := ledger.New(checkpoint.TrimHorizon, nil, "")
+	items, _ := l.Enter(read(1, 2), nil, time.Now())
+	l.Done(items[1:])
+	if pos, done, _, moved, err := l.Position(plenty); pos != checkpoint.TrimHorizon || done != nil || moved || err != nil {
+		t.Errorf("%s, %x, moved %v, %v", pos, done, moved, err)
 	}
 }
 
