@@ -2,6 +2,7 @@ package dynamostore_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,33 @@ func TestFirstUse(t *testing.T) {
 			if all, err := s.store(table).List(t.Context(), "billing/lease/"); winners != 1 || err != nil || len(all) != 1 {
 				t.Errorf("%d winners, rows %v, %v", winners, all, err)
 			}
+		}
+	})
+}
+
+// TestMoreBuckets moves a group to a table with another number of buckets.
+func TestMoreBuckets(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		few, many := s.store(s.table(t)), s.store(s.table(t, dynamostore.WithBuckets(4)))
+		keys := []string{"billing/stream/s"}
+		for i := range 20 {
+			keys = append(keys, fmt.Sprint("billing/lease/s/", i))
+		}
+		for _, key := range append(keys, "other/stream/s") {
+			if _, err := few.Swap(t.Context(), checkpoint.Entry{Key: key, Value: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := checkpoint.Copy(t.Context(), many, few, "billing"); err != nil || n != len(keys) {
+			t.Fatalf("copied %d, %v", n, err)
+		}
+		for _, key := range keys {
+			if e, err := many.Get(t.Context(), key); err != nil || e.Revision == "" {
+				t.Errorf("%s: %v, %v", key, e, err)
+			}
+		}
+		if all, err := many.List(t.Context(), ""); err != nil || len(all) != len(keys) {
+			t.Errorf("%d rows, %v", len(all), err)
 		}
 	})
 }

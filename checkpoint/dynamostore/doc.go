@@ -48,7 +48,7 @@
 // progress writes one unit in 10 s: up to 5,000 shards, one bucket is right and leaves half of the partition for a start
 // or a deploy. Beyond that, give [WithBuckets] one bucket per 5,000 shards before the table is first used; the lease rows
 // of each group are then spread over that many partitions by a hash, and a list of them asks each of these. The number
-// stays: to change it, stop the workers and copy the rows to a new table.
+// stays: to change it, stop the workers and move each group to a new table with [checkpoint.Copy].
 //
 // List asks the partitions of one group, as every prefix that begins with a group and a slash does. Shorter ones, which
 // the library never uses, read the whole table.

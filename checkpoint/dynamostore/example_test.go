@@ -114,7 +114,7 @@ func ExampleWithBuckets() {
 	// Output:
 	// makes shardlane, PAY_PER_REQUEST
 	// <nil>
-	// dynamostore: List of "billing/lease/" in table "shardlane": another number of buckets: the table has 4, the option says 8: leave the option out, or copy the rows to a new table
+	// dynamostore: List of "billing/lease/" in table "shardlane": another number of buckets: the table has 4, the option says 8: leave the option out, or move to a new table with checkpoint.Copy
 }
 
 // Errors say what can be done, and whether a write may be there.

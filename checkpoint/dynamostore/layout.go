@@ -85,7 +85,7 @@ func (s *Store) buckets(ctx context.Context) (int, error) {
 		s.layout.buckets.Store(int32(n))
 	}
 	if s.given && s.asked != n {
-		return 0, fmt.Errorf("%w: the table has %d, the option says %d: leave the option out, or copy the rows to a new table", ErrBuckets, n, s.asked)
+		return 0, fmt.Errorf("%w: the table has %d, the option says %d: leave the option out, or move to a new table with checkpoint.Copy", ErrBuckets, n, s.asked)
 	}
 	return n, nil
 }
