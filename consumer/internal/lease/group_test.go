@@ -290,6 +290,42 @@ func TestValidity(t *testing.T) {
 	}
 }
 
+// A process that was frozen over the end of its validity does not go on in the old period, whatever comes first then.
+func TestPeriods(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		tenure := newTenure(rows, "group", "a/a1", &marks{}, false)
+		_, ok := tenure.Enter(closed())
+		is(t, "entered before the join", ok, false)
+		tenure.renew(time.Now())
+		ctx, ok := tenure.Enter(nil)
+		is(t, "entered", ok, true)
+		tenure.expiry.Stop() // nothing runs
+		pass(valid)
+		tenure.renew(time.Now().Add(-valid)) // news of an old heartbeat are no news
+		tenure.renew(time.Now())
+		want(t, context.Cause(ctx), ErrLapsed)
+		again, ok := tenure.Enter(nil)
+		is(t, "entered anew", ok && again.Err() == nil, true)
+		pass(valid - Beat)
+		tenure.renew(time.Now().Add(-Beat))
+		pass(valid - Beat - time.Millisecond)
+		is(t, "one period goes on", again.Err(), nil)
+		pass(Beat)
+		want(t, context.Cause(again), ErrLapsed)
+		tenure.renew(time.Now().Add(-valid))
+		is(t, "valid", tenure.Valid(), false)
+		tenure.end()
+		tenure.renew(time.Now())
+		is(t, "valid when it is over", tenure.Valid(), false)
+	})
+}
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
 // A heartbeat whose reply was lost counts from when it was sent, however late that is found out.
 func TestLostAck(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
@@ -363,8 +399,8 @@ func TestOutage(t *testing.T) {
 			is(t, "valid in the outage", tenures[i].Valid(), false)
 			is(t, "view", m.View().ids(), "a/a1 b/b1 c/c1")
 		}
-		for _, m := range mates {
-			pass(100 * time.Millisecond)
+		for _, m := range mates { // who is first finds rows that are a minute old
+			pass(2 * time.Second)
 			m.wire.set(nil)
 		}
 		pass(time.Minute)
@@ -640,7 +676,16 @@ func TestStaleLists(t *testing.T) {
 			return old
 		}
 		b.wire.mu.Unlock()
+		fences := 0
+		b.wire.mu.Lock()
+		b.wire.upon = func(op string, e checkpoint.Entry) {
+			if op == "swap" && strings.HasSuffix(e.Key, "/a1") {
+				fences++
+			}
+		}
+		b.wire.mu.Unlock()
 		pass(2 * time.Minute)
+		is(t, "fences that a look would have spared", fences, 0)
 		is(t, "view", b.View().ids(), "a/a1 b/b1")
 		is(t, "settled", b.View().Settled, true)
 		is(t, "told", a.hears()+b.hears(), "")

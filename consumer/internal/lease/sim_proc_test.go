@@ -141,8 +141,8 @@ func (p *proc) leave() {
 	}
 	l.g.Retire()
 	p.w.all.Go(func() {
-		for range 40 {
-			if travel(l.ctx, 250*time.Millisecond) != nil {
+		for range 40 { // no multiple of Beat, so that nothing falls together
+			if travel(l.ctx, 247*time.Millisecond) != nil {
 				return
 			}
 			l.mu.Lock()
