@@ -44,7 +44,7 @@ func (s sink) Deliver(ctx context.Context, f *batch.Failure) error {
 	answer := ""
 	if p.plan.destination == "mixed" && !w.calm() {
 		switch chance := w.plan.roll("delivery", e.subject(), n); {
-		case p.plan.upon == evDelivery && chance < 0.7: // a stop finds it at work
+		case p.plan.upon == evDelivery && chance < 0.9: // a stop finds it at work
 			answer, took = "hang", time.Hour
 		case chance < 0.3:
 			took *= 60

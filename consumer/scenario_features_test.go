@@ -48,7 +48,7 @@ func (p *plan) drawFeatures() {
 		return
 	}
 	one := func(in int) bool { return r.IntN(in) == 0 }
-	if f.aged = !one(4); f.aged {
+	if f.aged = !one(6); f.aged {
 		if p.start = consumer.TrimHorizon(); !one(4) {
 			p.start, p.atPast = consumer.Position{}, p.warmup+p.ageing()
 		}
@@ -71,10 +71,11 @@ func (p *plan) drawFeatures() {
 			f.autoFrom, f.autoTo = -never, middle
 		}
 	}
-	f.clock = pick(r, 0, 0, -10*time.Minute, 10*time.Minute)
+	ahead := 10 * time.Minute
+	f.clock = pick(r, 0, 0, 0, 0, -ahead, ahead, ahead, ahead) // one that is behind hides who begins to read at this machine's time
 	f.slow = p.network && one(2)
 	f.huge = f.payload == 0 && one(4)
-	f.poison = pick(r, 0, 0.01, 0.03)
+	f.poison = pick(r, 0, 0.01, 0.03, 0.03)
 	f.throttles = !one(6)
 	switch r.IntN(9) {
 	case 0:

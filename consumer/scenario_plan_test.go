@@ -130,9 +130,10 @@ func (p *plan) drawLives(r *rand.Rand) {
 		l := life{after: between(time.Second, 3*time.Second), clean: true}
 		switch {
 		case i < 2: // in a handler call
-			l.upon, l.nth = evStart, 1+r.IntN(40)
+			l.upon, l.nth = evStart, 1+r.IntN(20)
 		case i < 4 && !p.plain: // in a delivery
 			l.upon, l.nth = evDelivery, 1+r.IntN(2)
+			l.after += time.Second
 		}
 		i := r.IntN(len(p.lives) + 1)
 		p.lives = append(p.lives[:i], append([]life{l}, p.lives[i:]...)...)
@@ -145,6 +146,10 @@ func (p *plan) drawLives(r *rand.Rand) {
 			p.lives[i].pause = between(time.Second, 3*time.Second)
 		}
 	}
+	if first := &p.lives[0]; !first.clean { // it reads before it ends, and when the next one begins, not all has a checkpoint
+		first.after, first.upon = between(time.Second, 1500*time.Millisecond), ""
+	}
+	p.lives[1].start = consumer.Latest()
 }
 
 // length is how long faults and reshards go on, from the first life.
@@ -225,6 +230,10 @@ func (p *plan) drawBursts(r *rand.Rand) {
 	for _, f := range storeFaults {           // and a little of each all the time
 		p.bursts = append(p.bursts, burst{0, p.length(), "store", f, pick(r, 0, 0.01, 0.03)})
 	}
+	// What shows records that a read leaves out, or brings again.
+	always("drop after", pick(r, 0.03, 0.06))
+	always("empty", pick(r, 0.01, 0.03))
+	always("repeat", pick(r, 0.01, 0.03))
 }
 
 // options are those of a life but for what belongs to its world. It asks for the plan's start until that is anchored.

@@ -17,13 +17,16 @@ import (
 // produce puts records until the world is over.
 func (w *world) produce(producer int) {
 	r := rand.New(rand.NewPCG(w.plan.seed+w.plan.salt, uint64(producer)))
+	key := 0
 	for {
 		many := 1
 		if r.IntN(50) == 0 {
 			many = 40
 		}
 		for range many {
-			key := int(float64(w.plan.keys) * r.Float64() * r.Float64()) // some keys are hotter
+			if r.IntN(2) == 0 { // else the key comes again, and shows whether the record before it was left out
+				key = int(float64(w.plan.keys) * r.Float64() * r.Float64()) // some keys are hotter
+			}
 			w.put(key, producer)
 		}
 		timer := time.NewTimer(time.Duration(r.ExpFloat64() * float64(w.plan.rate)))
@@ -88,9 +91,9 @@ func (w *world) age() {
 	if w.plan.ageing() == 0 {
 		return
 	}
-	for n := range 60 {
+	for n := range 120 {
 		w.put(n%w.plan.keys, producers)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 	}
 	time.Sleep(time.Until(w.began.Add(-w.plan.warmup)))
 }

@@ -47,10 +47,24 @@ func (p *plan) drawSettings() {
 		}
 		p.lives[i].settings = p.settings(r)
 	}
+	stops := map[string]int{}
 	for i := range p.lives {
-		if l := &p.lives[i]; l.clean && l.upon == evDelivery {
-			l.destination, l.retries, l.drain = "mixed", r.IntN(2), pick(r, 0, time.Second)
+		l := &p.lives[i]
+		if !l.clean || l.upon == "" {
+			continue
 		}
+		stops[l.upon]++
+		if l.upon == evDelivery {
+			l.destination, l.retries, l.drain = "mixed", r.IntN(2), pick(r, 0, time.Second)
+		} else {
+			l.drain = []time.Duration{0, 30 * time.Second}[stops[evStart]-1]
+		}
+		if stops[l.upon] == 1 {
+			l.line()
+		}
+	}
+	if first := &p.lives[0].settings; p.aged { // it finds what is about to be too old
+		first.batchSize, first.window, first.maxAge, first.destination = max(10, first.batchSize), 0, maxAge, "accepts"
 	}
 	end := &p.lives[len(p.lives)-1].settings // of a process that comes to the end of a shard soon
 	*end = plainSettings
@@ -116,6 +130,12 @@ func (p *plan) settings(r *rand.Rand) settings {
 		s.handling = min(s.handling, 3*time.Millisecond)
 	}
 	return s
+}
+
+// line lets a shard have one lane of small batches: what the end of a drain cuts off is the first that has no outcome.
+func (s *settings) line() {
+	s.form, s.serial, s.reports, s.tumbling = "whole", false, false, 0
+	s.factor, s.batchSize, s.window, s.handling = 1, 3, 0, 10*time.Millisecond
 }
 
 // options are those of a life.
