@@ -20,9 +20,11 @@
 // The handler is called from several goroutines at once: from as many in each shard as the parallelization factor says.
 //
 // A checkpoint never covers a record without an outcome, nor one behind it. It is written about a second after the first
-// outcome of a start, then every 10 s, at the end of a shard and at a stop. After a restart, records above the checkpoint
-// are delivered again: up to 10 s of work after a crash. If a record was still unresolved, so are those handled behind it
-// (1,000,000 at most).
+// outcome of a start, then every 10 s, at the end of a shard and at a stop. Beside it stand the records that are handled
+// behind one that waits, from the lowest on, as far as a row of 1 KiB has room: about 30 runs of them between records that
+// wait, or 2,500 at a stop. After a restart, records that are neither below the checkpoint nor beside it are delivered again:
+// up to 10 s of work after a crash, and what had no room (1,000,000 records at most). A tumbling window that was open starts
+// again.
 //
 // # Where progress is kept
 //
