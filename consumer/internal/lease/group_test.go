@@ -480,6 +480,36 @@ func TestHeartbeatRacesFence(t *testing.T) {
 	})
 }
 
+// A join whose result is unknown is found out, and is one.
+func TestJoinFaults(t *testing.T) {
+	for f := range faults {
+		for g := range faults {
+			bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+				n := 0
+				w := &wire{rows: rows, fault: func(op, key string) fault {
+					if op == "swap" {
+						if n++; n < 3 {
+							return []fault{f, g}[n-1]
+						}
+					}
+					return fine
+				}}
+				a := NewGroup(w, w, "group", "a", func() string { return "a1" })
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				time.AfterFunc(5*time.Second, func() {
+					for _, e := range w.arrives {
+						_, _ = rows.Swap(t.Context(), e)
+					}
+				})
+				a.Run(ctx)
+				is(t, fmt.Sprint("row after ", f, g), says(t, rows, "a/a1"), "ALIVE")
+				is(t, "valid", a.Tenure().Valid(), true)
+			})
+		}
+	}
+}
+
 // A name that somebody has already is not joined under.
 func TestJoinRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {

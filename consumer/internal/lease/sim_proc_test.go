@@ -192,7 +192,7 @@ func (l *life) call(ctx context.Context, op, key string, apply func(r *rand.Rand
 	f, now := fine, time.Now()
 	switch x := r.Float64(); {
 	case now.Before(w.outage) || now.Before(l.p.apart):
-		f = []fault{before, before, hang, late}[r.IntN(4)]
+		f = []fault{before, before, hang, late, after}[r.IntN(5)]
 	case w.over():
 	case x < w.rates[0]:
 		f = before

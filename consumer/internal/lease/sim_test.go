@@ -177,7 +177,11 @@ func play(t *testing.T, seed uint64, tracing bool) *world {
 			w.procs = append(w.procs, p)
 			p.start()
 		}
-		w.nemesis(r)
+		if seed%10 == 3 {
+			w.blackout(r)
+		} else {
+			w.nemesis(r)
+		}
 		for _, p := range w.procs {
 			p.restart(0)
 		}
@@ -215,6 +219,22 @@ func play(t *testing.T, seed uint64, tracing bool) *world {
 		w.wrong = append(w.wrong, w.rows.wrong...)
 	})
 	return w
+}
+
+// blackout is one outage of the store, and nothing else: nobody is declared dead for it.
+func (w *world) blackout(r *rand.Rand) {
+	time.Sleep(15 * time.Second)
+	w.mu.Lock()
+	d := 5*time.Second + time.Duration(r.Int64N(int64(55*time.Second)))
+	w.outage = time.Now().Add(d)
+	w.log("outage for %v", d)
+	w.mu.Unlock()
+	time.Sleep(chaos - time.Since(w.began))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.counts["fenced"] + w.counts["over"]; n > 0 {
+		w.bad("CV4: %d were declared dead after an outage", n)
+	}
 }
 
 // nemesis does harm until the faults stop.
