@@ -26,7 +26,8 @@
 //   - A table that is deleted takes all progress with it, and reading begins anew at the starting position. Switch
 //     deletion protection on.
 //
-// Rows must not expire: give the table no TTL.
+// A worker that runs, and sees a row go back behind what it has written itself, stops that shard and tells it as
+// StoreRollback. Rows must not expire: give the table no TTL.
 //
 // # What it costs
 //
