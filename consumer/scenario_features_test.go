@@ -80,7 +80,7 @@ func (p *plan) drawFeatures() {
 	switch r.IntN(9) {
 	case 0:
 		p.drawSteps(r)
-	case 1:
+	case 1, 2:
 		p.drawRetention(r)
 	}
 }
