@@ -391,6 +391,15 @@ func TestOutage(t *testing.T) {
 			tenures = append(tenures, m.Tenure())
 		}
 		pass(10 * time.Second)
+		for _, m := range mates { // all have seen the last heartbeats of all
+			m.wire.set(func(op, key string) fault {
+				if op == "swap" {
+					return before
+				}
+				return fine
+			})
+		}
+		pass(2 * Beat)
 		for _, m := range mates {
 			m.wire.set(down)
 		}
@@ -697,10 +706,7 @@ func TestStaleLists(t *testing.T) {
 		n := 0
 		b.wire.mu.Lock()
 		b.wire.list = func(now []checkpoint.Entry) []checkpoint.Entry {
-			switch n++; n % 3 {
-			case 0:
-				return old
-			case 1:
+			if n++; n < 20 && n%3 == 1 {
 				return now[1:]
 			}
 			return old
@@ -790,8 +796,12 @@ func TestCollect(t *testing.T) {
 		pass(9 * time.Minute)
 		is(t, "named", says(t, rows, "a/a1"), "DEAD")
 		is(t, "not named", says(t, rows, "b/b1"), "DEAD")
-		pass(2 * time.Minute)
+		young := start(t, rows, "young")
+		pass(35 * time.Second)
+		young.stop()
+		pass(85 * time.Second)
 		is(t, "named", says(t, rows, "a/a1"), "DEAD")
+		is(t, "not named, and dead for some seconds when that was looked at", says(t, rows, "young/young1"), "DEAD")
 		is(t, "not named", says(t, rows, "b/b1"), "none")
 		is(t, "lists of leases", c.wire.count("list lease")+d.wire.count("list lease"), 1)
 		for _, op := range []string{"list", "delete"} { // its failures are told of, and it is tried again in its time
