@@ -32,9 +32,8 @@ type Ledger struct {
 	kept     []byte     // the done-set that is stored with it
 	under    string     // what a done-set depends on besides
 	earlier  []interval // above the checkpoint, done in earlier tenures; once dropped, in this one as well
-	skipped  int64
-	unstored time.Time // arrival of the oldest record entered that stored does not cover
-	above    time.Time // likewise, of what the last Position does not cover
+	unstored time.Time  // arrival of the oldest record entered that stored does not cover
+	above    time.Time  // likewise, of what the last Position does not cover
 }
 
 // An entry is one page. When all its records have outcomes its page is freed, and its ends stay.
@@ -94,10 +93,7 @@ func (l *Ledger) skip(p *page.Page, skip []bool) []bool {
 		skip = make([]bool, p.Len())
 	}
 	for i := range skip {
-		if !skip[i] && has(l.earlier, page.Item{P: p, I: int32(i)}) { //nolint:gosec // as in Items
-			skip[i] = true
-			l.skipped++
-		}
+		skip[i] = skip[i] || has(l.earlier, page.Item{P: p, I: int32(i)}) //nolint:gosec // as in Items
 	}
 	return skip
 }
@@ -325,7 +321,6 @@ type Figures struct {
 	Span     int64     // from the oldest record without an outcome to the newest one
 	Oldest   time.Time // arrival of the oldest record without an outcome; zero: there is none
 	Unstored time.Time // arrival of the oldest record that the stored checkpoint does not cover; zero likewise
-	Skipped  int64     // records read that an earlier tenure has given their outcome, above the checkpoint
 }
 
 // Figures returns the figures of now.
@@ -333,7 +328,7 @@ func (l *Ledger) Figures() Figures {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := l.mark.Mark()
-	return Figures{l.held, l.charged, m, l.mark.Begun() - m, l.oldest(), l.unstored, l.skipped}
+	return Figures{l.held, l.charged, m, l.mark.Begun() - m, l.oldest(), l.unstored}
 }
 
 // Drop lets go of everything that has no outcome, at a stop, and returns what was charged for it. What Position returns
