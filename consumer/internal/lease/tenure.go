@@ -34,6 +34,11 @@ const (
 // A Tenure is one incarnation of a worker in a Group: from when its member row
 // was seen stored until the row is known to be dead. It is safe for concurrent
 // use.
+//
+// Its clock is the monotonic one of the process, which on most systems stands
+// still while the whole machine is suspended. Who comes back from that takes
+// itself for valid until its next heartbeat is refused, within Beat and the time
+// of two calls.
 type Tenure struct {
 	store      checkpoint.Store
 	group      string
