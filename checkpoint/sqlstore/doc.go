@@ -24,7 +24,7 @@
 // older checkpoints, and two workers may hold one until they see it.
 //
 // All calls, reads too, must reach the primary: no replica, and no proxy that splits reads from writes. The connections
-// must commit each statement, as they do unless told otherwise (autocommit), and run in no transaction of the caller's.
+// must commit each statement, as they do unless told otherwise: MariaDB's autocommit must be on, which Create checks.
 //
 // # What is sent, and when its outcome is known
 //

@@ -66,25 +66,31 @@ func New(db *sql.DB, d Dialect, opts ...Option) *Store {
 	return s
 }
 
-// Create makes the table if there is none. It may be called at every start, by many processes at once, and does not ask
-// for the permission to make tables where the table exists.
+// Create makes the table if there is none, and refuses connections to MariaDB that do not commit by themselves. It may be
+// called at every start, by many processes at once, and does not ask for the permission to make tables where the table
+// exists.
 func (s *Store) Create(ctx context.Context) error {
-	if s.probe(ctx) == nil {
-		return nil
-	}
-	_, err := s.exec(ctx, s.text.create)
-	if probed := s.probe(ctx); probed != nil { // else somebody made it: PostgreSQL fails if two do so at once
-		if err == nil {
-			err = probed
+	_, err := s.query(ctx, s.text.probe)
+	if err != nil {
+		_, err = s.exec(ctx, s.text.create)
+		if _, probed := s.query(ctx, s.text.probe); err == nil || probed == nil {
+			err = probed // where two make it at once, PostgreSQL may fail one of them
 		}
+	}
+	if err == nil && s.dialect == MariaDB {
+		err = s.autocommits(ctx)
+	}
+	if err != nil {
 		return s.failure("Create", s.table, err, false)
 	}
 	return nil
 }
 
-// probe reports whether there is a table that can be read.
-func (s *Store) probe(ctx context.Context) error {
-	_, err := s.query(ctx, s.text.probe)
+func (s *Store) autocommits(ctx context.Context) error {
+	rows, err := s.query(ctx, "SELECT @@autocommit, '', ''")
+	if err == nil && (len(rows) != 1 || rows[0].Key != "1") {
+		err = errors.New("a connection does not commit by itself, and would lose what is written: set autocommit=1")
+	}
 	return err
 }
 

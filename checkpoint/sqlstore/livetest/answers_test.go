@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -31,7 +30,7 @@ func TestTableDropped(t *testing.T) {
 	for _, d := range databases(t) {
 		t.Run(d.name, func(t *testing.T) {
 			db, table := d.table(t)
-			s := sqlstore.New(d.open(t, "", ""), d.dialect, sqlstore.WithTable(table))
+			s := sqlstore.New(d.open(t, access{}), d.dialect, sqlstore.WithTable(table))
 			each(t, s, func(t *testing.T, st checkpoint.Store) {
 				e := put(t, st, "before")
 				if e, err := st.Swap(t.Context(), e); err != nil || st.Delete(t.Context(), e) != nil {
@@ -76,7 +75,7 @@ func TestDenied(t *testing.T) {
 			admin, table := d.table(t)
 			who := user(t, d, admin)
 			execute(t, admin, "GRANT SELECT ON "+table+" TO "+who)
-			s := sqlstore.New(d.open(t, who, ""), d.dialect, sqlstore.WithTable(table))
+			s := sqlstore.New(d.open(t, access{user: who}), d.dialect, sqlstore.WithTable(table))
 			each(t, s, func(t *testing.T, st checkpoint.Store) {
 				refuses(t, st, "GRANT what the package comment of sqlstore lists")
 				if _, err := st.Get(t.Context(), "k"); err != nil {
@@ -86,7 +85,7 @@ func TestDenied(t *testing.T) {
 			if err := s.Create(t.Context()); err != nil {
 				t.Errorf("Create where the table exists: %v", err)
 			}
-			none := sqlstore.New(d.open(t, who, ""), d.dialect, sqlstore.WithTable(table+"x"))
+			none := sqlstore.New(d.open(t, access{user: who}), d.dialect, sqlstore.WithTable(table+"x"))
 			if err := none.Create(t.Context()); err == nil || !strings.Contains(err.Error(), "GRANT") {
 				t.Errorf("Create without a permission: %v", err)
 			}
@@ -118,7 +117,7 @@ func TestGrants(t *testing.T) {
 				}
 				return n
 			}
-			s := sqlstore.New(d.open(t, who, ""), d.dialect, sqlstore.WithTable(table))
+			s := sqlstore.New(d.open(t, access{user: who}), d.dialect, sqlstore.WithTable(table))
 			each(t, s, func(t *testing.T, st checkpoint.Store) { refuses(t, st, "") })
 			if grant(false) == 0 {
 				t.Fatal("the package comment has no statement for it")
@@ -164,7 +163,7 @@ func TestReadOnly(t *testing.T) {
 	for _, d := range databases(t) {
 		t.Run(d.name, func(t *testing.T) {
 			_, table := d.table(t)
-			driver, name := d.dsn("", "")
+			driver, name := d.dsn(access{})
 			name += map[string]string{
 				"pgx":    "&default_transaction_read_only=on",
 				"mysql":  "?tx_read_only=1",
@@ -180,12 +179,31 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestAutocommit has connections that commit nothing.
+func TestAutocommit(t *testing.T) {
+	for _, d := range servers(t) {
+		if d.dialect != sqlstore.MariaDB {
+			continue
+		}
+		_, table := d.table(t)
+		driver, name := d.dsn(access{})
+		db, err := sql.Open(driver, name+"?autocommit=0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := sqlstore.New(db, d.dialect, sqlstore.WithTable(table)).Create(t.Context()); err == nil || !strings.Contains(err.Error(), "set autocommit=1") {
+			t.Errorf("Create: %v", err)
+		}
+	}
+}
+
 // TestPoolExhausted holds all connections of a pool: Reserved goes on, and the Store says what it waits for.
 func TestPoolExhausted(t *testing.T) {
 	for _, d := range servers(t) {
 		t.Run(d.name, func(t *testing.T) {
 			_, table := d.table(t)
-			db := d.open(t, "", "")
+			db := d.open(t, access{})
 			db.SetMaxOpenConns(4)
 			s := sqlstore.New(db, d.dialect, sqlstore.WithTable(table))
 			put(t, s.Reserved(), "before")
@@ -199,7 +217,7 @@ func TestPoolExhausted(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			_, err := s.Swap(ctx, checkpoint.Entry{Key: "k"})
-			fails(t, err, true, fmt.Sprintf("all %d connections of the pool are in use", 4))
+			fails(t, err, true, "all 4 connections of the pool are in use")
 			put(t, s.Reserved(), "meanwhile")
 		})
 	}

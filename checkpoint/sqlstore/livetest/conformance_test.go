@@ -17,7 +17,7 @@ func TestConformance(t *testing.T) {
 	for _, d := range all {
 		t.Run(d.name, func(t *testing.T) {
 			one, table := d.table(t)
-			two := d.open(t, "", "")
+			two := d.open(t, access{})
 			checkpointtest.Run(t, func(*testing.T) (a, b checkpoint.Store) {
 				return sqlstore.New(one, d.dialect, sqlstore.WithTable(table)), sqlstore.New(two, d.dialect, sqlstore.WithTable(table))
 			})
@@ -31,7 +31,7 @@ func TestConformanceReserved(t *testing.T) {
 	for _, d := range servers(t) {
 		t.Run(d.name, func(t *testing.T) {
 			one, table := d.table(t)
-			two := d.open(t, "", d.address)
+			two := d.open(t, access{once: true})
 			checkpointtest.Run(t, func(*testing.T) (a, b checkpoint.Store) {
 				return sqlstore.New(one, d.dialect, sqlstore.WithTable(table)).Reserved(), sqlstore.New(two, d.dialect, sqlstore.WithTable(table))
 			})
@@ -45,7 +45,7 @@ func TestReopen(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			_, table := d.table(t)
 			checkpointtest.Reopen(t, func(t *testing.T) checkpoint.Store {
-				db := d.open(t, "", "")
+				db := d.open(t, access{})
 				return closing{sqlstore.New(db, d.dialect, sqlstore.WithTable(table)), db}
 			})
 		})
@@ -62,7 +62,7 @@ func (c closing) Close() error { return c.db.Close() }
 // TestSQLiteShared is what a program does that knows nothing of SQLite: two stores of one pool without any setting, whose
 // writes meet.
 func TestSQLiteShared(t *testing.T) {
-	db := sqlite(t, "SQLite", "").open(t, "", "")
+	db := sqlite(t, "SQLite", "").open(t, access{})
 	a, b := sqlstore.New(db, sqlstore.SQLite), sqlstore.New(db, sqlstore.SQLite)
 	var wg sync.WaitGroup
 	for _, s := range []*sqlstore.Store{a, b} {

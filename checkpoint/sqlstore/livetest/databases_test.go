@@ -25,9 +25,14 @@ type database struct {
 	dialect sqlstore.Dialect
 	address string // of its server; "" for SQLite
 
-	// dsn returns the name of the driver, and the data source name for a user at an address, or for the administrator at
-	// the database's own where they are "".
-	dsn func(user, address string) (driver, name string)
+	dsn func(as access) (driver, name string)
+}
+
+// An access is how a test reaches a database. The zero value is that of the administrator.
+type access struct {
+	user    string // "" is the administrator
+	address string // "" is the database's own
+	once    bool   // statements are sent in one piece, without being prepared
 }
 
 // databases are those that are there: SQLite always, the others where .ci/databases has started them. With
@@ -40,7 +45,7 @@ func databases(t *testing.T) []database {
 // sqlite is a new file, which is opened with some options.
 func sqlite(t *testing.T, name, options string) database {
 	file := filepath.Join(t.TempDir(), "store.db") + options
-	return database{name, sqlstore.SQLite, "", func(string, string) (string, string) { return "sqlite", file }}
+	return database{name, sqlstore.SQLite, "", func(access) (string, string) { return "sqlite", file }}
 }
 
 // servers are the databases but SQLite.
@@ -75,13 +80,16 @@ func postgres(value string) (database, error) {
 	if err != nil {
 		return database{}, err
 	}
-	return database{"PostgreSQL", sqlstore.Postgres, admin.Host, func(user, address string) (string, string) {
+	return database{"PostgreSQL", sqlstore.Postgres, admin.Host, func(as access) (string, string) {
 		u := *admin
-		if user != "" {
-			u.User = url.User(user)
+		if as.user != "" {
+			u.User = url.User(as.user)
 		}
-		if address != "" {
-			u.Host = address
+		if as.address != "" {
+			u.Host = as.address
+		}
+		if as.once {
+			u.RawQuery += "&default_query_exec_mode=exec"
 		}
 		return "pgx", u.String()
 	}}, nil
@@ -92,22 +100,23 @@ func mariadb(value string) (database, error) {
 	if err := errors.Join(err, mysql.SetLogger(new(mysql.NopLogger))); err != nil { // it logs each broken connection
 		return database{}, err
 	}
-	return database{"MariaDB", sqlstore.MariaDB, admin.Addr, func(user, address string) (string, string) {
+	return database{"MariaDB", sqlstore.MariaDB, admin.Addr, func(as access) (string, string) {
 		c := admin.Clone()
-		if user != "" {
-			c.User = user
+		c.InterpolateParams = as.once
+		if as.user != "" {
+			c.User = as.user
 		}
-		if address != "" {
-			c.Addr, c.InterpolateParams = address, true // one request per statement, for the proxy
+		if as.address != "" {
+			c.Addr = as.address
 		}
 		return "mysql", c.FormatDSN()
 	}}, nil
 }
 
-// open returns a pool of connections of the user, "" for the administrator, at the address, "" for the database's own.
-func (d database) open(t *testing.T, user, address string) *sql.DB {
+// open returns a pool of connections.
+func (d database) open(t *testing.T, as access) *sql.DB {
 	t.Helper()
-	driver, name := d.dsn(user, address)
+	driver, name := d.dsn(as)
 	db, err := sql.Open(driver, name)
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +133,7 @@ func (d database) open(t *testing.T, user, address string) *sql.DB {
 // table returns a pool of the administrator and the name of a table, which is made here and dropped after the test.
 func (d database) table(t *testing.T) (*sql.DB, string) {
 	t.Helper()
-	db, name := d.open(t, "", ""), "t_"+strings.ToLower(rand.Text())
+	db, name := d.open(t, access{}), "t_"+strings.ToLower(rand.Text())
 	if err := sqlstore.New(db, d.dialect, sqlstore.WithTable(name)).Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func eachWrite(t *testing.T, test func(t *testing.T, p *proxy, write func(ctx co
 		t.Run(d.name, func(t *testing.T) {
 			admin, table := d.table(t)
 			p := newProxy(t, d.address)
-			far := d.open(t, "", p.address)
+			far := d.open(t, access{address: p.address, once: true})
 			far.SetMaxIdleConns(1) // one connection, on which the statements are prepared
 			store := func(db *sql.DB) *sqlstore.Store { return sqlstore.New(db, d.dialect, sqlstore.WithTable(table)) }
 			each(t, store(far), func(t *testing.T, st checkpoint.Store) {
@@ -159,7 +159,7 @@ func TestNoConnection(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.Close()
-			each(t, sqlstore.New(d.open(t, "", l.Addr().String()), d.dialect, sqlstore.WithTable(table)), func(t *testing.T, st checkpoint.Store) {
+			each(t, sqlstore.New(d.open(t, access{address: l.Addr().String()}), d.dialect, sqlstore.WithTable(table)), func(t *testing.T, st checkpoint.Store) {
 				_, err := st.Swap(t.Context(), checkpoint.Entry{Key: "k"})
 				fails(t, err, true)
 				fails(t, st.Delete(t.Context(), checkpoint.Entry{Key: "k", Revision: "r"}), true)

@@ -64,7 +64,7 @@ func newProxy(t *testing.T, server string) *proxy {
 func (p *proxy) set(m mode) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.mode, p.replies = m, 0
+	p.mode, p.replies, p.held = m, 0, nil
 }
 
 // release lets the request through that is held.

@@ -71,7 +71,7 @@ func TestRestart(t *testing.T) {
 			t.Fatal("SHARDLANE_POSTGRES_RESTART is not set, and SHARDLANE_POSTGRES is")
 		}
 		_, table := d.table(t)
-		s := sqlstore.New(d.open(t, "", ""), d.dialect, sqlstore.WithTable(table))
+		s := sqlstore.New(d.open(t, access{}), d.dialect, sqlstore.WithTable(table))
 		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 		defer stop()
 		var writers []*writer
