@@ -256,6 +256,11 @@ func TestReserved(t *testing.T) {
 			t.Error("no error")
 		}
 		expect("after an error", 2, 0)
+		f.open = func() error { return errors.New("refused") }
+		if _, err := st.Get(t.Context(), "k"); err == nil {
+			t.Error("no error")
+		}
+		f.open = nil
 		call()
 		expect("with a new one", 3, 1)
 		time.Sleep(lineIdle + time.Second)
