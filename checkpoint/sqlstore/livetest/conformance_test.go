@@ -2,6 +2,8 @@ package livetest
 
 import (
 	"database/sql"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -35,6 +37,45 @@ func TestConformanceReserved(t *testing.T) {
 			checkpointtest.Run(t, func(*testing.T) (a, b checkpoint.Store) {
 				return sqlstore.New(one, d.dialect, sqlstore.WithTable(table)).Reserved(), sqlstore.New(two, d.dialect, sqlstore.WithTable(table))
 			})
+		})
+	}
+}
+
+// TestKeys has keys that are no text.
+func TestKeys(t *testing.T) {
+	keys := []string{"", "\x00", "a", "a\x00", "a\xfe", "a\xff", "a\xff\xff", "a\xffz", "b", "\xc3(", "\xff", "\xff\xff"}
+	for _, d := range databases(t) {
+		t.Run(d.name, func(t *testing.T) {
+			db, table := d.table(t)
+			s := sqlstore.New(db, d.dialect, sqlstore.WithTable(table))
+			for _, key := range keys {
+				if _, err := s.Swap(t.Context(), checkpoint.Entry{Key: key, Value: []byte(key)}); err != nil {
+					t.Errorf("%q: %v", key, err)
+				}
+			}
+			for _, prefix := range keys {
+				var want, got []string
+				for _, key := range keys {
+					if strings.HasPrefix(key, prefix) {
+						want = append(want, key)
+					}
+				}
+				entries, err := s.List(t.Context(), prefix)
+				if err != nil {
+					t.Error(err)
+				}
+				for _, e := range entries {
+					got = append(got, e.Key)
+					if string(e.Value) != e.Key {
+						t.Errorf("%q has the value of %q", e.Key, e.Value)
+					}
+				}
+				slices.Sort(want)
+				slices.Sort(got)
+				if !slices.Equal(got, want) {
+					t.Errorf("prefix %q: got %q, want %q", prefix, got, want)
+				}
+			}
 		})
 	}
 }
