@@ -54,8 +54,14 @@
 // read-ahead is full, its shard, and the shards that this one is split or merged into. It never delays another shard,
 // and nothing is skipped silently.
 //
+// # A fleet
+//
+// Processes with one group and one store share the shards of a stream. Each says every 2.5 seconds in the store that it
+// lives, takes its part of the shards, and hands shards over as others come and go: what runs is finished first, so that a
+// clean hand-over repeats nothing. The shards of a process that died have a new one about 13 seconds later. A write of a
+// process that has lost a shard is refused by the store.
+//
 // # What is missing
 //
-// One process at a time works for a group, on all shards of its stream. Enhanced fan-out is not supported: the ARN of a
-// stream consumer is refused.
+// Enhanced fan-out is not supported: the ARN of a stream consumer is refused.
 package shardlane

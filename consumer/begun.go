@@ -38,11 +38,14 @@ func (s *stream) ended() {
 
 // resumes counts the shards by where they resume, for people. The caller holds mu.
 func (s *stream) resumes() string {
-	from, waiting := map[string]int{}, 0
+	from, waiting, elsewhere, self := map[string]int{}, 0, 0, s.seat.View().Self
 	for id, r := range s.census.Rows() {
-		if s.shards[id] == nil && !r.Ended {
+		switch {
+		case s.shards[id] == nil && !r.Ended && r.Owner != "" && r.Owner != self:
+			elsewhere++
+		case s.shards[id] == nil && !r.Ended:
 			waiting++
-		} else {
+		default:
 			from[resumeText(checkpoint.Position(r.Checkpoint))]++
 		}
 	}
@@ -51,6 +54,9 @@ func (s *stream) resumes() string {
 		parts = append(parts, fmt.Sprintf("%d %s", n, what))
 	}
 	slices.Sort(parts)
+	if elsewhere > 0 {
+		parts = append(parts, fmt.Sprintf("%d with other workers", elsewhere))
+	}
 	if waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting for a parent or for the claim", waiting))
 	}
@@ -82,7 +88,7 @@ func (s *stream) unreached() error {
 	defer s.mu.Unlock()
 	done, all, far := 0, 0, "the shards were not listed"
 	for id, r := range s.census.Rows() {
-		if all++; r.Ended || s.states[id] == Reached {
+		if all++; r.Ended || s.states[id] == Reached || s.reachedBy(r.Reached) {
 			done++
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer/internal/lane"
+	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
@@ -25,7 +26,9 @@ type caller struct {
 	handlers context.Context
 	halted   <-chan struct{}
 	lost     *atomic.Bool // somebody else owns the shard
-	epoch    int64
+	tenure   *lease.Tenure
+	lease    *lease.Lease
+	left     <-chan struct{} // closed when handlers that still run are left behind
 
 	busy       atomic.Int64   // handlers running
 	overdue    atomic.Int64   // handlers left behind
@@ -47,7 +50,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	limited, returned := c.limited(ctx, a.Lane, s.RequestID)
 	defer returned()
 	own := batch.NewContext(limited, batch.Invocation{
-		Stream: c.f.name, Shard: c.id, Epoch: c.epoch, Attempt: s.Attempts + 1, IteratorAge: age,
+		Stream: c.f.name, Shard: c.id, Epoch: c.lease.Epoch(), Attempt: s.Attempts + 1, IteratorAge: age,
 		RequestID: s.RequestID, FunctionARN: c.f.cfg.functionARN, Subs: page.Subs(s.Records),
 	})
 	ev := page.Event(c.src, s.Records)
@@ -64,7 +67,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	}
 	c.tell.Records(begun...)
 	exited := batch.Result{Outcome: batch.Failed, Err: batch.ErrGoexit}
-	res, runs := guard(c.f.pool.leave, 0, exited, func() batch.Result {
+	res, runs := guard(c.left, 0, exited, func() batch.Result {
 		res := c.f.handler.Call(own, ev, window)
 		if errors.Is(limited.Err(), context.DeadlineExceeded) { // C14, whatever it returned, and whatever came later
 			res = batch.Result{Outcome: batch.Failed, Err: fmt.Errorf("handler timeout of %v: %w", c.f.cfg.timeout, limited.Err())}
@@ -77,8 +80,10 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 		c.overdue.Add(1)
 		c.f.left.add(c.id, func() bool { return len(runs) == 0 })
 		return batch.Result{Outcome: batch.Aborted, Err: ErrHandlerRunning}
-	case c.lost.Load():
+	case c.lost.Load() || !c.tenure.Valid() && !c.again():
 		return batch.Result{Outcome: batch.Aborted, Err: ErrLeaseLost}
+	case errors.Is(context.Cause(ctx), lease.ErrLapsed) && res.Outcome != batch.Succeeded && res.Outcome != batch.Progressed:
+		return batch.Result{Outcome: batch.Interrupted, Err: res.Err} // not its fault
 	case res.Outcome == batch.Succeeded:
 		c.Idle(a.Lane)
 		if res.Unread > 0 {
@@ -88,6 +93,12 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 		return res
 	}
 	return c.failed(a, res)
+}
+
+// again holds a result back while the worker is in doubt. It returns false if the shard may belong to others.
+func (c *caller) again() bool {
+	_, ok := c.tenure.Enter(c.handlers.Done())
+	return ok && !c.lost.Load()
 }
 
 // limited gives a handler its time limit, and tells of one that overstays it until returned is called.

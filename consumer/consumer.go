@@ -30,7 +30,22 @@
 //
 // [WithCheckpointer] sets a checkpoint.Store, which keeps a row for each shard, and [WithGroup] the name under which its
 // rows stand. The first start of a group stores its starting position. From then on the store says where reading goes on.
-// One process at a time works for a group: a second one takes its shards over, and the first one stops working on them.
+//
+// # A fleet
+//
+// Workers of one group that use one store share the shards of the stream, as evenly as their number allows. Each writes a
+// row of its own every 2.5 s, the heartbeat, and reads those of the others. When a worker joins, the others announce which
+// shards they give it, let running handlers finish, store the checkpoint and release them; at a stop a worker does the same
+// with all its shards. Nothing is handled twice then, if the handlers finish within the drain timeout. A worker whose row
+// has not changed for 10 s is declared dead in the store, and its shards are claimed by the others: what it had in flight
+// comes again.
+//
+// A worker that cannot store its heartbeat for 7 s starts no handler, and ends the contexts of those that run; it goes on
+// with the same shards if the store comes back in time. So no two workers handle a shard at once, unless a process stands
+// still between the look at its clock and the effect of its handler: a sink can refuse that by the epoch of
+// [batch.InvocationFrom], which grows with every change of owner. No clock of another machine is ever compared.
+//
+// A store that only one process can have open, such as a checkpoint.File, has no heartbeats: all shards are claimed at once.
 //
 // # Trouble
 //
@@ -248,7 +263,8 @@ func (c *Consumer) ended(s *stream) {
 
 // facts are what a Run knows of the consumer.
 func (c *Consumer) facts(p *pool) *facts {
-	f := &facts{pool: p, cfg: c.cfg, out: c.out, client: c.client, handler: c.handler, left: &c.left, clock: clock.New()}
+	t := c.out.Teller("")
+	f := &facts{pool: p, seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, handler: c.handler, left: &c.left, clock: clock.New()}
 	if c.handler.Serial() {
 		f.serial = bound.NewSlots[reader.Source](1)
 	}

@@ -254,7 +254,7 @@ func TestHandlerOfLostShardIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
-		shared := consumer.Options(consumer.WithCheckpointer(new(checkpoint.Memory)), consumer.WithGroup("g"))
+		shared := consumer.Options(consumer.WithCheckpointer(lone{new(checkpoint.Memory)}), consumer.WithGroup("g"))
 		free := make(chan struct{})
 		defer close(free)
 		srv.Put("orders", "alice", []byte("fine"))

@@ -18,9 +18,11 @@ type facts struct {
 	pool    *pool
 	cfg     *config
 	out     *tell.Outlet
+	tell    *tell.Teller // of the stream
 	client  Client
 	handler batch.Handler
 	left    *left                       // handlers of earlier Runs
+	seat    *seat                       // in the group
 	serial  *bound.Slots[reader.Source] // of a handler whose calls must not overlap; nil: they may
 	clock   *clock.Clock                // for arrival times
 	keep    atomic.Int64                // retention, in nanoseconds

@@ -414,6 +414,15 @@ type fieldStore struct {
 	calls  []time.Time
 }
 
+// Exclusive says that each life is the only worker there is; fleets have tests of their own.
+func (s *fieldStore) Exclusive() bool { return true }
+
+// A lone store is taken for one that no other process can have open.
+type lone struct{ checkpoint.Store }
+
+// Exclusive says so.
+func (lone) Exclusive() bool { return true }
+
 // A fieldWrite is a row of a shard that was stored.
 type fieldWrite struct {
 	at         time.Time

@@ -14,7 +14,7 @@ func (sh *shard) status(st *ShardStatus, now time.Time) (behind time.Duration) {
 	row := sh.lease.Row()
 	switch {
 	case sh.lost.Load():
-		st.State, row = Lost, sh.lease.Its()
+		st.State, row = Lost, sh.now()
 	case sh.done.Load():
 		st.State = Ending
 	case row.Owner == "":

@@ -17,11 +17,11 @@ import (
 // floors are the files of package consumer from the ground up. A file uses what is declared on its own floor or below.
 func floors() []string {
 	return []string{
-		"backoff client contain errors hint left mapping marshal options pool position signature status store",
+		"backoff client contain errors hint left mapping marshal options pool position seat signature status store",
 		"facts",
 		"caller discard",
 		"figures shard sharder sink turn",
-		"begun listing placement report rows stream",
+		"begun listing placement report rows share stream",
 		"worker",
 		"consumer",
 	}

@@ -77,24 +77,56 @@ func (s *stream) identify(ctx context.Context) error {
 
 // Fate implements reader.Oracle.
 func (s *stream) Fate(ctx context.Context, shard string) (f reader.Fate, children []shardmap.Shard) {
-	if err := s.identify(ctx); err != nil {
-		if errors.Is(err, ErrStreamRecreated) {
-			return reader.Void, nil
-		}
+	v := s.verify(ctx)
+	switch {
+	case errors.Is(v.err, ErrStreamRecreated):
+		return reader.Void, nil
+	case !v.same:
 		return reader.Unknown, nil
 	}
-	listed, _, err := s.list(ctx, nil)
 	newest := ""
-	for _, l := range listed {
+	for _, l := range v.listed {
 		newest = max(newest, l.ID)
 		if l.ID == shard {
 			return reader.Known, nil
 		}
 	}
-	if err != nil || newest < shard {
+	if v.err != nil || newest < shard {
 		return reader.Known, nil // what is newer than the list is not gone, but not listed yet
 	}
-	return reader.Trimmed, childrenOf(listed, shard)
+	return reader.Trimmed, childrenOf(v.listed, shard)
+}
+
+// A verdict is what the service said of the stream when shards were in doubt.
+type verdict struct {
+	asked  time.Time
+	same   bool // it is the one that was opened
+	listed []shardmap.Shard
+	err    error
+}
+
+// verify makes sure that the stream is still the one that was opened, and lists its shards. Shards that ask while an answer
+// is on its way share the next one: a thousand shards of a stream that was deleted would ask more often than AWS allows.
+func (s *stream) verify(ctx context.Context) verdict {
+	since := time.Now()
+	select {
+	case s.doubts <- struct{}{}:
+		defer func() { <-s.doubts }()
+	case <-ctx.Done():
+		return verdict{err: ctx.Err()}
+	}
+	if !s.verdict.asked.Before(since) {
+		return s.verdict
+	}
+	v := verdict{asked: time.Now()}
+	if v.err = s.identify(ctx); v.err == nil {
+		v.same = true
+		v.listed, _, v.err = s.list(ctx, nil)
+	}
+	if ctx.Err() == nil {
+		s.verdict = v
+	}
+	return v
 }
 
 // Children implements reader.Oracle: it lists the shards that name one as a parent.

@@ -69,7 +69,7 @@ func TestLostShardEndsItsHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
-		store := new(checkpoint.Memory)
+		store := lone{new(checkpoint.Memory)}
 		began, ended, gate := make(chan bool, 1), make(chan bool, 1), make(chan struct{})
 		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
 			if ev.Records[0].Kinesis.PartitionKey == "gate" {
@@ -102,7 +102,7 @@ func TestLostShardEndsItsDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
-		store := new(checkpoint.Memory)
+		store := lone{new(checkpoint.Memory)}
 		var seen notices
 		began, took, gate := make(chan bool, 9), make(chan time.Duration, 9), make(chan struct{})
 		r := start(t, srv, func(_ context.Context, ev events.KinesisEvent) error {
@@ -141,7 +141,7 @@ func TestLostShardFreesItsReadAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 2)
 		defer srv.Close()
-		store := new(checkpoint.Memory)
+		store := lone{new(checkpoint.Memory)}
 		gate := make(chan struct{})
 		srv.PutHash("orders", "gate", "0", []byte("1"))
 		for range 20 {

@@ -90,7 +90,7 @@ func newConfig(opts []Option) *config {
 	}
 	Options(opts...)(c)
 	if !c.given["WithCheckpointer"] {
-		c.store, c.defaultMemory = new(checkpoint.Memory), true
+		c.store, c.defaultMemory = new(private), true
 	}
 	if !c.given["WithWorker"] {
 		c.worker, _ = os.Hostname()
@@ -126,16 +126,18 @@ func WithGroup(name string) Option {
 	return func(c *config) { c.group = name; c.given["WithGroup"] = true }
 }
 
-// WithCheckpointer sets the store for progress and ownership, with a row for each shard. One process at a time works for a
-// group: a second one takes the shards over, and the store refuses what the first one writes. While the store does not
-// answer, no new shard is claimed, and running shards go on without checkpoints. You open and close it. Defaults to a new
-// [checkpoint.Memory], which forgets everything when the process ends; the event VolatileStore says so.
+// WithCheckpointer sets the store for progress and ownership, with a row for each shard and each worker. Workers of one
+// group that use one store share the shards. While the store does not answer, no new shard is claimed; after 7 s handlers
+// pause, since others might have taken the shards over. With a store that only one process can have open they go on
+// without checkpoints. You open and close it. Defaults to a [checkpoint.Memory] of the consumer's own, which forgets
+// everything when the process ends; the event VolatileStore says so.
 func WithCheckpointer(s checkpoint.Store) Option {
 	return func(c *config) { c.store = s; c.given["WithCheckpointer"] = true }
 }
 
 // WithWorker sets the name of this worker in the store's rows and in [Status]. Consumers that run as one worker need the
-// same one. It is for people to read and need not be unique, since every Run adds random bits to it. It has 1 to 128
+// same one. It is for people to read and need not be unique, since every Run adds random bits to it; where two live workers
+// have the same, the event WorkerTwin says so. It has 1 to 128
 // characters, without "/" and line feeds. Defaults to the host's name.
 func WithWorker(id string) Option {
 	return func(c *config) { c.worker = id; c.given["WithWorker"] = true }
@@ -363,7 +365,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	}
 	if isNil(c.store) {
 		bad("WithCheckpointer(nil): want a checkpoint.Store")
-	} else if _, memory := c.store.(*checkpoint.Memory); !memory && !c.given["WithGroup"] {
+	} else if _, memory := c.store.(*checkpoint.Memory); !memory && !c.defaultMemory && !c.given["WithGroup"] {
 		bad("WithCheckpointer(%T) needs WithGroup: two services that share a default name would split one stream", c.store)
 	}
 	if c.start.kind == noPosition {

@@ -90,7 +90,7 @@ func (s *stream) keepPlacement(ctx context.Context, again bool) {
 	work := ctx // a write is not cut off by a stop
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	meta, known, err := s.table.Meta(ctx)
+	meta, known, err := s.table().Meta(ctx)
 	if err == nil {
 		if !known { // deleted by hand: it comes back as it was
 			meta = s.meta
@@ -98,7 +98,7 @@ func (s *stream) keepPlacement(ctx context.Context, again bool) {
 		}
 		if !meta.Auto {
 			meta.Auto = true
-			meta, err = s.table.PutMeta(ctx, meta)
+			meta, err = s.table().PutMeta(ctx, meta)
 		}
 		p.kept = err == nil && meta.Auto // else somebody else wrote the row at this moment
 	}

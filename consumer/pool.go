@@ -15,7 +15,6 @@ import (
 // A pool is what all shards of a worker share: its identity, the poll workers, the read-ahead budget, the slots of the
 // handlers, and the goroutines for what takes a while.
 type pool struct {
-	owner    string // worker/incarnation, as rows name it
 	began    time.Time
 	rnd      *random
 	sched    reader.Scheduler
@@ -25,8 +24,8 @@ type pool struct {
 	handlers context.Context // of all handlers; ends with the drain timeout
 	turned   atomic.Int64    // when a lane had its turn last under a limit, in nanoseconds since the worker began
 	nudge    chan struct{}   // to the checkpoint loop: a shard has its first outcome
-	leave    chan struct{}   // closed when handlers that still run are left behind
 	tasks    sync.WaitGroup
+	seats    []*seat // its places in the groups of its consumers
 }
 
 const (
@@ -39,12 +38,10 @@ const (
 
 // newPool returns a pool without its contexts.
 func newPool(cfg *config) *pool {
-	p := &pool{
+	return &pool{
 		began: time.Now(), rnd: newRandom(), ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
-		nudge: make(chan struct{}, 1), leave: make(chan struct{}),
+		nudge: make(chan struct{}, 1),
 	}
-	p.owner = cfg.worker + "/" + p.rnd.incarnation()
-	return p
 }
 
 // spawn runs f, which ends with the pool's work.

@@ -26,10 +26,14 @@ func (s *stream) status(now time.Time) Status {
 	default:
 		all.behind = s.tell.Lasted(now, "claim ")
 	}
+	self := s.seat.View().Self
 	for id, r := range s.census.Rows() {
 		st := ShardStatus{Group: s.cfg.group, Stream: s.given(), Shard: id, State: Waiting, Owner: r.Owner, Epoch: r.Epoch, Checkpoint: checkpoint.Position(r.Checkpoint)}
-		if known := s.states[id]; known != "" {
+		switch known := s.states[id]; {
+		case known != "":
 			st.State = known
+		case r.Owner != "" && r.Owner != self:
+			st.State = Elsewhere
 		}
 		if r.Ended {
 			st.State = Ended

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -37,11 +38,13 @@ func (s *stream) open(ctx context.Context) error {
 	if s.mapping = s.cfg.mappingUUID; s.mapping == "" {
 		s.mapping = nameUUID(s.cfg.group + "\n" + arn)
 	}
-	s.table = lease.NewTable(limitedStore{s.cfg.store, s.tell, &s.hangs}, s.cfg.group, fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix()), s.pool.owner)
-	s.table.Restored = func(shard string, _ lease.Row) {
-		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
+	s.key = fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix())
+	if s.seat.tenure(ctx) == nil {
+		return ctx.Err()
 	}
-	meta, known, err := s.table.Meta(ctx)
+	s.seat.Serve(s.key)
+	s.adopt()
+	meta, known, err := s.table().Meta(ctx)
 	if err != nil {
 		return s.failed("checkpoint store", err, "nothing is read before the store answers")
 	}
@@ -50,9 +53,12 @@ func (s *stream) open(ctx context.Context) error {
 		return err
 	}
 	s.end = s.cfg.end.end(now)
+	if err := s.agree(ctx, &meta, known); err != nil {
+		return err
+	}
 	if !known {
-		meta = lease.Meta{ARN: arn, Created: s.created.UnixMilli(), Start: s.cfg.start.start(now), Auto: s.placed.auto.Load()}
-		if meta, err = s.table.PutMeta(ctx, meta); err != nil {
+		meta = lease.Meta{Settings: s.settings(), ARN: arn, Created: s.created.UnixMilli(), Start: s.cfg.start.start(now), Auto: s.placed.auto.Load()}
+		if meta, err = s.table().PutMeta(ctx, meta); err != nil {
 			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
 		}
 	}
@@ -70,6 +76,41 @@ func (s *stream) open(ctx context.Context) error {
 	return nil
 }
 
+// settings are what decides on the meaning of progress.
+func (s *stream) settings() string {
+	if s.cfg.deaggregate {
+		return "split"
+	}
+	return "raw"
+}
+
+// agree holds this worker to the settings of the others: where some work, it must have the same; where it is alone, its own
+// count from now on.
+func (s *stream) agree(ctx context.Context, meta *lease.Meta, known bool) error {
+	mine := s.settings()
+	if !known || meta.Settings == mine {
+		return nil
+	}
+	others, ok := s.seat.others(ctx, s.key)
+	switch {
+	case !ok:
+		return ctx.Err()
+	case others != "" && meta.Settings != "":
+		return s.out.Wrap("", tell.Failure{
+			Op:   "group",
+			Err:  fmt.Errorf("%w: WithDeaggregation(%t) is not what %s of group %q works with", ErrConfig, s.cfg.deaggregate, others, s.cfg.group),
+			Hint: "give a service of its own another group; to change the setting of a group, stop all its workers first",
+		})
+	}
+	meta.Settings = mine
+	put, err := s.table().PutMeta(ctx, *meta)
+	if err != nil {
+		return s.failed("checkpoint store", err, "nothing is read before the settings are stored")
+	}
+	*meta = put
+	return nil
+}
+
 // root puts the rows of all shards that the stream had at its starting position (coordination of a first start). They
 // start at that position whichever they are: a shard that was created later has nothing older.
 func (s *stream) root(ctx context.Context, meta lease.Meta) error {
@@ -81,18 +122,18 @@ func (s *stream) root(ctx context.Context, meta lease.Meta) error {
 	if err != nil {
 		return err
 	}
-	rows, unreadable, err := s.table.Rows(ctx)
+	rows, unreadable, err := s.table().Rows(ctx)
 	if err == nil && len(unreadable) > 0 {
 		err = unreadable[0]
 	}
 	if err == nil {
 		err = each(shardmap.Roots(asOf, states(rows)), func(r shardmap.Root) error {
-			return s.table.Create(ctx, r.ID, s.row(r.Shard, meta.Start, r.Root))
+			return s.table().Create(ctx, r.ID, s.row(r.Shard, meta.Start, r.Root))
 		})
 	}
 	if err == nil {
 		meta.Rooted = true
-		meta, err = s.table.PutMeta(ctx, meta)
+		meta, err = s.table().PutMeta(ctx, meta)
 	}
 	if err != nil {
 		return s.failed("checkpoint store", err, "nothing is read before the store has a row per shard")
@@ -120,7 +161,7 @@ func (s *stream) child(sh shardmap.Shard, whole int64) lease.Row {
 // parentsWhole is until when nothing that arrived is missing of a shard's parents, as their rows say; 0: they do not.
 func (s *stream) parentsWhole(ctx context.Context, sh shardmap.Shard) (at int64, _ error) {
 	for _, id := range sh.Parents {
-		r, _, err := s.table.Row(ctx, id)
+		r, _, err := s.table().Row(ctx, id)
 		if unreadable := new(lease.RowError); err != nil && !errors.As(err, &unreadable) {
 			return 0, err
 		}
@@ -138,7 +179,7 @@ func (s *stream) parentRanges(ctx context.Context, r lease.Row) (ranges []kpl.Ha
 	}
 	keep := s.retention()
 	for _, id := range r.Parents {
-		parent, ok, err := s.table.Row(ctx, id)
+		parent, ok, err := s.table().Row(ctx, id)
 		if err != nil || !ok || keep == 0 || parent.Arrival == 0 || s.now().Sub(time.UnixMilli(parent.Arrival)) >= keep {
 			return nil
 		}
@@ -157,7 +198,7 @@ func state(id string, r lease.Row) shardmap.State {
 	return shardmap.State{
 		Shard: shardmap.Shard{ID: id, Parents: r.Parents, HashStart: r.HashStart, HashEnd: r.HashEnd},
 		Root:  r.Root, Started: numeric, Ended: r.Ended(), Children: r.Children,
-		Owner: r.Owner, Epoch: r.Epoch, Checkpoint: string(r.Ck),
+		Owner: r.Owner, To: r.To, Reached: r.Reached, Epoch: r.Epoch, Checkpoint: string(r.Ck),
 	}
 }
 
@@ -174,7 +215,7 @@ func (s *stream) audit(ctx context.Context) error {
 	if err := s.identify(ctx); err != nil {
 		return err
 	}
-	rows, err := s.load(ctx)
+	rows, err := s.present(ctx)
 	if err != nil {
 		return err
 	}
@@ -190,15 +231,18 @@ func (s *stream) audit(ctx context.Context) error {
 	// older than the start, are not to be read.
 	missing, err := s.relatives(ctx, listed, rows, asked)
 	if err == nil {
+		missing, err = s.restorable(ctx, missing)
+	}
+	if err == nil {
 		err = each(missing, func(r shardmap.Root) error {
 			if r.Root { // its row was lost: it is as old as the first ones
-				return s.table.Create(ctx, r.ID, s.row(r.Shard, s.meta.Start, true))
+				return s.table().Create(ctx, r.ID, s.row(r.Shard, s.meta.Start, true))
 			}
 			whole, err := s.parentsWhole(ctx, r.Shard)
 			if err != nil {
 				return err
 			}
-			return s.table.Create(ctx, r.ID, s.child(r.Shard, whole))
+			return s.table().Create(ctx, r.ID, s.child(r.Shard, whole))
 		})
 	}
 	if err == nil {
@@ -248,7 +292,7 @@ func (s *stream) holes(found []shardmap.Range) {
 func (s *stream) reread(ctx context.Context, shards []shardmap.Root, rows map[string]shardmap.State) error {
 	var mu sync.Mutex
 	return each(shards, func(sh shardmap.Root) error {
-		r, ok, err := s.table.Row(ctx, sh.ID)
+		r, ok, err := s.table().Row(ctx, sh.ID)
 		st := state(sh.ID, r)
 		if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
 			st, ok, err = shardmap.Unreadable(sh.Shard), true, nil
@@ -288,9 +332,53 @@ func (s *stream) relatives(ctx context.Context, listed []shardmap.Shard, rows ma
 	}
 }
 
+// present are the rows that are known; they are listed where nobody would tell of a change, and now and then.
+func (s *stream) present(ctx context.Context) (map[string]shardmap.State, error) {
+	if s.seat.Exclusive() || time.Since(s.share.listed) >= listInterval || len(s.share.missing) > 0 {
+		return s.load(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Collect(s.census.Rows()), nil
+}
+
+// restorable are the missing rows that this worker may put. That of a shard which it works is put back by its lease; another
+// one may be so by its owner, and is left to that for a while.
+func (s *stream) restorable(ctx context.Context, missing []shardmap.Root) (put []shardmap.Root, err error) {
+	now, first := time.Now(), map[string]time.Time{}
+	for _, r := range missing {
+		s.mu.Lock()
+		sh := s.shards[r.ID]
+		s.mu.Unlock()
+		if sh != nil {
+			err = errors.Join(err, sh.store("checkpoint", func() error { return sh.lease.Restore(ctx) }))
+			continue
+		}
+		since, ok := s.share.missing[r.ID]
+		if !ok {
+			since = now
+		}
+		first[r.ID] = since
+		if s.seat.Exclusive() || now.Sub(since) >= missingTime {
+			put = append(put, r)
+		}
+	}
+	s.share.missing = first
+	return put, err
+}
+
+// vanished tells, once, that a row which was to be claimed was gone.
+func (s *stream) vanished() (was bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, s.gone = s.gone, false
+	return was
+}
+
 // load reads all rows. One that cannot be read holds only its shard up, and those that come after it.
 func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
-	list, unreadable, err := s.table.Rows(ctx)
+	s.share.listed = time.Now()
+	list, unreadable, err := s.table().Rows(ctx)
 	if err != nil {
 		return nil, s.failed("checkpoint store", err, "new shards wait until the store answers")
 	}
@@ -300,7 +388,7 @@ func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
 	for _, e := range unreadable {
 		op := "row " + e.Key
 		now[e.Key] = true
-		if e.Key == s.table.Key(e.Shard) { // else it is nobody's
+		if e.Key == s.table().Key(e.Shard) { // else it is nobody's
 			rows[e.Shard] = shardmap.Unreadable(shardmap.Shard{ID: e.Shard})
 		}
 		m := metrics.RowUnreadable
@@ -320,9 +408,18 @@ func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
 	return rows, nil
 }
 
-// refresh takes the row of a shard that does not run from the store.
+// refresh takes the row of a shard that does not run from the store, and looks what follows from it.
 func (s *stream) refresh(ctx context.Context, id string) error {
-	r, ok, err := s.table.Row(ctx, id)
+	err := s.fetch(ctx, id)
+	if err == nil {
+		s.look()
+	}
+	return err
+}
+
+// fetch takes the row of a shard that does not run from the store.
+func (s *stream) fetch(ctx context.Context, id string) error {
+	r, ok, err := s.table().Row(ctx, id)
 	if err == nil && !ok {
 		err = fmt.Errorf("%w: %s", lease.ErrNoRow, id)
 	}
@@ -332,7 +429,6 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 	s.mu.Lock()
 	s.census.Put(state(id, r))
 	s.mu.Unlock()
-	s.look() // its children may start
 	return nil
 }
 
@@ -340,6 +436,7 @@ func (s *stream) refresh(ctx context.Context, id string) error {
 func (s *stream) forget(id string) {
 	s.mu.Lock()
 	s.census.Drop(id)
+	s.gone = true
 	s.mu.Unlock()
 	s.look()
 }

@@ -54,6 +54,9 @@ type drawer struct {
 
 var _ checkpoint.Store = drawer{}
 
+// Exclusive says that there is one process at a time: several of them are played by the tests of fleets.
+func (d drawer) Exclusive() bool { return true }
+
 // enter waits half of the latency and says what goes wrong with a call.
 func (d drawer) enter(ctx context.Context, op, key string) (fault string, err error) {
 	d.w.mu.Lock()

@@ -28,7 +28,9 @@ type shard struct {
 	f      *facts
 	up     upstream
 	id     string
+	tenure *lease.Tenure
 	lease  *lease.Lease
+	rest   time.Time // it was handed over to this worker, and is not handed on before
 	tell   *tell.Teller
 	source reader.Source
 	sieve  *page.Sieve
@@ -40,6 +42,9 @@ type shard struct {
 	cut      context.CancelFunc
 	halted   chan struct{} // closed when it must start nothing more
 	halting  sync.Once
+	period   atomic.Pointer[period]
+	left     chan struct{} // closed when handlers that still run are left behind
+	leaving  sync.Once
 	lost     atomic.Bool             // somebody else owns it
 	full     atomic.Bool             // reading waits for room of its own
 	parked   atomic.Bool             // reading waits for room of any kind
@@ -79,10 +84,10 @@ type upstream interface {
 const maxSpan = 1_000_000
 
 // newShard makes a shard of a lease that has just been claimed. It reads nothing until its source is woken.
-func newShard(f *facts, up upstream, id string, l *lease.Lease, parents []kpl.HashRange) *shard {
+func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.Lease, parents []kpl.HashRange) *shard {
 	p, cfg, row := f.pool, f.cfg, l.Row()
 	sh := &shard{
-		f: f, up: up, id: id, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), books: ledger.New(row.Ck, row.Done, under(id, cfg)), put: map[string]lease.Row{},
+		f: f, up: up, id: id, tenure: tenure, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), left: make(chan struct{}), books: ledger.New(row.Ck, row.Done, under(id, cfg)), put: map[string]lease.Row{},
 	}
 	now := time.Now()
 	sh.read.Store(&reading{at: now, asOf: now, none: true})
@@ -92,7 +97,7 @@ func newShard(f *facts, up upstream, id string, l *lease.Lease, parents []kpl.Ha
 	src := f.source(id)
 	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: up.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, epoch: l.Epoch(), handlers: sh.handlers, halted: sh.halted, lost: &sh.lost, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
+	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
 		Client: f.client, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
@@ -140,7 +145,8 @@ func resume(from checkpoint.Position) page.Point {
 	return page.Point{Sub: batch.NoSub}
 }
 
-// Enter implements lane.Gate: it waits for the handler, if its calls must not overlap (P1), and for the worker's limit.
+// Enter implements lane.Gate: it waits for the handler, if its calls must not overlap (P1), for the worker's limit, and while
+// the worker is in doubt whether the others take it for dead.
 func (sh *shard) Enter() (ctx context.Context, ok bool) {
 	if w := sh.f.pool; sh.f.serial != nil || w.limit != nil {
 		sh.queued.Add(1)
@@ -151,14 +157,46 @@ func (sh *shard) Enter() (ctx context.Context, ok bool) {
 			w.turned.Store(now)
 		}()
 	}
-	if !sh.f.serial.Enter(sh.source, sh.halted) {
+	for {
+		if !sh.f.serial.Enter(sh.source, sh.halted) {
+			return nil, false
+		}
+		if !sh.f.pool.limit.Enter(sh.source, sh.halted) {
+			sh.f.serial.Leave(sh.source)
+			return nil, false
+		}
+		if sh.tenure.Valid() {
+			break
+		}
+		sh.Leave() // others, of a group that is not in doubt, may go
+		if _, ok := sh.tenure.Enter(sh.halted); !ok {
+			return nil, false
+		}
+	}
+	valid, ok := sh.tenure.Enter(sh.halted)
+	if !ok {
+		sh.Leave()
 		return nil, false
 	}
-	if !sh.f.pool.limit.Enter(sh.source, sh.halted) {
-		sh.f.serial.Leave(sh.source)
-		return nil, false
+	return sh.within(valid), true
+}
+
+// A period is a time in which the worker may work, and the context of the handlers that begin in it.
+type period struct{ valid, handlers context.Context }
+
+// within is the context of handlers that ends with valid as well.
+func (sh *shard) within(valid context.Context) context.Context {
+	if valid.Done() == nil {
+		return sh.handlers // valid for ever
 	}
-	return sh.handlers, true
+	last := sh.period.Load()
+	if last != nil && last.valid == valid {
+		return last.handlers
+	}
+	ctx, cancel := context.WithCancelCause(sh.handlers)
+	context.AfterFunc(valid, func() { cancel(context.Cause(valid)) })
+	sh.period.Store(&period{valid, ctx}) // a lane beside this one may make another: it is as good
+	return ctx
 }
 
 // Leave implements lane.Gate.
@@ -232,7 +270,7 @@ func (sh *shard) checkpoint() {
 	case !moved && keep > 0 && at.Sub(time.UnixMilli(p.Arrival)) > keep/4:
 		p.Arrival, moved = at.UnixMilli(), true // else a restart would think that records may be lost
 	}
-	if !moved || sh.lost.Load() {
+	if !moved || sh.lost.Load() || !sh.tenure.Valid() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(sh.handlers), storeTimeout)
@@ -242,8 +280,8 @@ func (sh *shard) checkpoint() {
 	}
 }
 
-// release stores the mark and what is done above it, and gives the lease up.
-func (sh *shard) release(ctx context.Context) error {
+// release stores the mark and what is done above it, and gives the lease up, to another worker or to nobody.
+func (sh *shard) release(ctx context.Context, to string) error {
 	defer sh.cut()
 	if sh.lost.Load() {
 		return nil
@@ -260,7 +298,7 @@ func (sh *shard) release(ctx context.Context) error {
 		err := sh.store("release", func() error {
 			ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 			defer cancel()
-			return sh.lease.Release(ctx, p, "")
+			return sh.lease.Release(ctx, p, to)
 		})
 		if err == nil || sh.lost.Load() {
 			return bad
@@ -325,7 +363,7 @@ func (sh *shard) store(op string, write func() error) error {
 		return sh.f.out.Wrap(sh.id, f)
 	case errors.Is(err, lease.ErrLost):
 		f.Err = fmt.Errorf("%w: %w", ErrLeaseLost, err)
-		f.Hint = "another process works for this group; run one process per group"
+		f.Hint = "another worker has the shard, and goes on from its last checkpoint"
 		return sh.lose(metrics.LeaseLost, f)
 	case errors.Is(err, lease.ErrRollback):
 		f.Hint = "the store lost acknowledged writes, for example in a failover; records come again from its older state"
@@ -355,6 +393,17 @@ func (sh *shard) halt() {
 	})
 }
 
+// now is what is known of the shard's row: where the lease was lost, what it said then, if that could be read.
+func (sh *shard) now() lease.Row {
+	if its := sh.lease.Its(); its.V > 0 {
+		return its
+	}
+	return sh.lease.Row()
+}
+
+// abandon leaves handlers behind that still run.
+func (sh *shard) abandon() { sh.leaving.Do(func() { close(sh.left) }) }
+
 // drained waits until every lane has stopped. Handlers are given until the drain timeout, and then a moment to unwind.
 func (sh *shard) drained() error {
 	interrupted := sh.lanes.Drain() // soon: it was halted, or its handler is left behind
@@ -372,7 +421,7 @@ func (sh *shard) drained() error {
 	case sh.caller.overdue.Load() > 0:
 		m, f.Err = metrics.HandlerRunning, ErrHandlerRunning
 		f.Hint = "the handler must return when its context is done; the shard is not released"
-	case sh.f.pool.handlers.Err() != nil && interrupted && !sh.lost.Load():
+	case sh.handlers.Err() != nil && interrupted && !sh.lost.Load():
 		f.Err = ErrDrainTimeout
 		f.Hint = "handlers, or deliveries to the destination, took longer than WithDrainTimeout; their records come again at the next start"
 	default:

@@ -12,12 +12,13 @@ type State string
 
 // The states of a shard.
 const (
-	Waiting State = "waiting" // its parents are not finished, or this worker has not claimed it, or has given it up
-	Running State = "running" // it is read and handled
-	Ending  State = "ending"  // all of it has been read; its end is being stored
-	Ended   State = "ended"   // finished: its children may start
-	Reached State = "reached" // it has reached the ending position
-	Lost    State = "lost"    // somebody else has claimed it
+	Waiting   State = "waiting"   // its parents are not finished, or this worker has not claimed it, or has given it up
+	Running   State = "running"   // it is read and handled
+	Ending    State = "ending"    // all of it has been read; its end is being stored
+	Ended     State = "ended"     // finished: its children may start
+	Reached   State = "reached"   // it has reached the ending position
+	Lost      State = "lost"      // this worker had it, and lost it without giving it up
+	Elsewhere State = "elsewhere" // another worker of the group has it
 )
 
 // Status is what a consumer is doing at one moment. All ages are zero where nothing waits.
@@ -68,14 +69,14 @@ type ShardStatus struct {
 // Each is an [*Error], with a hint.
 func (s Status) Err() error { return s.err }
 
-// Ready is the readiness check: nil when the stream has been described, its shards may be claimed, and every shard that this
-// worker owns now has been read once. A worker without shards is ready. Before Run has come that far, while it drains, and
+// Ready is the readiness check: nil when the stream has been described, the store has taken this worker's first heartbeat, it
+// knows who the other workers are, and every shard that it owns now has been read once. A worker without shards is ready. Before Run has come that far, while it drains, and
 // while it does not run, Ready returns an [*Error] that says what it waits for.
 func (s Status) Ready() error { return s.ready }
 
 // Behind is the greatest lag of a shard: the age of its oldest record without an outcome, or how far reading is behind the
 // tip. It grows while reads fail or hang, and while the stream cannot be opened or a shard not be claimed. It is zero when
-// all shards are caught up, and while no shard runs and nothing fails.
+// all shards are caught up, and while no shard runs and nothing fails. The shards of other workers are theirs to tell.
 func (s Status) Behind() time.Duration { return s.behind }
 
 // A Notice is one event: a gap, a takeover, a loss, a stall or a degraded mode. Every event is also a log record and a

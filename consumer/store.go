@@ -31,6 +31,22 @@ func (s limitedStore) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.
 	return limited(ctx, s.hangs, func(ctx context.Context) (checkpoint.Entry, error) { return s.Store.Swap(ctx, e) })
 }
 
+// Exclusive tells whether nobody else can have the store open.
+func (s limitedStore) Exclusive() bool {
+	e, ok := s.Store.(interface{ Exclusive() bool })
+	if !ok {
+		return false
+	}
+	only, err := contained("the store", func() (bool, error) { return e.Exclusive(), nil })
+	return only && err == nil
+}
+
+// private is the memory of a consumer that was given no store: nobody else has it.
+type private struct{ checkpoint.Memory }
+
+// Exclusive reports true.
+func (*private) Exclusive() bool { return true }
+
 // limited makes one call. A store that ignores the end of the context, such as a file on a disk that hangs, is left behind:
 // what the call does after that is unknown.
 func limited[T any](ctx context.Context, h *strays, call func(context.Context) (T, error)) (none T, _ error) {

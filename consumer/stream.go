@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
@@ -20,38 +23,44 @@ import (
 // Its loop is the only place that starts shards. It looks again when a shard has ended, and every minute.
 type stream struct {
 	*facts
-	tell *tell.Teller
 	kick chan struct{}
 
 	created time.Time
 	reached bool      // all shards have come to the end; belongs to the loop
 	begun   sync.Once // that it begins has been told
-	table   *lease.Table
-	hangs   strays     // of the store
+	key     string    // "account:name:creation", as rows name it
+	tenure  atomic.Pointer[lease.Tenure]
+	share   share      // belongs to the loop
 	meta    lease.Meta // the row of the stream: where reading began, and more
 	placed  placement
 	firsts  firsts
+	doubts  chan struct{} // holds one element while verify asks
+	verdict verdict       // belongs to who holds it
 
 	mu         sync.Mutex
 	census     *shardmap.Census
 	unreadable map[string]bool   // keys of rows that could not be read
+	unsure     []string          // shards whose claim may still be applied
+	gone       bool              // a row that was to be claimed was not there
 	holed      bool              // a part of the hash space has no shard
 	shards     map[string]*shard // those that run, end, or were lost and still have a handler running
 	states     map[string]State  // Reached and Lost
 	tips       map[string]bool   // of the Reached ones, those that found an empty page at their tip
 	done       []*shard          // completed, to be finished by the loop
 	stopped    bool
-	up         bool // it has been opened, and its shards could be claimed
+	held       atomic.Bool // a shard that was to be claimed has an owner
+	retired    atomic.Bool // it will stop soon: nothing is claimed any more
+	up         bool        // it has been opened, and its shards could be claimed
 	fatal      error
-	overdue    error // of lost shards whose handlers still ran when Run ended
+	overdue    map[string]error // of shards whose handlers were left behind
 }
 
 const auditInterval = time.Minute
 
 func newStream(f *facts) *stream {
 	return &stream{
-		facts: f, tell: f.out.Teller(""), kick: make(chan struct{}, 1), census: shardmap.NewCensus(),
-		shards: map[string]*shard{}, states: map[string]State{}, tips: map[string]bool{},
+		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), doubts: make(chan struct{}, 1),
+		shards: map[string]*shard{}, states: map[string]State{}, overdue: map[string]error{}, tips: map[string]bool{},
 	}
 }
 
@@ -62,19 +71,33 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	audit := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	claims := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	s.pool.spawn(func() { s.follow(ctx) })
 	var next time.Time // of the audit
 	for {
 		if err := s.failure(); err != nil {
 			return err
 		}
-		tried, fresh := !time.Now().Before(next), false
+		s.adopt()
+		now := time.Now()
+		offered := s.offered(ctx)
+		s.doubtful(ctx, now)
+		if s.news(now) && s.reload(ctx) != nil {
+			s.share.again = now.Add(lease.Beat)
+		}
+		if s.vanished() {
+			next = now
+		}
+		tried, fresh := !now.Before(next), false
 		if tried {
-			next = time.Now().Add(auditInterval)
+			next = now.Add(auditInterval)
 			if err := s.audit(ctx); err != nil {
 				next = time.Now().Add(audit.NextBackOff())
 			} else {
 				audit.Reset()
 				fresh = true
+			}
+			if len(s.share.missing) > 0 {
+				next = minTime(next, now.Add(missingTime))
 			}
 		}
 		s.keepPlacement(ctx, tried)
@@ -82,11 +105,21 @@ func (s *stream) run(ctx context.Context) error {
 		if soon := time.Now().Add(time.Second); s.orphans() && next.After(soon) {
 			next, wait = soon, time.Second
 		}
-		if s.begin(ctx) {
+		moves, planned := s.moves(now)
+		if s.begin(ctx, moves.Claim) {
 			claims.Reset()
-			s.started()
+			if planned {
+				s.started()
+			}
 		} else {
 			wait = min(wait, claims.NextBackOff())
+		}
+		wait = min(wait, s.handOver(now, moves.Shed), s.share.wait(now))
+		if s.held.Swap(false) {
+			wait = min(wait, lease.Beat)
+		}
+		if offered {
+			wait = min(wait, offerPoll)
 		}
 		s.finish(ctx)
 		switch {
@@ -98,11 +131,24 @@ func (s *stream) run(ctx context.Context) error {
 				return nil
 			}
 			if !tried {
-				next = time.Now() // what was created meanwhile is not missed
+				next, s.share.listed = time.Now(), time.Time{} // what was created meanwhile is not missed
 				continue
 			}
 		}
 		sleep(ctx, s.kick, wait)
+	}
+}
+
+// follow looks again at every change among the group's workers.
+func (s *stream) follow(ctx context.Context) {
+	for {
+		changed := s.seat.Changes()
+		s.look()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -133,16 +179,11 @@ func (s *stream) opened(ctx context.Context) error {
 	}
 }
 
-// begin claims and starts what may start. It returns false if a claim failed and must be tried again.
-func (s *stream) begin(ctx context.Context) bool {
-	s.mu.Lock()
-	var ids []string
-	for _, id := range s.census.Startable() {
-		if s.shards[id] == nil && s.states[id] == "" {
-			ids = append(ids, id)
-		}
+// begin claims and starts shards. It returns false if a claim failed and must be tried again.
+func (s *stream) begin(ctx context.Context, ids []string) bool {
+	if s.retired.Load() {
+		return true
 	}
-	s.mu.Unlock()
 	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
 }
 
@@ -166,12 +207,21 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	// A claim is not cut off by a stop: its result would be unknown.
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	l, err := s.table.Claim(call, id)
-	if errors.Is(err, lease.ErrEnded) { // the list was too old to know
-		if err = s.refresh(call, id); err == nil {
-			s.tell.Mend(op)
-			return nil
-		}
+	tenure := s.tenure.Load()
+	l, err := tenure.Table(s.key).Claim(call, id)
+	switch { // the plan takes it from the row
+	case errors.Is(err, lease.ErrEnded): // the list was too old to know
+		err = s.refresh(call, id)
+	case errors.Is(err, lease.ErrHeld), errors.Is(err, checkpoint.ErrConflict): // by another worker, who may not have been dead for long enough
+		s.held.Store(true)
+		err = s.fetch(call, id)
+	}
+	if err == nil && l == nil {
+		s.tell.Mend(op)
+		return nil
+	}
+	if errors.Is(err, lease.ErrLapsed) || errors.Is(err, lease.ErrFenced) {
+		return err // that heartbeats fail has been told
 	}
 	failed := func(err error) error {
 		return s.tell.For(id).Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "the shard waits until the store takes the claim"})
@@ -182,20 +232,27 @@ func (s *stream) claim(ctx context.Context, id string) error {
 			s.forget(id)
 			s.tell.Mend(op)
 		}
+		s.mu.Lock()
+		s.unsure = append(s.unsure, id)
+		s.mu.Unlock()
 		return err
 	}
 	s.tell.Mend(op)
 	if took := l.Took(); took != "" {
-		s.tell.For(id).Event(metrics.LeaseTakenOver, nil, "from "+took+", which had not released it")
+		s.tell.For(id).Event(metrics.LeaseTakenOver, nil, "from "+took+", which is dead and had not released it")
 	}
 	r := l.Row()
 	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
 		s.tell.For(id).Event(metrics.RetentionLost, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
 	}
-	sh := newShard(s.facts, s, id, l, s.parentRanges(call, r))
+	sh := newShard(s.facts, s, id, tenure, l, s.parentRanges(call, r))
 	s.mu.Lock()
 	if !s.stopped {
+		if s.census.Row(id).To == tenure.Owner() {
+			sh.rest = time.Now().Add(restTime)
+		}
 		s.shards[id] = sh
+		delete(s.states, id)
 		s.census.Put(state(id, r))
 	}
 	stopped := s.stopped
@@ -206,6 +263,8 @@ func (s *stream) claim(ctx context.Context, id string) error {
 		}
 		return nil
 	}
+	s.seat.Touch()
+	s.tell.Mend("lease " + id)
 	sh.source.Wake()
 	return nil
 }
@@ -251,16 +310,19 @@ func (s *stream) conclude(sh *shard) bool {
 			if err != nil {
 				_ = sh.unreadable(err)
 			}
+			if !sh.tip { // else what is put in the rest of the second is behind the checkpoint, and before the ending position
+				p.Reached = s.end.at.UnixMilli()
+			}
 			return sh.lease.Release(ctx, p, "")
 		}
 		for _, c := range sh.children {
 			if _, put := sh.put[c.ID]; put || !slices.Contains(children, c.ID) {
 				continue
 			}
-			if err := s.table.Create(ctx, c.ID, s.child(c, sh.whole())); err != nil {
+			if err := s.table().Create(ctx, c.ID, s.child(c, sh.whole())); err != nil {
 				return err
 			}
-			r, ok, err := s.table.Row(ctx, c.ID)
+			r, ok, err := s.table().Row(ctx, c.ID)
 			if unreadable := new(lease.RowError); errors.As(err, &unreadable) {
 				err, ok = nil, true // there is one, and the next audit tells of it
 			}
@@ -291,6 +353,7 @@ func (s *stream) conclude(sh *shard) bool {
 		s.tips[sh.id] = sh.tip
 	}
 	s.mu.Unlock()
+	s.seat.Touch()
 	if sh.closed {
 		s.tell.For(sh.id).Event(metrics.ShardEnded, nil, "children "+strings.Join(children, ", "))
 	}
@@ -307,30 +370,52 @@ func (s *stream) idle() bool {
 		return false
 	}
 	for _, id := range s.census.Startable() {
-		if s.states[id] != Reached {
+		if s.states[id] != Reached && !s.reachedBy(s.census.Row(id).Reached) {
 			return false
 		}
 	}
 	return true
 }
 
-// lost is told by a shard that somebody else owns it. It stays a trouble until that one gives it up.
+// lost is told by a shard that its tenure is over: another worker owns it, or may. Where that should not be, since the store
+// has lost a write or was thought to be this process's alone, it stays a trouble until nobody owns the shard.
 func (s *stream) lost(sh *shard, f tell.Failure) {
 	s.mu.Lock()
 	s.states[sh.id] = Lost
-	if its := sh.lease.Its(); its.V > 0 {
-		s.census.Put(state(sh.id, its))
-	}
 	s.mu.Unlock()
-	_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
+	if errors.Is(f.Err, lease.ErrRollback) || s.seat.Exclusive() {
+		_ = s.tell.For(sh.id).Hold(tell.Failure{Op: "lease " + sh.id, Err: f.Err, Hint: f.Hint})
+	}
 	s.pool.spawn(func() {
-		err := sh.drained()
-		s.mu.Lock()
-		delete(s.shards, sh.id)
-		s.overdue = join(s.overdue, err)
-		s.mu.Unlock()
-		s.look()
+		leave := time.AfterFunc(unwindTime, sh.abandon)
+		defer leave.Stop()
+		s.drop(sh, sh.drained())
 	})
+}
+
+// drop forgets a shard whose tenure here is over. The error is that of its drain.
+func (s *stream) drop(sh *shard, err error) {
+	s.mu.Lock()
+	delete(s.shards, sh.id)
+	if errors.Is(err, ErrHandlerRunning) {
+		s.overdue[sh.id] = err
+	}
+	s.census.Put(state(sh.id, sh.now()))
+	s.mu.Unlock()
+	s.look()
+}
+
+// overstayed joins the errors of shards that are no longer run and whose handlers still run.
+func (s *stream) overstayed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(s.overdue)) {
+		if s.left.running(id) {
+			errs = append(errs, s.overdue[id])
+		}
+	}
+	return join(errs...)
 }
 
 // halt lets nothing more begin and returns the shards that are owned.

@@ -289,7 +289,7 @@ func TestTakeover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 1)
 		defer srv.Close()
-		store := new(checkpoint.Memory)
+		store := lone{new(checkpoint.Memory)} // both take it for their own
 		var first, second journal
 		var lost, took notices
 		shared := consumer.Options(consumer.WithCheckpointer(store), consumer.WithGroup("g"))

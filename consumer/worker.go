@@ -27,9 +27,15 @@ func newWorker(ctx context.Context, cfg *config) *worker {
 
 // run consumes until ctx is done, every consumer has come to its end, or one cannot go on; then it drains.
 func (w *worker) run(ctx context.Context, streams []*stream) error {
-	work, stop := context.WithCancel(ctx)
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	w.work = work
+	beats, quiet := context.WithCancel(context.WithoutCancel(ctx))
+	defer quiet()
+	var members sync.WaitGroup
+	for _, s := range w.seats {
+		members.Go(func() { s.Run(beats) })
+	}
 	polls := make(chan struct{})
 	go func() { defer close(polls); w.sched.Run(work) }()
 	checkpoints := make(chan struct{})
@@ -49,17 +55,25 @@ func (w *worker) run(ctx context.Context, streams []*stream) error {
 	select {
 	case <-ended:
 	case <-work.Done():
+	case <-ctx.Done():
+	}
+	cut := time.AfterFunc(w.drain, w.cut)
+	defer cut.Stop()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain+releaseTime)
+	defer cancel()
+	leave := time.AfterFunc(w.drain+unwindTime, func() {
+		for _, s := range streams {
+			s.abandon()
+		}
+	})
+	defer leave.Stop()
+	if w.announce(streams) {
+		sleep(work, ended, announceTime)
 	}
 	stop()
 	for _, s := range streams {
 		s.halt() // what waits is dropped now, whatever the rest takes
 	}
-	cut := time.AfterFunc(w.drain, w.cut)
-	defer cut.Stop()
-	leave := time.AfterFunc(w.drain+unwindTime, func() { close(w.leave) })
-	defer leave.Stop()
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain+releaseTime)
-	defer cancel()
 	<-ended
 	<-polls
 	<-checkpoints
@@ -71,17 +85,48 @@ func (w *worker) run(ctx context.Context, streams []*stream) error {
 		if errs[i] == nil {
 			err = join(err, s.unreached())
 		}
-		err = join(err, s.overdue)
+		if left := s.overstayed(); left != nil {
+			s.seat.kept.Store(true)
+			err = join(err, left)
+		}
 		s.ended()
 	}
+	quiet()
+	members.Wait()
+	for _, s := range w.seats {
+		s.leave(deadline)
+	}
 	return err
+}
+
+// announce tells the other workers, where there are some, who is to have the shards that this one will give up.
+func (w *worker) announce(streams []*stream) (told bool) {
+	for _, s := range w.seats {
+		if s.announced(w.drain) {
+			told = true
+		}
+	}
+	if !told {
+		return false
+	}
+	for _, s := range w.seats {
+		s.Retire()
+	}
+	for _, s := range streams {
+		s.retired.Store(true)
+		s.look()
+	}
+	return true
 }
 
 // end waits for running handlers, then writes the last checkpoints and gives the shards up, until ctx ends.
 func (w *worker) end(ctx context.Context, streams []*stream) error {
 	var shards []*shard
+	var of []*stream
 	for _, s := range streams {
-		shards = append(shards, s.halt()...)
+		for _, sh := range s.halt() {
+			shards, of = append(shards, sh), append(of, s)
+		}
 	}
 	errs := make([]error, len(shards))
 	var ends sync.WaitGroup
@@ -93,9 +138,12 @@ func (w *worker) end(ctx context.Context, streams []*stream) error {
 			if errors.Is(err, ErrHandlerRunning) {
 				sh.checkpoint() // what the others have done is kept, the lease is not given up
 			} else {
-				err = join(err, sh.release(ctx))
+				err = join(err, sh.release(ctx, of[i].heir(sh.id)))
 			}
 			<-slots
+			if sh.lease.Row().Owner != "" && !sh.lost.Load() {
+				of[i].seat.kept.Store(true)
+			}
 			errs[i] = err
 		})
 	}

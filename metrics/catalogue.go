@@ -103,6 +103,12 @@ var (
 	// DrainTimedOut: handlers of a shard still ran when the drain timeout
 	// ended, and gave up with their context.
 	DrainTimedOut = warning("DrainTimedOut", "Drains that ended by their timeout.")
+	// HandOverWithdrawn: a shard that was to be given to another worker stays,
+	// because a handler ignores its context.
+	HandOverWithdrawn = warning("HandOverWithdrawn", "Shards that were not given away because a handler still runs.")
+	// HandedOver: a shard was given to another worker, which has joined or has
+	// fewer shards.
+	HandedOver = info("HandedOver", "Shards given to another worker.")
 	// HandlerFailed: an attempt failed or was throttled: by an error, by
 	// item failures, by runtime.Goexit; its slice is tried again.
 	HandlerFailed = warning("HandlerFailed", "Attempts that returned an error.")
@@ -188,6 +194,14 @@ var (
 	// VolatileStore: a consumer without an ending position was given no store,
 	// and forgets its progress when the process ends.
 	VolatileStore = warning("VolatileStore", "Starts with a store that forgets everything at exit.")
+	// WorkerDead: this worker has declared another one of the group dead; the
+	// shards of that one are free.
+	WorkerDead = warning("WorkerDead", "Workers of the group that were declared dead.")
+	// WorkerFenced: the others have declared this worker dead; it has dropped
+	// its shards and has joined again.
+	WorkerFenced = warning("WorkerFenced", "Times this worker was declared dead by the others.")
+	// WorkerTwin: another live worker of the group has the same name.
+	WorkerTwin = warning("WorkerTwin", "Workers of the group with the name of this one.")
 )
 
 // info returns the counter of an event of a normal life.
@@ -207,12 +221,13 @@ func event(level slog.Level, name, help string) *Metric {
 // caller's.
 func Events() []*Metric {
 	return []*Metric{
-		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut, HandlerFailed, HandlerOverstayed,
+		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut, HandOverWithdrawn, HandedOver,
+		HandlerFailed, HandlerOverstayed,
 		HandlerPanicked, HandlerRunning, HashRangeHole, ItemFailuresIgnored, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
 		MappingResumed,
 		ObserverPanicked, OutOfRange, PatternKeyUnknown, ReadFailed, ReadThrottled, RecordsDiscarded,
 		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, SequenceUnreadable, ShardEnded, SpanLimited, StoreFailed,
-		StoreRollback, StreamRecreated, VolatileStore,
+		StoreRollback, StreamRecreated, VolatileStore, WorkerDead, WorkerFenced, WorkerTwin,
 	}
 }
 

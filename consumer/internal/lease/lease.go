@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/shardlane/shardlane/checkpoint"
 )
@@ -28,7 +29,8 @@ type Lease struct {
 	shard string
 	took  string
 
-	lock chan struct{} // holds one element while an operation runs
+	lock  chan struct{} // holds one element while an operation runs
+	doubt atomic.Bool   // the row is to be read before anything is written
 
 	// Written by the operation that holds lock, under mu; read under either.
 	mu  sync.Mutex
@@ -108,6 +110,12 @@ func (l *Lease) Checkpoint(ctx context.Context, p Progress) error {
 	})
 }
 
+// Restore reads the row, and puts it back if it is gone.
+func (l *Lease) Restore(ctx context.Context) error {
+	l.doubt.Store(true)
+	return l.do(ctx, "restore", Progress{}, open, func(r Row) Row { return r })
+}
+
 // Release gives the shard up at p: final checkpoint, no owner, epoch + 1 in one
 // write; to is the member that is meant to claim it, empty for whoever can. A p
 // without a position stands for the furthest progress asked for. A release of
@@ -153,7 +161,10 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 	if done, err := l.refuse(as); done {
 		return err
 	}
-	if as == open || p.Pos != "" {
+	if l.doubt.Swap(false) {
+		l.void = true
+	}
+	if op == "checkpoint" || p.Pos != "" {
 		if _, err := checkpoint.ParsePosition(string(p.Pos)); err != nil {
 			return fmt.Errorf("lease: checkpoint %s: %w", l.shard, err)
 		}

@@ -17,9 +17,10 @@ type Meta struct {
 	Created int64 // creation of the stream, milliseconds since 1970
 	// Start is where reading began: checkpoint.TrimHorizon or a time. It is
 	// written once, so that a restart begins at the same instant.
-	Start  checkpoint.Position
-	Rooted bool // the rows of all shards listed as of Start are put
-	Auto   bool // the service has placed records of the stream by itself, at some time
+	Start    checkpoint.Position
+	Rooted   bool   // the rows of all shards listed as of Start are put
+	Settings string // of the consumer, as far as they say what progress means; empty in a row of an older version
+	Auto     bool   // the service has placed records of the stream by itself, at some time
 	// More holds the fields that this version does not know, by name, as JSON.
 	More map[string]json.RawMessage
 
@@ -40,6 +41,7 @@ func (m Meta) encode() ([]byte, error) {
 	w.add("start", m.Start, true)
 	w.add("rooted", m.Rooted, m.Rooted)
 	w.add("auto", m.Auto, m.Auto)
+	w.add("set", m.Settings, m.Settings != "")
 	return w.bytes()
 }
 
@@ -57,6 +59,7 @@ func decodeMeta(value []byte) (Meta, error) {
 	f.take("start", &m.Start)
 	f.take("rooted", &m.Rooted)
 	f.take("auto", &m.Auto)
+	f.take("set", &m.Settings)
 	if f.err != nil {
 		return Meta{}, f.err
 	}

@@ -41,6 +41,23 @@ func (c *Census) Merge(listed []Shard, rows map[string]State, held func(id strin
 	}
 }
 
+// Look takes rows from a list that may be older, or younger, than the listing. Rows of shards that are held are not looked at.
+func (c *Census) Look(rows map[string]State, held func(id string) bool) {
+	for id, r := range rows {
+		old, known := c.rows[id]
+		switch {
+		case held(id) || old.Ended && r.Unreadable:
+		case !known:
+			c.Add(r)
+		case !r.Unreadable && r.Epoch >= old.Epoch:
+			c.rows[id] = r
+		default:
+			old.Unreadable = r.Unreadable
+			c.rows[id] = old
+		}
+	}
+}
+
 // Put takes a row as it is now, in place of the one that is known.
 func (c *Census) Put(s State) { c.rows[s.ID] = s }
 

@@ -31,6 +31,8 @@ type State struct {
 	Children   []string // named at its end
 	Owner      string   // empty if nobody owns it
 	Epoch      int64    // grows with every change of owner: of two looks at a row, the one with the greater is younger
+	To         string   // whom it was released to; not looked at
+	Reached    int64    // the ending position that it was read to, milliseconds since 1970; not looked at
 	Checkpoint string   // not looked at
 
 	// Unreadable is true for a row that cannot be read. It counts as one with progress that is not ended, and is not
