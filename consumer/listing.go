@@ -72,6 +72,9 @@ func (s *stream) identify(ctx context.Context) error {
 		}
 		return e
 	}
+	s.mu.Lock()
+	s.identified = time.Now()
+	s.mu.Unlock()
 	return nil
 }
 

@@ -30,6 +30,9 @@ func (s *stream) open(ctx context.Context) error {
 	arn := aws.ToString(d.StreamARN)
 	s.name = aws.ToString(d.StreamName)
 	s.created = aws.ToTime(d.StreamCreationTimestamp)
+	s.mu.Lock()
+	s.identified = time.Now()
+	s.mu.Unlock()
 	part := strings.Split(arn, ":")
 	if len(part) < 6 {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")

@@ -47,6 +47,7 @@ type stream struct {
 	states     map[string]State  // Reached and Lost
 	tips       map[string]bool   // of the Reached ones, those that found an empty page at their tip
 	done       []*shard          // completed, to be finished by the loop
+	identified time.Time         // when the stream was last seen to be the one that was opened
 	stopped    bool
 	held       atomic.Bool // a shard that was to be claimed has an owner
 	retired    atomic.Bool // it will stop soon: nothing is claimed any more
@@ -56,6 +57,9 @@ type stream struct {
 }
 
 const auditInterval = time.Minute
+
+// identityTime is how old what is known of the stream's identity may be when shards are claimed.
+const identityTime = time.Second
 
 func newStream(f *facts) *stream {
 	return &stream{
@@ -183,6 +187,12 @@ func (s *stream) opened(ctx context.Context) error {
 func (s *stream) begin(ctx context.Context, ids []string) bool {
 	if s.retired.Load() {
 		return true
+	}
+	s.mu.Lock()
+	sure := len(ids) == 0 || time.Since(s.identified) < identityTime
+	s.mu.Unlock()
+	if !sure && errors.Is(s.identify(ctx), ErrStreamRecreated) {
+		return false // a shard of that name is another stream's
 	}
 	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
 }

@@ -583,3 +583,34 @@ func change(t *testing.T, s checkpoint.Store, shard string, f func(string) strin
 	}
 	t.Fatalf("no row of %s", shard)
 }
+
+// TestChildOfRecreatedStreamIsNotRead: a shard that was read to its end before the stream was created again is handled much
+// later, and its children are not looked for in the new stream, which has shards of these names.
+func TestChildOfRecreatedStreamIsNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := kinesistest.NewServer("orders", 1)
+		defer srv.Close()
+		var j journal
+		free := make(chan struct{})
+		r := start(t, srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			if !j.has("old") {
+				defer func() { <-free }()
+			}
+			return j.handle(ctx, ev)
+		}, silent())
+		srv.Put("orders", "alice", []byte("old"))
+		srv.Split("orders", srv.Shards("orders")[0].ID)
+		time.Sleep(5 * time.Second)
+		srv.DeleteStream("orders")
+		srv.CreateStream("orders", 3)
+		for _, sh := range srv.Shards("orders") {
+			srv.PutHash("orders", "bob", sh.HashStart, []byte("new"))
+		}
+		time.Sleep(5 * time.Second)
+		close(free)
+		wantError(t, <-r.ended, consumer.ErrStreamRecreated)
+		if !slices.Equal(j.entries, []string{"old"}) {
+			t.Errorf("handled %q, want the old record only", j.entries)
+		}
+	})
+}
