@@ -1,10 +1,11 @@
 // Package sqlstore keeps the rows of a [checkpoint.Store] in a table of a SQL database: PostgreSQL, MariaDB, or SQLite.
-// It is for workers that share the shards of a stream, and need no more than the database that a service has anyway.
+// Workers that share the shards of a stream can so use the database that their service has anyway.
 //
-// It uses database/sql only; the program opens the database, with the driver of its choice. The tests use
+// It uses database/sql only, and the program opens the database with a driver. The tests use
 // github.com/jackc/pgx/v5/stdlib, github.com/go-sql-driver/mysql and modernc.org/sqlite. The dialect [MariaDB] is meant
-// for MySQL too, which is untested. With another driver the store is as safe, but it may take an error for unknown whose
-// meaning it would know from these, which costs its caller a read; for MariaDB, another one does not do.
+// for MySQL too, which is untested. Another driver for PostgreSQL or SQLite is as safe; an error that the store does not
+// understand counts as an unknown outcome, which costs the caller a read. For MariaDB there is no other one: a row that
+// is there already would not be seen to be a conflict.
 //
 // # Durability
 //
@@ -17,8 +18,9 @@
 //   - MariaDB: innodb_flush_log_at_trx_commit other than 1 loses up to a second in a crash. A failover to an asynchronous
 //     or semi-synchronous replica loses what that had not received. A Galera cluster needs wsrep_sync_wait = 1 where
 //     several nodes are used, as otherwise a Get may answer with what another node has overwritten.
-//   - SQLite: PRAGMA synchronous = FULL, its default, keeps what was acknowledged in a power cut. NORMAL does not in WAL
-//     mode, and OFF in none. The file belongs on a local disk: network file systems do not keep its locks.
+//   - SQLite: a crash of the process loses nothing. A power cut loses nothing in WAL mode with PRAGMA synchronous = FULL,
+//     its default, and with EXTRA. In the default journal mode with FULL it may undo the last writes, and with NORMAL or
+//     OFF more than these. The file belongs on a local disk: network file systems do not keep its locks.
 //
 // A failover that loses acknowledged writes takes rows back to an earlier state: shards are then delivered again from
 // older checkpoints, and two workers may hold one until they see it.
@@ -34,18 +36,24 @@
 // [checkpoint.ErrNotApplied]: no connection, no such table, no permission, a lock that was not to be had. Any other error,
 // that of a bad connection included, leaves the outcome unknown.
 //
+// A driver may wait for ever for a server that does not answer, so each call needs a ctx with a deadline.
+//
 // # Cost
 //
 // Each method is one statement on the primary key, and a write is one commit, for which the database writes its log to the
 // disk. With pgx that is one round trip, after the first use of a statement on a connection. With go-sql-driver/mysql it
-// is two, as it prepares each statement, or one with interpolateParams=true in its data source name. A Store has no
-// connections of its own and does not configure the pool: SetMaxIdleConns(8) and more spares reconnecting, as the default
-// of 2 is less than a worker uses at once. A row has about 400 bytes. Rows change often, so autovacuum must not be off.
+// is two, as it prepares each statement, or one with interpolateParams=true in its data source name. PgBouncer that
+// shares its connections by transaction wants default_query_exec_mode=exec with pgx, which also is one round trip. A row
+// has about 400 bytes. Rows change often, so autovacuum must not be off.
+//
+// A Store takes the connections of the pool and does not configure it. SetMaxIdleConns(8) or more saves connecting again
+// and again, as a worker uses more at once than the default of 2. A limit by SetMaxOpenConns should leave room for
+// one connection that each Store keeps for heartbeats, see [Store.Reserved].
 //
 // # Permissions
 //
-// [Store.Create] makes the table. Who does not want to let a service do that runs postgres.sql, mariadb.sql or sqlite.sql,
-// which are beside this file. The service then needs, for the table shardlane and in MariaDB the database orders:
+// [Store.Create] makes the table. Where a service may not do that, run postgres.sql, mariadb.sql or sqlite.sql, which are
+// beside this file. The service then needs, for the table shardlane and in MariaDB the database orders:
 //
 //	PostgreSQL: GRANT USAGE ON SCHEMA public TO consumer
 //	PostgreSQL: GRANT SELECT, INSERT, UPDATE, DELETE ON shardlane TO consumer

@@ -2,6 +2,7 @@ package livetest
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"net"
@@ -97,8 +98,8 @@ func TestLostReply(t *testing.T) {
 	eachWrite(t, func(t *testing.T, p *proxy, write func(ctx context.Context) error, applied func(t *testing.T) bool) {
 		p.set(lose)
 		fails(t, write(t.Context()), false)
-		if n := p.dropped(); n != 1 {
-			t.Errorf("%d replies were dropped, want that of the one write", n)
+		if n := p.answers(); n != 1 {
+			t.Errorf("%d replies came, want that of the one write", n)
 		}
 		if !applied(t) {
 			t.Error("it was not applied")
@@ -147,6 +148,43 @@ func TestLostRequest(t *testing.T) {
 			t.Error("it was applied")
 		}
 	})
+}
+
+// TestRoundTrips counts the replies of a server, of which the package comment says how many there are.
+func TestRoundTrips(t *testing.T) {
+	for _, d := range servers(t) {
+		t.Run(d.name, func(t *testing.T) {
+			_, table := d.table(t)
+			for _, once := range []bool{false, true} {
+				want := 1
+				if d.dialect == sqlstore.MariaDB && !once {
+					want = 2
+				}
+				p := newProxy(t, d.address)
+				db := d.open(t, access{address: p.address, once: once})
+				each(t, sqlstore.New(db, d.dialect, sqlstore.WithTable(table)), func(t *testing.T, st checkpoint.Store) {
+					for round := range 2 { // in the second all is prepared
+						e := checkpoint.Entry{Key: rand.Text()}
+						for i, call := range []func() error{
+							func() (err error) { e, err = st.Swap(t.Context(), e); return err },
+							func() (err error) { e, err = st.Swap(t.Context(), e); return err },
+							func() error { _, err := st.Get(t.Context(), e.Key); return err },
+							func() error { _, err := st.List(t.Context(), e.Key); return err },
+							func() error { return st.Delete(t.Context(), e) },
+						} {
+							p.set(pass)
+							if err := call(); err != nil {
+								t.Fatal(err)
+							}
+							if n := p.answers(); round == 1 && n != want {
+								t.Errorf("call %d: %d replies, want %d (sent in one piece: %v)", i, n, want, once)
+							}
+						}
+					}
+				})
+			}
+		})
+	}
 }
 
 // TestNoConnection has no server to talk to: nothing is applied, and the error says so.

@@ -25,7 +25,7 @@ type proxy struct {
 	mu      sync.Mutex
 	mode    mode
 	held    func()
-	replies int // dropped
+	replies int // since set
 	conns   []net.Conn
 	closed  bool
 }
@@ -77,8 +77,8 @@ func (p *proxy) release() {
 	}
 }
 
-// dropped reports how many replies were dropped since set.
-func (p *proxy) dropped() int {
+// answers reports how many replies have come since set, delivered or not.
+func (p *proxy) answers() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.replies
@@ -103,9 +103,7 @@ func (p *proxy) serve(client net.Conn) {
 		copyChunks(server, func(b []byte) bool {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if p.mode != pass {
-				p.replies++
-			}
+			p.replies++
 			switch p.mode {
 			case lose:
 				client.Close()
