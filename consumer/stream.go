@@ -191,8 +191,12 @@ func (s *stream) begin(ctx context.Context, ids []string) bool {
 	s.mu.Lock()
 	sure := len(ids) == 0 || time.Since(s.identified) < identityTime
 	s.mu.Unlock()
-	if !sure && errors.Is(s.identify(ctx), ErrStreamRecreated) {
-		return false // a shard of that name is another stream's
+	if !sure {
+		check, cancel := context.WithTimeout(ctx, storeTimeout) // a service that hangs does not hold up a take-over
+		defer cancel()
+		if errors.Is(s.identify(check), ErrStreamRecreated) {
+			return false // a shard of that name is another stream's
+		}
 	}
 	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
 }
