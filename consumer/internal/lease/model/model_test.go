@@ -24,8 +24,8 @@ import (
 )
 
 // No way that the steps can go breaks an invariant. SHARDLANE_MODEL_DEPTH sets another number of steps for every search.
-// One lease and a fault end by themselves after 50, with a million states; parent and child after 56, with four. The others
-// have 6.4 and 4.3 million after 18.
+// One lease and a fault end by themselves after 50, with a million states, two faults after 56, with 30; parent and child
+// after 56, with four; two leases have four after 18.
 func TestModel(t *testing.T) {
 	searches := []struct {
 		name string
