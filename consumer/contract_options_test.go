@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
@@ -29,6 +30,11 @@ func onJSON(context.Context, []byte) ([]byte, error) { return nil, nil }
 type invalidDestination struct{ batch.Destination }
 
 func (invalidDestination) Validate() error { return errors.New("a FIFO queue cannot be a destination") }
+
+// invalidStore is one that cannot be used, as a table without a name.
+type invalidStore struct{ checkpoint.Store }
+
+func (invalidStore) Validate() error { return errors.New("the table has no name") }
 
 // Every value out of its range is refused before any call, by an error that names option, value and range.
 func TestContractInvalidOptions(t *testing.T) {
@@ -61,6 +67,7 @@ func TestContractInvalidOptions(t *testing.T) {
 		{consumer.WithFilter(`{"data":{"a":["b"]}}`, `{"data":{"a":"b"}}`), []string{"WithFilter", "Invalid filter pattern definition."}},
 		{consumer.WithFilter(`{"data":{"a":["` + strings.Repeat("x", 4096) + `"]}}`), []string{"WithFilter", "4096"}},
 		{consumer.WithOnFailure(nil), []string{"WithOnFailure(nil)", "batch.Destination"}},
+		{consumer.Options(consumer.WithGroup("g"), consumer.WithCheckpointer(invalidStore{})), []string{"WithCheckpointer", "no name"}},
 		{consumer.WithOnFailure(invalidDestination{}), []string{"WithOnFailure", "FIFO queue"}},
 		{consumer.WithOnFailure(batch.All(invalidDestination{}, nil)), []string{"WithOnFailure", "FIFO queue", "nil destination"}},
 		{consumer.WithReportBatchItemFailures(true), []string{"WithReportBatchItemFailures(true)", "whole form", "JSON form"}},

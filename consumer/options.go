@@ -368,6 +368,11 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	} else if _, memory := c.store.(*checkpoint.Memory); !memory && !c.defaultMemory && !c.given["WithGroup"] {
 		bad("WithCheckpointer(%T) needs WithGroup: two services that share a default name would split one stream", c.store)
 	}
+	if v, ok := c.store.(interface{ Validate() error }); ok && !isNil(c.store) {
+		if err := v.Validate(); err != nil {
+			bad("WithCheckpointer: %w", err)
+		}
+	}
 	if c.start.kind == noPosition {
 		bad("WithStartingPosition(%v): want TrimHorizon(), Latest() or At(t)", c.start)
 	}
