@@ -207,7 +207,7 @@ func (s *stream) moves(now time.Time) (_ lease.Moves, planned bool) {
 	}
 	s.mu.Unlock()
 	s.share.free = free
-	m := lease.Plan(view.Self, peers, leases, view.Settled)
+	m := lease.Plan(s.key, view.Self, peers, leases, view.Settled)
 	m.Claim = append(m.Claim, own...)
 	slices.Sort(m.Claim)
 	return m, view.Self != ""

@@ -39,9 +39,9 @@ const (
 //
 // A lease whose owner is neither empty nor one of peers belongs to somebody whose death is not established: it is left
 // alone, and the others share the rest. If self is not one of peers, there are no moves.
-func Plan(self string, peers []Peer, leases []Holding, settled bool) Moves {
+func Plan(stream, self string, peers []Peer, leases []Holding, settled bool) Moves {
 	var m Moves
-	s := newStakes(peers)
+	s := newStakes(stream, peers)
 	me := s.find(self)
 	if me < 0 {
 		return m
@@ -114,6 +114,7 @@ func (r ranked) compare(o ranked) int {
 // A stake is a Peer in the books of one plan.
 type stake struct {
 	id      string
+	turn    ranked // among those with equal claims to a lease that is left over: another one for each stream
 	cap     int64
 	leaving bool
 	held    int // leases it owns, and those that are meant for it
@@ -123,10 +124,10 @@ type stake struct {
 // stakes are those of all members, sorted by ID.
 type stakes []stake
 
-func newStakes(peers []Peer) stakes {
+func newStakes(stream string, peers []Peer) stakes {
 	s := make(stakes, len(peers))
 	for i, p := range peers {
-		s[i] = stake{id: p.ID, cap: int64(min(max(p.Cap, 1), maxCap)), leaving: p.Leaving}
+		s[i] = stake{id: p.ID, turn: rank(stream + "\n" + p.ID), cap: int64(min(max(p.Cap, 1), maxCap)), leaving: p.Leaving}
 	}
 	slices.SortFunc(s, func(a, b stake) int { return strings.Compare(a.id, b.id) })
 	return s
@@ -159,7 +160,8 @@ func (s stakes) id(i int) string {
 }
 
 // share sets the quotas for all leases that are held, and so many free ones. They are the shares rounded down; the leases
-// left over go, one each, to those that hold most above that, of those whose share is no whole number.
+// left over go, one each, to those that hold most above that, of those whose share is no whole number; among equals in an
+// order that differs by stream, so that many streams of few shards do not all fall to one member.
 func (s stakes) share(free int) {
 	leases, caps := int64(free), int64(0)
 	for _, m := range s {
@@ -179,7 +181,9 @@ func (s stakes) share(free int) {
 			}
 		}
 	}
-	slices.SortStableFunc(up, func(a, b int) int { return cmp.Compare(s[b].held-s[b].quota, s[a].held-s[a].quota) })
+	slices.SortFunc(up, func(a, b int) int {
+		return cmp.Or(cmp.Compare(s[b].held-s[b].quota, s[a].held-s[a].quota), s[a].turn.compare(s[b].turn))
+	})
 	for _, i := range up[:min(int(left), len(up))] {
 		s[i].quota++
 	}

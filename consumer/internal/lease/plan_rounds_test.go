@@ -19,7 +19,7 @@ func (p planned) round(r *rand.Rand) (claims, sheds int) {
 	}
 	for _, i := range r.Perm(len(view.peers)) {
 		id := view.peers[i].ID
-		m := Plan(id, view.peers, view.leases, true)
+		m := Plan("orders", id, view.peers, view.leases, true)
 		claims, sheds = claims+len(m.Claim), sheds+len(m.Shed)
 		for _, c := range m.Claim {
 			if l := rows[c]; l.Owner == "" {
@@ -146,7 +146,7 @@ func TestPlanMovesTheMinimum(t *testing.T) {
 		}
 		want, sheds := least(0, len(p.leases)), 0
 		for _, peer := range p.peers {
-			sheds += len(Plan(peer.ID, p.peers, p.leases, true).Shed)
+			sheds += len(Plan("orders", peer.ID, p.peers, p.leases, true).Shed)
 		}
 		if sheds != want {
 			t.Fatalf("%d sheds, %d are enough: %+v", sheds, want, p)
@@ -296,7 +296,7 @@ func BenchmarkPlan(b *testing.B) {
 			p.shuffle(rand.New(rand.NewPCG(1, 1)))
 			b.ReportAllocs()
 			for b.Loop() {
-				Plan(p.peers[0].ID, p.peers, p.leases, true)
+				Plan("orders", p.peers[0].ID, p.peers, p.leases, true)
 			}
 		})
 	}

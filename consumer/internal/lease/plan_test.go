@@ -52,7 +52,7 @@ func TestPlan(t *testing.T) {
 		"join, unsettled":        {"a b", "a a a a", true, "a: b:"},
 		"orphans, unsettled":     {"a b", "a . . b", true, "a: s2 b: s1"},
 		"orphans, uneven":        {"a b", "a a . .", false, "a: b: s2 s3"},
-		"fewer than members":     {"a b c", ". .", false, "a: s1 b: s0 c:"},
+		"fewer than members":     {"a b c", ". .", false, "a: s1 b: c: s0"},
 		"weights":                {"a:3 b", ". . . . a b b b", false, "a: s0 s1 s2 s3 b: s7>a"},
 		"weight 0 is 1":          {"a:0 b:1", "a a a a", false, "a: s2>b s3>b b:"},
 		"weight -1 is 1":         {"a:-1 b:1", "a a a a", false, "a: s2>b s3>b b:"},
@@ -76,7 +76,7 @@ func TestPlan(t *testing.T) {
 			p := parsePlan(tt.peers, tt.leases)
 			var got []string
 			for _, peer := range p.peers {
-				m := Plan(peer.ID, p.peers, p.leases, !tt.unsettled)
+				m := Plan("orders", peer.ID, p.peers, p.leases, !tt.unsettled)
 				got = append(got, peer.ID+":")
 				got = append(got, m.Claim...)
 				for _, o := range m.Shed {
@@ -89,7 +89,7 @@ func TestPlan(t *testing.T) {
 		})
 	}
 	p := parsePlan("a b", "a a a a . .! .>c")
-	if m := Plan("c", p.peers, p.leases, true); m.Claim != nil || m.Shed != nil {
+	if m := Plan("orders", "c", p.peers, p.leases, true); m.Claim != nil || m.Shed != nil {
 		t.Errorf("somebody who is no peer moves %+v", m)
 	}
 }
@@ -145,7 +145,7 @@ func (p planned) peer(id string) *Peer {
 func (p planned) check(t interface{ Fatalf(string, ...any) }, settled bool) {
 	before, claims := p.clone(), map[string][]string{}
 	for _, peer := range p.peers {
-		m := Plan(peer.ID, p.peers, p.leases, settled)
+		m := Plan("orders", peer.ID, p.peers, p.leases, settled)
 		if !slices.IsSorted(m.Claim) || !slices.IsSortedFunc(m.Shed, func(a, b Offer) int { return strings.Compare(a.Lease, b.Lease) }) {
 			t.Fatalf("%s: not sorted: %+v", peer.ID, m)
 		}
@@ -223,7 +223,7 @@ func (p planned) sameShuffled(t interface{ Fatalf(string, ...any) }, order uint6
 	q.shuffle(rand.New(rand.NewPCG(order, 0)))
 	for _, peer := range p.peers {
 		for _, settled := range []bool{false, true} {
-			want, got := Plan(peer.ID, p.peers, p.leases, settled), Plan(peer.ID, q.peers, q.leases, settled)
+			want, got := Plan("orders", peer.ID, p.peers, p.leases, settled), Plan("orders", peer.ID, q.peers, q.leases, settled)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("%s, settled %v: another order of %+v gives another plan:\n%s", peer.ID, settled, p, diff)
 			}
@@ -257,4 +257,20 @@ func FuzzPlan(f *testing.F) {
 		p.sameShuffled(t, order)
 		p.check(t, order%2 == 0)
 	})
+}
+
+// Many streams of one shard each do not all fall to one member.
+func TestPlanOfManyStreams(t *testing.T) {
+	peers := []Peer{{ID: "a/1"}, {ID: "b/1"}, {ID: "c/1"}}
+	got := map[string]int{}
+	for i := range 300 {
+		for _, p := range peers {
+			got[p.ID] += len(Plan(fmt.Sprint("stream", i), p.ID, peers, []Holding{{Shard: "shardId-000000000000"}}, true).Claim)
+		}
+	}
+	for _, p := range peers {
+		if n := got[p.ID]; n < 70 || n > 130 {
+			t.Errorf("%s gets %d of 300 streams with one shard each", p.ID, n)
+		}
+	}
 }

@@ -93,7 +93,7 @@ func (l *life) round(t *Tenure, v View) {
 	}
 	doubt := slices.Sorted(maps.Keys(l.doubt))
 	l.mu.Unlock()
-	moves := Plan(v.Self, v.Serving(stream), holdings, v.Settled)
+	moves := Plan(stream, v.Self, v.Serving(stream), holdings, v.Settled)
 	for _, id := range doubt { // a claim that is still on its way may make this worker the owner
 		row, ok, err := t.Table(stream).Row(ctx, id)
 		l.mu.Lock()
