@@ -3,8 +3,12 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
 	"log"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/checkpoint/sqlstore"
 )
 
@@ -39,4 +43,38 @@ func ExampleWithTable() {
 
 	_ = sqlstore.New(file, sqlstore.SQLite, sqlstore.WithTable("billing_leases"))
 	_ = sqlstore.New(server, sqlstore.MariaDB, sqlstore.WithTable("infra.billing_leases"))
+}
+
+// down is a database that cannot be reached.
+type down struct{}
+
+func (down) Connect(context.Context) (driver.Conn, error) { return nil, errors.New("no route to host") }
+func (down) Driver() driver.Driver                        { return nil }
+
+// A write that was not sent is known not to be applied. One whose answer was lost is unknown until the row is read.
+func ExampleStore_Swap() {
+	db := sql.OpenDB(down{}) // programs call sql.Open
+	defer db.Close()
+	store := sqlstore.New(db, sqlstore.Postgres)
+
+	_, err := store.Swap(context.Background(), checkpoint.Entry{Key: "billing/lease/orders/0", Value: []byte("{}")})
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, checkpoint.ErrNotApplied), errors.Is(err, checkpoint.ErrConflict))
+	// Output:
+	// sqlstore: Swap of "billing/lease/orders/0": not applied: no route to host
+	// true false
+}
+
+// What is wrong with the arguments of New is the error of every method.
+func ExampleNew_wrong() {
+	db := sql.OpenDB(down{})
+	defer db.Close()
+	store := sqlstore.New(db, sqlstore.MariaDB, sqlstore.WithTable("infra."))
+
+	fmt.Println(store.Create(context.Background()))
+	_, err := store.Get(context.Background(), "billing/lease/orders/0")
+	fmt.Println(err)
+	// Output:
+	// sqlstore: Create of "infra.": "infra." is no name of a table
+	// sqlstore: Get of "billing/lease/orders/0": "infra." is no name of a table
 }
