@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A nemesis does to a fleet what happens to fleets.
+type nemesis struct {
+	*fleet
+	out    io.Writer
+	rand   *rand.Rand
+	events []event
+	quiet  span     // in which it did nothing
+	frozen *process // the last one that was made to stand still
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// soak keeps a fleet in trouble for a while, one round after another, and tells what came of it.
+func soak(ctx context.Context, s settings, out io.Writer) error {
+	f, err := newFleet(ctx, s)
+	if err != nil {
+		return err
+	}
+	n := &nemesis{fleet: f, out: out, rand: rand.New(rand.NewPCG(s.seed, 0))}
+	fmt.Fprintf(out, "seed %d, %d workers, %d shards, %s; histories in %s\n", s.seed, s.workers, s.shards, s.store.Kind, f.dir)
+	err = n.run(ctx)
+	if err == nil {
+		load(out, f.trails(), n.quiet)
+		err = f.result(out, n.events)
+	}
+	return errors.Join(err, f.close(err != nil))
+}
+
+func (n *nemesis) run(ctx context.Context) error {
+	for i := range n.workers {
+		if err := n.start(fmt.Sprint("worker-", i+1)); err != nil {
+			return err
+		}
+	}
+	producing, stop := context.WithCancel(ctx)
+	var group sync.WaitGroup
+	group.Go(func() { n.produce(producing) })
+	defer func() { stop(); group.Wait() }()
+
+	if err := n.settle(ctx, true); err != nil {
+		return err
+	}
+	n.quiet.from = time.Now()
+	wait(ctx, max(n.lasts/6, 10*time.Second).Truncate(10*time.Second)) // a checkpoint of each shard in 10 s
+	n.quiet.to = time.Now()
+	for {
+		for _, step := range []func(context.Context) error{n.crash, n.freeze, n.reshard, n.thaw, n.roll, n.reshard} {
+			if err := errors.Join(step(ctx), n.read()); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return errInterrupted
+			}
+		}
+		if time.Since(n.began)+round/2 >= n.lasts {
+			break
+		}
+	}
+	if err := n.settle(ctx, false); err != nil {
+		return err
+	}
+	stop()
+	group.Wait()
+	return n.finish(ctx, time.Minute)
+}
+
+// round is about how long one takes.
+const round = 40 * time.Second
+
+// happens prints what is done. What moves shards from worker to worker is noted, too.
+func (n *nemesis) happens(what, detail string) {
+	if moves, ok := map[string]string{"kill -9": "kill -9 and a pause", "SIGCONT": "the end of the pause", "restart": "restart"}[what]; ok {
+		n.events = append(n.events, event{time.Now(), moves})
+	}
+	fmt.Fprintf(n.out, "%6.1f s  %s %s\n", time.Since(n.began).Seconds(), what, detail)
+}
+
+// victim is a living worker, chosen at random.
+func (n *nemesis) victim() *process {
+	alive := n.alive()
+	return alive[n.rand.IntN(len(alive))]
+}
+
+// settle waits until every open shard has had one worker for 5 s, the same one, and each worker its part if that is asked.
+func (n *nemesis) settle(ctx context.Context, evenly bool) error {
+	since, last := time.Now(), map[string]*process(nil)
+	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); {
+		if err := n.read(); err != nil {
+			return err
+		}
+		owners, share, all := n.owners(), map[*process]int{}, true
+		for _, sh := range n.open() {
+			p := owners[*sh.ShardId]
+			share[p]++
+			all = all && p != nil
+		}
+		if evenly {
+			for _, p := range n.alive() {
+				all = all && share[p] >= n.shards/n.workers
+			}
+		}
+		if !all || !maps.Equal(owners, last) {
+			since, last = time.Now(), owners
+		}
+		if time.Since(since) >= 5*time.Second {
+			return nil
+		}
+		if !wait(ctx, 100*time.Millisecond) {
+			return errInterrupted
+		}
+	}
+	return errors.New("some shards have had no worker for 2 minutes, or never the same one for long")
+}
+
+// crash kills a worker. Another one starts a second later.
+func (n *nemesis) crash(ctx context.Context) error {
+	p := n.victim()
+	n.happens("kill -9", p.name)
+	err := p.kill()
+	wait(ctx, time.Second)
+	n.happens("start", p.name)
+	return errors.Join(err, n.start(p.name))
+}
+
+// standsFor is how long a worker is made to stand still: longer than the others wait for a sign of life.
+const standsFor = 15 * time.Second
+
+// freeze makes a worker stand still.
+func (n *nemesis) freeze(ctx context.Context) error {
+	wait(ctx, time.Second)
+	p := n.victim()
+	n.happens("SIGSTOP", p.name)
+	p.stops = append(p.stops, span{time.Now(), time.Now().Add(standsFor + time.Second)})
+	n.frozen = p
+	return p.pause()
+}
+
+// thaw lets the worker that stands still go on.
+func (n *nemesis) thaw(ctx context.Context) error {
+	s := &n.frozen.stops[len(n.frozen.stops)-1]
+	wait(ctx, time.Until(s.from.Add(standsFor)))
+	n.happens("SIGCONT", n.frozen.name)
+	err := n.frozen.resume()
+	s.to = time.Now()
+	return err
+}
+
+// roll replaces every worker, one after another, as a deploy does: now the new one first, now the old one.
+func (n *nemesis) roll(ctx context.Context) error {
+	for i, p := range n.alive() {
+		n.happens("restart", p.name)
+		first := func() error { return p.stop() }
+		second := func() error { return n.start(p.name) }
+		if i%2 == 1 {
+			first, second = second, first
+		}
+		if err := errors.Join(first(), second(), n.read()); err != nil {
+			return err
+		}
+		wait(ctx, time.Second)
+	}
+	return nil
+}
+
+// reshard splits a shard, or merges two if there are many.
+func (n *nemesis) reshard(ctx context.Context) error {
+	for range 2 {
+		open := n.open()
+		i := n.rand.IntN(len(open) - 1)
+		if len(open) < n.shards+2 {
+			n.happens("split", short(*open[i].ShardId))
+			n.server.Split(stream, *open[i].ShardId)
+		} else {
+			n.happens("merge", short(*open[i].ShardId)+" and "+short(*open[i+1].ShardId))
+			n.server.Merge(stream, *open[i].ShardId, *open[i+1].ShardId)
+		}
+		if !wait(ctx, 2*time.Second) {
+			break
+		}
+	}
+	return nil
+}
