@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
@@ -151,6 +152,31 @@ func (s *stream) doubtful(ctx context.Context, now time.Time) {
 		return err
 	})
 	maps.DeleteFunc(s.share.doubts, func(id string, until time.Time) bool { return now.After(until) || s.runs(id) })
+}
+
+// settle gives back what may be this worker's although it does not run it, at a stop: else the shard could name a worker that
+// has left. A claim made anew rules the earlier one out. It returns false if a shard may be the worker's still.
+func (s *stream) settle(ctx context.Context) bool {
+	if s.seat.Exclusive() || s.tenure.Load() == nil {
+		return true // nobody else is there, and who comes next claims at once
+	}
+	ids := slices.AppendSeq(s.unsure, maps.Keys(s.share.doubts))
+	slices.Sort(ids)
+	return each(slices.Compact(ids), func(id string) error {
+		if s.runs(id) || s.left.running(id) {
+			return nil // it was claimed since then, and was released or is kept
+		}
+		call, cancel := context.WithTimeout(ctx, storeTimeout)
+		defer cancel()
+		l, err := s.table().Claim(call, id)
+		switch {
+		case err == nil:
+			return l.Release(call, lease.Progress{}, "")
+		case errors.Is(err, lease.ErrHeld), errors.Is(err, checkpoint.ErrConflict), errors.Is(err, lease.ErrEnded), errors.Is(err, lease.ErrNoRow):
+			return nil // the row has moved, and the earlier claim cannot come any more
+		}
+		return err
+	}) == nil
 }
 
 // claimable tells whether a shard is to be claimed, by anybody.

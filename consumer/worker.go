@@ -89,6 +89,9 @@ func (w *worker) run(ctx context.Context, streams []*stream) error {
 			s.seat.kept.Store(true)
 			err = join(err, left)
 		}
+		if !s.settle(deadline) {
+			s.seat.kept.Store(true)
+		}
 		s.ended()
 	}
 	quiet()
