@@ -15,14 +15,14 @@ var errCut = errors.New("scenario: the process is cut off")
 
 // A wire is the HTTP client of one process. Once the process is cut off, no call leaves it and no reply comes in.
 type wire struct {
-	p    *process
+	dead <-chan struct{}
 	next kinesis.HTTPClient
 }
 
 // Do makes one call.
 func (w wire) Do(req *http.Request) (*http.Response, error) {
 	select {
-	case <-w.p.dead:
+	case <-w.dead:
 		return nil, errCut
 	default:
 	}
@@ -46,7 +46,7 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 		return r.resp, r.err
 	case <-req.Context().Done():
 		err = req.Context().Err()
-	case <-w.p.dead:
+	case <-w.dead:
 		err = errCut
 	}
 	go func() { // the reply is nobody's

@@ -314,7 +314,7 @@ func (w *world) start(n int, l life) *process {
 		if !w.plan.network {
 			next = straight{w.srv}
 		}
-		o.HTTPClient, o.Credentials = wire{p, next}, aws.AnonymousCredentials{} // a signature costs a tenth of a seed
+		o.HTTPClient, o.Credentials = wire{p.dead, next}, aws.AnonymousCredentials{} // a signature costs a tenth of a seed
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel

@@ -1,0 +1,99 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/shardlane/shardlane/batch"
+	"github.com/shardlane/shardlane/consumer"
+)
+
+var errSimHandler = errors.New("the handler fails")
+
+// consumer makes the consumer of a worker.
+func (l *simLife) consumer(client consumer.Client, opts ...consumer.Option) (*consumer.Consumer, error) {
+	if !l.w.plan.partial {
+		return consumer.New(client, stream, func(ctx context.Context, ev events.KinesisEvent) error {
+			_, err := l.handle(ctx, ev)
+			return err
+		}, opts...)
+	}
+	return consumer.New(client, stream, func(ctx context.Context, ev events.KinesisEvent) (resp events.KinesisEventResponse, err error) {
+		n, err := l.handle(ctx, ev)
+		if n > 0 && n < len(ev.Records) {
+			resp.BatchItemFailures = []events.KinesisBatchItemFailure{{ItemIdentifier: ev.Records[n].Kinesis.SequenceNumber}}
+			err = nil
+		}
+		return resp, err
+	}, opts...)
+}
+
+// handle does the work of one call: so many records are done. Nothing that a dead worker does is seen.
+func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int, err error) {
+	w, p := l.w, l.w.plan
+	inv, _ := batch.InvocationFrom(ctx)
+	who := fmt.Sprint(ev.Records[0].Kinesis.SequenceNumber, " ", inv.Attempt)
+	start := simEvent{kind: evStart, shard: inv.Shard, epoch: inv.Epoch}
+	for _, r := range ev.Records {
+		rec := simRec{seq: r.Kinesis.SequenceNumber, key: r.Kinesis.PartitionKey}
+		_, _ = fmt.Sscan(string(r.Kinesis.Data), &rec.n)
+		start.recs = append(start.recs, rec)
+	}
+	w.mu.Lock()
+	w.counts["calls of handlers"]++
+	start.call = w.counts["calls of handlers"]
+	w.mu.Unlock()
+	if !w.note(l, start) {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	unwatch := context.AfterFunc(ctx, func() { w.note(l, simEvent{kind: simDone, call: start.call, shard: inv.Shard}) })
+	defer unwatch()
+
+	took, calm := 20*time.Millisecond+time.Duration(p.roll("work", who)*float64(100*time.Millisecond)), w.calm()
+	if !calm && p.roll("slow", who) < p.slow {
+		took += time.Duration(p.roll("slowly", who) * float64(15*time.Second))
+	}
+	timer := time.NewTimer(took)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+		unwind := time.Duration(p.roll("unwind", who) * float64(2900*time.Millisecond))
+		if p.roll("quick", who) < 0.5 {
+			unwind /= 100
+		}
+		if !calm && p.roll("overstay", who) < p.overstay {
+			unwind += time.Duration(p.roll("overstays", who) * float64(8*time.Second))
+			w.count("handler overstays")
+		}
+		time.Sleep(unwind)
+		if p.roll("anyway", who) < 0.3 {
+			err = nil // it has done its work
+		}
+	}
+	done = len(ev.Records)
+	if err != nil || !calm && p.roll("fails", who) < p.failing {
+		done, err = 0, errors.Join(err, errSimHandler)
+		if p.partial {
+			done = int(p.roll("until", who) * float64(len(ev.Records)))
+		}
+	}
+	end := simEvent{kind: evFailed, call: start.call, shard: inv.Shard, n: done}
+	switch done {
+	case 0:
+	case len(ev.Records):
+		end.kind = evSucceeded
+	default:
+		end.kind = evProgress
+	}
+	if !w.note(l, end) {
+		return 0, errSimHandler
+	}
+	return done, err
+}

@@ -1,0 +1,309 @@
+package consumer_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/shardlane/shardlane/checkpoint"
+)
+
+// A simLink is a worker's way to the store of the fleet. It is slow, fails, and loses requests and replies.
+type simLink struct {
+	w *simWorld
+	l *simLife
+}
+
+var (
+	_ checkpoint.Store = simLink{}
+
+	errSimLink = errors.New("the store does not answer")
+)
+
+// A simVersion is a row as it was from a time on; without a revision it was deleted.
+type simVersion struct {
+	at time.Duration
+	e  checkpoint.Entry
+}
+
+// wait waits, unless the caller or the worker gives up.
+func (k simLink) wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-k.l.dead:
+		return errSimLink
+	}
+}
+
+// enter takes the time of a call and says what is wrong with it.
+func (k simLink) enter(ctx context.Context, op, key string) (fault string, err error) {
+	w := k.w
+	w.mu.Lock()
+	w.calls++
+	k.l.asked[op+key]++
+	who := fmt.Sprint(k.l.name, op, key, k.l.asked[op+key])
+	paused, down := w.began.Add(k.l.paused), w.began.Add(w.down)
+	w.mu.Unlock()
+	half, tail := 4*time.Millisecond+time.Duration(w.plan.roll("time", who)*float64(2*time.Millisecond)), w.plan.roll("tail", who)
+	switch {
+	case tail < 0.001:
+		half *= 200
+	case tail < 0.02:
+		half *= 20
+	}
+	if err := k.wait(ctx, half); err != nil {
+		return "", err
+	}
+	now := time.Now()
+	if now.Before(down) {
+		w.count("store down")
+		return "before", nil
+	}
+	if now.Before(paused) {
+		w.count("call in a pause")
+		if w.plan.roll("pause", who) < 0.3 {
+			return "before", nil
+		}
+		if err := k.wait(ctx, paused.Sub(now)); err != nil { // it hangs
+			if op == "swap" && w.plan.roll("pause late", who) < 0.3 {
+				return "late", nil
+			}
+			return "", err
+		}
+	}
+	if w.calm() {
+		return "", nil
+	}
+	x, r := w.plan.roll("fault", who), w.plan.lost
+	for _, f := range []struct {
+		name string
+		rate float64
+	}{{"before", r.before}, {"after", r.after}, {"late", r.late}, {"refused", r.refused}} {
+		if x < f.rate {
+			if op != "swap" && op != "delete" {
+				return "before", nil
+			}
+			return f.name, nil
+		}
+		x -= f.rate
+	}
+	return "", nil
+}
+
+func (k simLink) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
+	fault, err := k.enter(ctx, "list", prefix)
+	if err != nil {
+		return nil, err
+	}
+	if fault != "" {
+		return nil, errSimLink
+	}
+	if k.w.plan.stale && !k.w.calm() {
+		return k.w.old(prefix), k.wait(ctx, 5*time.Millisecond)
+	}
+	rows, err := k.w.store.List(ctx, prefix)
+	return rows, errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+}
+
+// old returns each row as it was at some time within the last two seconds.
+func (w *simWorld) old(prefix string) (rows []checkpoint.Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.now()
+	for key, versions := range w.versions {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		back := time.Duration(max(0, 4*w.plan.roll("stale", key, now)-2) * float64(time.Second))
+		for i := len(versions) - 1; i >= 0; i-- {
+			if v := versions[i]; v.at <= now-back {
+				if i < len(versions)-1 {
+					w.counts["stale row listed"]++
+				}
+				if v.e.Revision != "" {
+					rows = append(rows, v.e)
+				}
+				break
+			}
+		}
+	}
+	return rows
+}
+
+func (k simLink) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
+	fault, err := k.enter(ctx, "get", key)
+	if err != nil {
+		return checkpoint.Entry{}, err
+	}
+	if fault != "" {
+		return checkpoint.Entry{}, errSimLink
+	}
+	e, err := k.w.store.Get(ctx, key)
+	return e, errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+}
+
+func (k simLink) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	stored := e
+	err := k.write(ctx, "swap", e.Key, func(late bool) (err error) { stored, err = k.w.swap(k.l, e, late); return err })
+	if err != nil {
+		return e, err
+	}
+	return stored, nil
+}
+
+func (k simLink) Delete(ctx context.Context, e checkpoint.Entry) error {
+	return k.write(ctx, "delete", e.Key, func(late bool) error { return k.w.remove(k.l, e, late) })
+}
+
+// write makes one write, or what becomes of it.
+func (k simLink) write(ctx context.Context, op, key string, apply func(late bool) error) error {
+	fault, err := k.enter(ctx, op, key)
+	if err != nil {
+		return err
+	}
+	switch fault {
+	case "before":
+		k.w.count("write failed before")
+		return errSimLink
+	case "refused":
+		k.w.count("write refused")
+		return fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, errSimLink)
+	case "late":
+		k.w.count("write failed and sent")
+		k.w.mu.Lock()
+		k.l.asked["late"+key]++
+		who := fmt.Sprint(k.l.name, key, k.l.asked["late"+key])
+		k.w.mu.Unlock()
+		later := time.Duration((0.02 + 3*k.w.plan.roll("later", who)) * float64(time.Second))
+		if !k.l.sends(&k.w.late) {
+			return errSimLink
+		}
+		go func() {
+			defer k.w.late.Done()
+			time.Sleep(later)
+			_ = apply(true)
+		}()
+		return errSimLink
+	}
+	if err := apply(false); err != nil {
+		return errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+	}
+	if fault == "after" {
+		k.w.mu.Lock()
+		k.w.counts["reply lost: "+k.w.log[len(k.w.log)-1].kind]++
+		k.w.mu.Unlock()
+		return errSimLink
+	}
+	return k.wait(ctx, 5*time.Millisecond)
+}
+
+// swap applies a write and logs what it has done. What was on its way when a worker was killed arrives.
+func (w *simWorld) swap(l *simLife, e checkpoint.Entry, late bool) (checkpoint.Entry, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !late && isClosed(l.dead) {
+		return e, errSimLink
+	}
+	stored, err := w.store.Swap(context.Background(), e)
+	if err != nil {
+		w.conflict(l, e)
+		return e, err
+	}
+	if late {
+		w.counts["write applied late"]++
+	}
+	w.versions[e.Key] = append(w.versions[e.Key], simVersion{w.now(), stored})
+	w.log = append(w.log, w.written(l, stored))
+	return stored, nil
+}
+
+// written is the event of a write.
+func (w *simWorld) written(l *simLife, e checkpoint.Entry) simEvent {
+	ev := simEvent{at: w.now(), who: l.name}
+	_, rest, _ := strings.Cut(e.Key, "/")
+	kind, id, _ := strings.Cut(rest, "/")
+	switch kind {
+	case "member":
+		m := memberOf(e)
+		ev.kind, ev.member, ev.st, ev.note = simMember, id, m.St, m.By
+	case "lease":
+		ev.shard = id[strings.LastIndexByte(id, '/')+1:]
+		ev.kind, ev.row = simCreated, decoded(e)
+		if old, ok := w.rows[ev.shard]; ok {
+			ev.kind = written(&old, ev.row)
+		}
+		w.rows[ev.shard] = ev.row
+	default:
+		ev.kind = simAnchored
+	}
+	return ev
+}
+
+// conflict counts what a refused write would have done. The caller holds mu.
+func (w *simWorld) conflict(l *simLife, e checkpoint.Entry) {
+	versions := w.versions[e.Key]
+	if len(versions) == 0 {
+		return
+	}
+	last := versions[len(versions)-1].e
+	switch {
+	case last.Revision == "":
+	case strings.Contains(e.Key, "/member/"):
+		if memberOf(e).St == "DEAD" && memberOf(last).St != "DEAD" {
+			w.counts["fence lost to a heartbeat"]++
+		}
+	case strings.Contains(e.Key, "/lease/"):
+		mine, its := decoded(e), decoded(last)
+		if mine.Owner != its.Owner && strings.HasPrefix(mine.Owner, l.name+"/") {
+			w.counts["claim lost to another"]++
+		}
+	}
+}
+
+// remove deletes a row: l is nil for who does it by hand.
+func (w *simWorld) remove(l *simLife, e checkpoint.Entry, late bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l != nil && !late && isClosed(l.dead) {
+		return errSimLink
+	}
+	if err := w.store.Delete(context.Background(), e); err != nil {
+		return err
+	}
+	w.versions[e.Key] = append(w.versions[e.Key], simVersion{at: w.now()})
+	ev := simEvent{at: w.now(), kind: simDeleted, who: "hand"}
+	if l != nil {
+		ev.who = l.name
+	}
+	_, rest, _ := strings.Cut(e.Key, "/")
+	kind, id, _ := strings.Cut(rest, "/")
+	if kind == "member" {
+		ev.member = id
+	} else {
+		ev.shard = id[strings.LastIndexByte(id, '/')+1:]
+		delete(w.rows, ev.shard)
+	}
+	w.log = append(w.log, ev)
+	return nil
+}
+
+// A simRow is what the simulation knows of a member's row.
+type simRow struct {
+	St string `json:"st"`
+	By string `json:"by"`
+}
+
+func memberOf(e checkpoint.Entry) (m simRow) {
+	if err := json.Unmarshal(e.Value, &m); err != nil {
+		panic(fmt.Sprintf("row %s: %v", e.Key, err))
+	}
+	return m
+}

@@ -1,0 +1,320 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/shardlane/shardlane/checkpoint"
+	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
+)
+
+// A simWorld is one seed while it is played: a stream, a store, and workers that come and go.
+type simWorld struct {
+	t     *testing.T
+	plan  *simPlan
+	srv   *kinesistest.Server
+	store *checkpoint.Memory
+	began time.Time
+	quiet chan struct{} // closed when faults stop
+	ends  chan struct{} // closed when nothing is put any more
+	late  sync.WaitGroup
+	busy  sync.WaitGroup // steps and workers that come to their end
+
+	mu        sync.Mutex
+	log       []simEvent
+	versions  map[string][]simVersion // of rows, by key
+	rows      map[string]row          // of shards
+	slots     []*simLife              // nil: free
+	starts    []int                   // by slot
+	down      time.Duration           // until when the store is
+	throttled time.Duration           // until when reads are
+	calls     int
+	counts    map[string]int
+	found     []simBreach // by the world itself
+	shards    []kinesistest.ShardInfo
+	calmed    time.Duration // when faults stopped
+	still     time.Duration // from when on nothing may change hands
+}
+
+// A simLife is one worker, from its start to its end.
+type simLife struct {
+	w      *simWorld
+	name   string
+	dead   chan struct{} // closed when it is killed
+	cancel context.CancelFunc
+	exited chan struct{}
+	err    error
+
+	// Guarded by the world's mutex.
+	asked   map[string]int
+	paused  time.Duration // until when its way to the store is
+	silent  time.Duration // the same of the stream
+	stopped bool
+}
+
+// A simEvent is one line of the log: what the fakes and the handlers saw.
+type simEvent struct {
+	at     time.Duration
+	kind   string
+	who    string // a worker
+	shard  string
+	call   int
+	recs   []simRec // of a handler
+	epoch  int64    // that a handler is told
+	n      int      // records that are done
+	row    row
+	member string // its id
+	st     string
+	note   string
+}
+
+type simRec struct {
+	seq, key string
+	n        int
+}
+
+// The kinds of events beside those of the scenario.
+const (
+	simMember   = "member"  // a row of a worker is written
+	simDeleted  = "deleted" // a row
+	simCreated  = evCreated
+	simAnchored = evAnchored
+	simDone     = "context" // of a handler ends
+	simNemesis  = "nemesis" // does something
+	simPaused   = "paused"  // its way to the store, for n
+)
+
+func (w *simWorld) now() time.Duration { return time.Since(w.began) }
+func (w *simWorld) calm() bool         { return isClosed(w.quiet) }
+
+func (w *simWorld) count(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.counts[what]++
+}
+
+// note logs an event of a worker, unless it is dead.
+func (w *simWorld) note(l *simLife, e simEvent) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if l != nil {
+		if isClosed(l.dead) {
+			return false
+		}
+		e.who = l.name
+	}
+	e.at = w.now()
+	w.log = append(w.log, e)
+	return true
+}
+
+// play plays a plan in a bubble.
+func (p *simPlan) play(t *testing.T) *simWorld {
+	srv := kinesistest.NewServer(stream, p.shards)
+	defer srv.Close()
+	srv.SetSeed(p.seed)
+	srv.SetReadLimits(true)
+	w := &simWorld{
+		t: t, plan: p, srv: srv, store: new(checkpoint.Memory), began: time.Now(), quiet: make(chan struct{}), ends: make(chan struct{}),
+		versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
+	}
+	srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.now() < w.throttled {
+			w.counts["read throttled"]++
+			return kinesistest.Throttle(1)
+		}
+		return nil
+	})
+	produced := make(chan struct{})
+	go func() { defer close(produced); w.produce() }()
+	for _, s := range p.script {
+		if s.at >= p.over {
+			break
+		}
+		time.Sleep(time.Until(w.began.Add(s.at)))
+		w.step(s)
+	}
+	time.Sleep(time.Until(w.began.Add(p.over)))
+	w.settle(produced)
+	w.busy.Wait()
+	w.late.Wait()
+	return w
+}
+
+func (w *simWorld) produce() {
+	tick := time.NewTicker(w.plan.pace)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		w.srv.Put(stream, fmt.Sprint("key", int(w.plan.roll("key", n)*float64(w.plan.keys))), fmt.Append(nil, n))
+		select {
+		case <-tick.C:
+		case <-w.ends:
+			return
+		}
+	}
+}
+
+// step does one line of the script.
+func (w *simWorld) step(s simStep) {
+	w.mu.Lock()
+	l := w.slots[s.slot]
+	w.mu.Unlock()
+	if did := w.nemesis(s, l); did {
+		w.count(s.op)
+	}
+}
+
+func (w *simWorld) nemesis(s simStep, l *simLife) (did bool) {
+	w.note(nil, simEvent{kind: simNemesis, note: strings.TrimSpace(s.String())})
+	switch s.op {
+	case simStart:
+		if l != nil {
+			return false
+		}
+		w.start(s.slot)
+		return true
+	case simOutage:
+		w.until(&w.down, s.d)
+		return true
+	case simThrottle:
+		w.until(&w.throttled, s.d)
+		return true
+	case simSplit, simMerge, simMergeBusy:
+		return w.reshard(s)
+	case simNoLease:
+		return w.loseLease(s.pick)
+	}
+	if l == nil {
+		return false
+	}
+	switch s.op {
+	case simKill:
+		w.vacate(s.slot)
+		l.kill()
+	case simStop:
+		w.vacate(s.slot)
+		w.busy.Go(l.stop)
+	case simPause:
+		w.until(&l.paused, s.d)
+		w.note(l, simEvent{kind: simPaused, n: int(s.d)})
+	case simSilence:
+		w.until(&l.silent, s.d)
+	case simNewFirst:
+		w.vacate(s.slot)
+		w.start(s.slot)
+		w.busy.Go(func() { time.Sleep(s.d); l.stop() })
+	case simOldFirst:
+		w.vacate(s.slot)
+		w.busy.Go(func() {
+			l.stop()
+			w.mu.Lock()
+			free := w.slots[s.slot] == nil
+			w.mu.Unlock()
+			if free {
+				w.start(s.slot)
+			}
+		})
+	case simNoMember:
+		return w.loseMember(l)
+	}
+	return true
+}
+
+func (w *simWorld) vacate(slot int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slots[slot] = nil
+}
+
+// until makes something last for a while from now on, and not beyond the end of all faults.
+func (w *simWorld) until(what *time.Duration, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*what = max(*what, min(w.now()+d, w.plan.over))
+}
+
+// start starts a worker in a free place.
+func (w *simWorld) start(slot int) *simLife {
+	w.mu.Lock()
+	w.starts[slot]++
+	l := &simLife{w: w, name: string(rune('a'+slot)) + strconv.Itoa(w.starts[slot]), dead: make(chan struct{}), exited: make(chan struct{}), asked: map[string]int{}}
+	w.slots[slot] = l
+	w.mu.Unlock()
+	w.note(l, simEvent{kind: evBegan})
+	client := w.srv.Client(func(o *kinesis.Options) {
+		o.HTTPClient, o.Credentials = simWire{l, wire{l.dead, straight{w.srv}}}, aws.AnonymousCredentials{}
+	})
+	c, err := l.consumer(client, consumer.WithGroup("g"), consumer.WithCheckpointer(simLink{w, l}), consumer.WithWorker(l.name),
+		consumer.WithStartingPosition(consumer.TrimHorizon()), consumer.WithDrainTimeout(w.plan.drain), consumer.WithBatchSize(w.plan.batch),
+		consumer.WithParallelizationFactor(w.plan.factor),
+		consumer.WithBackoff(100*time.Millisecond, 2, 5*time.Second), consumer.WithLogger(scenarioLogger()), consumer.WithNotify(l.told))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	go func() {
+		defer close(l.exited)
+		l.err = c.Run(ctx)
+	}()
+	return l
+}
+
+// told counts what a worker tells of. None of it counts for the rules.
+func (l *simLife) told(n consumer.Notice) {
+	if !isClosed(l.dead) {
+		l.w.count("told: " + n.Name)
+	}
+}
+
+// kill cuts a worker off from everything. What is left of it unwinds without effect.
+func (l *simLife) kill() {
+	l.w.mu.Lock()
+	l.w.log = append(l.w.log, simEvent{at: l.w.now(), kind: evCut, who: l.name})
+	close(l.dead)
+	l.w.mu.Unlock()
+	l.cancel()
+	l.w.busy.Go(func() { <-l.exited })
+}
+
+// sends counts a write that takes effect later.
+func (l *simLife) sends(late *sync.WaitGroup) bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	if isClosed(l.dead) {
+		return false
+	}
+	late.Add(1)
+	return true
+}
+
+// stop ends a worker as SIGTERM does.
+func (l *simLife) stop() {
+	w := l.w
+	w.mu.Lock()
+	l.stopped = true
+	w.mu.Unlock()
+	w.note(l, simEvent{kind: evStopped})
+	began := w.now()
+	l.cancel()
+	<-l.exited
+	note := ""
+	if l.err != nil {
+		note = l.err.Error()
+	}
+	w.note(l, simEvent{kind: evReturned, note: note})
+	if took := w.now() - began; took > w.plan.drain+10*time.Second {
+		w.breach(simStops, "", "%s returns %v after it was asked to", l.name, took)
+	}
+}
