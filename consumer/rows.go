@@ -45,7 +45,6 @@ func (s *stream) open(ctx context.Context) error {
 	if s.seat.tenure(ctx) == nil {
 		return ctx.Err()
 	}
-	s.seat.Serve(s.key)
 	s.adopt()
 	meta, known, err := s.table().Meta(ctx)
 	if err != nil {
@@ -75,6 +74,7 @@ func (s *stream) open(ctx context.Context) error {
 			return err
 		}
 	}
+	s.seat.Serve(s.key) // not before: others would give it shards
 	s.tell.Mend("checkpoint store")
 	return nil
 }

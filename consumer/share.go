@@ -144,13 +144,7 @@ func (s *stream) doubtful(ctx context.Context, now time.Time) {
 		return
 	}
 	s.share.looked = now
-	_ = each(slices.Sorted(maps.Keys(s.share.doubts)), func(id string) error {
-		err := s.fetch(ctx, id)
-		if err == nil && !s.claimable(id) {
-			s.tell.Mend("claim " + id)
-		}
-		return err
-	})
+	_ = each(slices.Sorted(maps.Keys(s.share.doubts)), func(id string) error { return s.fetch(ctx, id) })
 	maps.DeleteFunc(s.share.doubts, func(id string, until time.Time) bool { return now.After(until) || s.runs(id) })
 }
 
@@ -179,13 +173,24 @@ func (s *stream) settle(ctx context.Context) bool {
 	}) == nil
 }
 
-// claimable tells whether a shard is to be claimed, by anybody.
-func (s *stream) claimable(id string) bool {
+// relieve mends the failed claims of shards that are nobody's to claim any more.
+func (s *stream) relieve() {
 	view := s.seat.View()
+	if view.Self == "" {
+		return
+	}
+	var ops []string
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.census.Row(id)
-	return !r.Ended && (r.Owner == view.Self || view.Gone(r.Owner))
+	for id := range s.refused {
+		r := s.census.Row(id)
+		if s.shards[id] == nil && r.ID != "" && !r.Ended && (r.Owner == view.Self || view.Gone(r.Owner)) {
+			continue
+		}
+		delete(s.refused, id)
+		ops = append(ops, "claim "+id)
+	}
+	s.mu.Unlock()
+	s.tell.Mend(ops...)
 }
 
 // runs tells whether a shard has a tenure here.
@@ -199,6 +204,9 @@ func (s *stream) runs(id string) bool {
 // has read who the others are.
 func (s *stream) moves(now time.Time) (_ lease.Moves, planned bool) {
 	view := s.seat.View()
+	if view.Self == "" {
+		return lease.Moves{}, false
+	}
 	peers := view.Serving(s.key)
 	var leases []lease.Holding
 	var own []string // of this worker, and not run
@@ -236,7 +244,7 @@ func (s *stream) moves(now time.Time) (_ lease.Moves, planned bool) {
 	m := lease.Plan(s.key, view.Self, peers, leases, view.Settled)
 	m.Claim = append(m.Claim, own...)
 	slices.Sort(m.Claim)
-	return m, view.Self != ""
+	return m, true
 }
 
 // reachedBy tells whether a shard that was read to the time ms by a worker with an ending position has come to this one's.
@@ -304,7 +312,7 @@ func (s *stream) give(sh *shard, to string) {
 	err := sh.drained()
 	if errors.Is(err, ErrHandlerRunning) {
 		sh.checkpoint() // the lease is kept, and the shard waits for its handler
-	} else if failed := sh.release(s.pool.work, to); failed != nil {
+	} else if failed := sh.release(s.pool.work, to); failed != nil && sh.lease.Row().Owner != "" {
 		return // at a stop: the end of the worker tries again
 	}
 	sh.cut()

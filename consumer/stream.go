@@ -41,6 +41,7 @@ type stream struct {
 	census     *shardmap.Census
 	unreadable map[string]bool   // keys of rows that could not be read
 	unsure     []string          // shards whose claim may still be applied
+	refused    map[string]bool   // shards whose claim has failed
 	gone       bool              // a row that was to be claimed was not there
 	holed      bool              // a part of the hash space has no shard
 	shards     map[string]*shard // those that run, end, or were lost and still have a handler running
@@ -64,7 +65,7 @@ const identityTime = time.Second
 func newStream(f *facts) *stream {
 	return &stream{
 		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), doubts: make(chan struct{}, 1),
-		shards: map[string]*shard{}, states: map[string]State{}, overdue: map[string]error{}, tips: map[string]bool{},
+		shards: map[string]*shard{}, states: map[string]State{}, overdue: map[string]error{}, tips: map[string]bool{}, refused: map[string]bool{},
 	}
 }
 
@@ -88,6 +89,7 @@ func (s *stream) run(ctx context.Context) error {
 		if s.news(now) && s.reload(ctx) != nil {
 			s.share.again = now.Add(lease.Beat)
 		}
+		s.relieve()
 		if s.vanished() {
 			next = now
 		}
@@ -198,7 +200,15 @@ func (s *stream) begin(ctx context.Context, ids []string) bool {
 			return false // a shard of that name is another stream's
 		}
 	}
-	return each(ids, func(id string) error { return s.claim(ctx, id) }) == nil
+	return each(ids, func(id string) error {
+		err := s.claim(ctx, id)
+		if err != nil {
+			s.mu.Lock()
+			s.refused[id] = true
+			s.mu.Unlock()
+		}
+		return err
+	}) == nil
 }
 
 // orphans is true if a shard waits for a listing.
@@ -354,15 +364,18 @@ func (s *stream) conclude(sh *shard) bool {
 	_ = sh.drained()
 	sh.cut()
 	s.mu.Lock()
-	delete(s.shards, sh.id)
-	s.census.Put(state(sh.id, sh.lease.Row()))
+	its := s.shards[sh.id] == sh // else it was handed over meanwhile
+	if its {
+		delete(s.shards, sh.id)
+		s.census.Put(state(sh.id, sh.lease.Row()))
+	}
 	if sh.closed {
 		for id, r := range sh.put {
 			if r.V > 0 { // else it cannot be read
 				s.census.Add(state(id, r))
 			}
 		}
-	} else {
+	} else if its {
 		s.states[sh.id] = Reached
 		s.tips[sh.id] = sh.tip
 	}
@@ -410,11 +423,13 @@ func (s *stream) lost(sh *shard, f tell.Failure) {
 // drop forgets a shard whose tenure here is over. The error is that of its drain.
 func (s *stream) drop(sh *shard, err error) {
 	s.mu.Lock()
-	delete(s.shards, sh.id)
 	if errors.Is(err, ErrHandlerRunning) {
 		s.overdue[sh.id] = err
 	}
-	s.census.Put(state(sh.id, sh.now()))
+	if s.shards[sh.id] == sh { // else it was dropped before, and may have been claimed again
+		delete(s.shards, sh.id)
+		s.census.Put(state(sh.id, sh.now()))
+	}
 	s.mu.Unlock()
 	s.look()
 }
