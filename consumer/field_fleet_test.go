@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -227,4 +228,23 @@ func (f *fleet) balanced(limit time.Duration, shards int, rs ...*replica) {
 		}
 		return true
 	})
+}
+
+// runs tells whether a worker says that it runs a shard.
+func (r *replica) runs(shard string) bool {
+	return slices.ContainsFunc(r.c.Status().Shards, func(sh consumer.ShardStatus) bool {
+		return sh.Shard == shard && sh.State == consumer.Running
+	})
+}
+
+// pause returns for how long a worker has begun nothing, at most, from a time on.
+func (f *fleet) pause(worker string, from time.Time) (most time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.log {
+		if c.worker == worker && c.began.After(from) {
+			most, from = max(most, c.began.Sub(from)), c.began
+		}
+	}
+	return max(most, time.Since(from))
 }

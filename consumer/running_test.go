@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,4 +62,27 @@ func rows(t *testing.T, s checkpoint.Store) map[string]string {
 		}
 	}
 	return found
+}
+
+// notices collects the names of events.
+type notices struct {
+	mu    sync.Mutex
+	names []string
+}
+
+func (n *notices) add(e consumer.Notice) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.names = append(n.names, e.Name)
+}
+
+func (n *notices) count(name string) (c int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, have := range n.names {
+		if have == name {
+			c++
+		}
+	}
+	return c
 }

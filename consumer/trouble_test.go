@@ -21,29 +21,6 @@ import (
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
-// notices collects the names of events.
-type notices struct {
-	mu    sync.Mutex
-	names []string
-}
-
-func (n *notices) add(e consumer.Notice) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.names = append(n.names, e.Name)
-}
-
-func (n *notices) count(name string) (c int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, have := range n.names {
-		if have == name {
-			c++
-		}
-	}
-	return c
-}
-
 // wantError checks an error's sentinel, and that its hint says something.
 func wantError(t *testing.T, err, want error) {
 	t.Helper()
