@@ -378,6 +378,37 @@ func TestLostAck(t *testing.T) {
 	})
 }
 
+// A heartbeat of unknown result may arrive after the row was read back, and before the next one: it is still one's own.
+func TestLateHeartbeat(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		a := start(t, rows, "a")
+		defer a.stop()
+		pass(time.Second)
+		tenure, beats, arrived := a.Tenure(), 0, false
+		a.wire.mu.Lock()
+		a.wire.fault = func(op, key string) fault {
+			if op == "swap" {
+				beats++
+			}
+			if op == "swap" && beats == 1 {
+				return late
+			}
+			return fine
+		}
+		a.wire.upon = func(op string, e checkpoint.Entry) {
+			if op == "swap" && beats == 2 {
+				_, err := rows.Swap(t.Context(), a.wire.arrives[0])
+				arrived = err == nil
+			}
+		}
+		a.wire.mu.Unlock()
+		pass(3 * Beat)
+		is(t, "arrived between", arrived, true)
+		is(t, "valid", tenure.Valid() && a.Tenure() == tenure, true)
+		is(t, "told", a.hears(), "heartbeat fails, heartbeat works")
+	})
+}
+
 // After an outage of the store nobody is dead, and all go on.
 func TestOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
