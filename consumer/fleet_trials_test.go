@@ -1,0 +1,107 @@
+package consumer_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/shardlane/shardlane/consumer"
+)
+
+// trials is how often the events of a fleet are timed: SHARDLANE_FLEET_TRIALS, by default a few times.
+func trials(t *testing.T) int {
+	t.Helper()
+	n := 4
+	if text := os.Getenv("SHARDLANE_FLEET_TRIALS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			t.Fatalf("SHARDLANE_FLEET_TRIALS=%s: want a number", text)
+		}
+	}
+	return n
+}
+
+// spread prints how long something took.
+func spread(t *testing.T, what string, took []time.Duration) {
+	t.Helper()
+	slices.Sort(took)
+	at := func(p int) time.Duration { return took[min(len(took)-1, len(took)*p/100)].Round(time.Millisecond) }
+	t.Logf("%s, %d times: half of them within %v, 99 of 100 within %v, all within %v", what, len(took), at(50), at(99), took[len(took)-1].Round(time.Millisecond))
+}
+
+// After a crash every shard has a handler at work within 13 s, whenever it happens. The handlers take 100 ms and the store
+// 10 ms.
+func TestFleetCrashTrials(t *testing.T) {
+	var took []time.Duration
+	for n := range trials(t) {
+		dice := rand.New(rand.NewPCG(uint64(n), 1))
+		inFleet(t, 4, func(f *fleet) {
+			f.work = 100 * time.Millisecond
+			one, two := f.start("one"), f.start("two")
+			f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
+			time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
+			var lost []string
+			for _, sh := range one.c.Status().Shards {
+				if sh.State == consumer.Running && !f.firstOf("one", sh.Shard, time.Time{}).IsZero() { // keys fall into it
+					lost = append(lost, sh.Shard)
+				}
+			}
+			killed := time.Now()
+			one.kill()
+			time.Sleep(20 * time.Second)
+			for _, shard := range lost {
+				at := f.firstOf("two", shard, killed)
+				if at.IsZero() || at.Sub(killed) > 13*time.Second {
+					t.Errorf("trial %d: %s had its first handler %v after the crash", n, shard, at.Sub(killed))
+				}
+				took = append(took, at.Sub(killed))
+			}
+			one.link.cut.Store(false)
+			f.end(one, two)
+		})
+	}
+	spread(t, "from the crash to the next owner's first handler", took)
+}
+
+// A shard that is handed over at a stop is not handled for less than a second, and nothing is handled twice.
+func TestFleetHandOverTrials(t *testing.T) {
+	var took []time.Duration
+	for n := range trials(t) {
+		dice := rand.New(rand.NewPCG(uint64(n), 2))
+		inFleet(t, 4, func(f *fleet) {
+			f.work = 100 * time.Millisecond
+			one, two := f.start("one"), f.start("two")
+			f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
+			time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
+			if _, err := one.running.stop(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(5 * time.Second)
+			f.end(two)
+			if n := f.twice(); n > 0 {
+				t.Errorf("%d records were handled twice", n)
+			}
+			took = append(took, f.handOvers()...)
+		})
+	}
+	spread(t, "without a handler at a hand-over", took)
+	slices.Sort(took)
+	if p99 := took[min(len(took)-1, len(took)*99/100)]; p99 > time.Second {
+		t.Errorf("99 of 100 hand-overs took up to %v, want less than a second", p99)
+	}
+}
+
+// firstOf is when a worker first handled a record of a shard behind a time.
+func (f *fleet) firstOf(worker, shard string, after time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.log {
+		if c.worker == worker && c.shard == shard && c.began.After(after) {
+			return c.began
+		}
+	}
+	return time.Time{}
+}
