@@ -29,6 +29,7 @@ type caller struct {
 	tenure   *lease.Tenure
 	lease    *lease.Lease
 	left     <-chan struct{} // closed when handlers that still run are left behind
+	aside    func(func())    // waits without a slot
 
 	busy       atomic.Int64   // handlers running
 	overdue    atomic.Int64   // handlers left behind
@@ -97,7 +98,8 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 
 // again holds a result back while the worker is in doubt. It returns false if the shard may belong to others.
 func (c *caller) again() bool {
-	_, ok := c.tenure.Enter(c.handlers.Done())
+	var ok bool
+	c.aside(func() { _, ok = c.tenure.Enter(c.handlers.Done()) })
 	return ok && !c.lost.Load()
 }
 

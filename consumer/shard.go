@@ -97,7 +97,7 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 	src := f.source(id)
 	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: up.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
+	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, aside: sh.aside, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
 		Client: f.client, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
@@ -203,6 +203,14 @@ func (sh *shard) within(valid context.Context) context.Context {
 func (sh *shard) Leave() {
 	sh.f.pool.limit.Leave(sh.source)
 	sh.f.serial.Leave(sh.source)
+}
+
+// aside gives up the slots of an attempt whose handler has returned, while wait runs.
+func (sh *shard) aside(wait func()) {
+	sh.Leave()
+	wait()
+	sh.f.serial.Take(sh.source)
+	sh.f.pool.limit.Take(sh.source)
 }
 
 // Stopped implements lane.Gate.

@@ -134,6 +134,7 @@ func (s *stream) run(ctx context.Context) error {
 		case !s.end.at.IsZero() && s.idle():
 			if fresh {
 				s.reached = true
+				s.seat.Quit(s.key)
 				return nil
 			}
 			if !tried {

@@ -55,6 +55,17 @@ func (s *Slots[K]) Enter(k K, stop <-chan struct{}) bool {
 	return false
 }
 
+// Take takes a slot for k at once, one more than there are perhaps: for what has been in one before, and leaves it soon.
+func (s *Slots[K]) Take(k K) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken++
+	s.of[k]++
+}
+
 // Leave gives a slot of k back.
 func (s *Slots[K]) Leave(k K) {
 	if s == nil {
