@@ -46,7 +46,7 @@ func untrue(page string, bugs int, tests []string) (complaints []string) {
 		}
 		own := fmt.Sprintf("./consumer TestField_F%02d", i+1)
 		switch c := command.FindStringSubmatch(m[2]); {
-		case c == nil && m[2] != "fleet" && m[2] != "fan-out" && m[2] != "no test yet":
+		case c == nil && m[2] != "fan-out" && m[2] != "no test yet":
 			complaints = append(complaints, "F"+m[1]+": no command: "+m[2])
 		case c == nil && slices.Contains(tests, own):
 			complaints = append(complaints, "F"+m[1]+" has a test, and the page says: "+m[2])
@@ -84,14 +84,14 @@ func TestFieldBugsCheckSees(t *testing.T) {
 	run := func(n int) string { return fmt.Sprintf("`go test -run 'TestField_F%02d$' ./consumer`", n) }
 	tests := []string{"./consumer TestField_F01"}
 	for _, c := range []struct{ page, want string }{
-		{row(1, run(1)) + row(2, "fleet"), ""},
+		{row(1, run(1)) + row(2, "fan-out"), ""},
 		{row(1, run(1)) + row(2, run(1)), ""}, // one test for two bugs
 		{row(1, run(1)) + row(2, run(2)), "there is no TestField_F02"},
 		{row(1, run(1)), "1 rows for 2 bugs"},
-		{row(1, run(1)) + row(3, "fleet"), "F3 stands where F2 should"},
-		{row(1, "fleet") + row(2, run(1)), "F1 has a test, and the page says: fleet"},
+		{row(1, run(1)) + row(3, "fan-out"), "F3 stands where F2 should"},
+		{row(1, "fan-out") + row(2, run(1)), "F1 has a test, and the page says: fan-out"},
 		{row(1, run(1)) + row(2, "soon"), "F2: no command: soon"},
-		{row(2, "fleet"), "F2 stands where F1 should"},
+		{row(2, "fan-out"), "F2 stands where F1 should"},
 	} {
 		got := strings.Join(untrue(c.page, 2, tests), "; ")
 		if got == "" != (c.want == "") || !strings.Contains(got, c.want) {
