@@ -21,6 +21,7 @@ type tenure struct {
 	shard       string
 	epoch       int64
 	first, last time.Time
+	failed      time.Time // when a call failed last; zero if none did
 }
 
 // tenures are those of all shards: by shard, and in the order in which they began.
@@ -36,11 +37,15 @@ func tenures(trails []trail) (all []*tenure) {
 		for _, c := range t.calls {
 			k := key{c.shard, c.epoch, t}
 			if seen[k] == nil {
-				seen[k] = &tenure{t, c.shard, c.epoch, c.began, c.began}
+				seen[k] = &tenure{by: t, shard: c.shard, epoch: c.epoch, first: c.began, last: c.began}
 				all = append(all, seen[k])
 			}
-			if end := t.end(c); end.After(seen[k].last) {
+			end := t.end(c)
+			if end.After(seen[k].last) {
 				seen[k].last = end
+			}
+			if !c.ok && end.After(seen[k].failed) {
+				seen[k].failed = end
 			}
 		}
 	}
@@ -52,9 +57,12 @@ func tenures(trails []trail) (all []*tenure) {
 
 // Figures are how long shards stood still, and how many moved.
 type figures struct {
-	crash, pause, handover []time.Duration  // by what ended the tenure before
-	moved                  map[string][]int // by what was done: shards that have another worker before the next event
+	crash, pause, handover, failing []time.Duration  // by what ended the tenure before; failing ones are handed over, too
+	moved                           map[string][]int // by what was done: shards that have another worker before the next event
 }
+
+// backoffs are how long a record that fails five times holds up its lane.
+const backoffs = 7 * time.Second
 
 func measure(trails []trail, events []event) figures {
 	f := figures{moved: map[string][]int{}}
@@ -73,6 +81,8 @@ func measure(trails []trail, events []event) figures {
 			f.pause = append(f.pause, b.first.Sub(a.by.stops[at].from))
 		case !a.by.killed.IsZero() && b.first.After(a.by.killed):
 			f.crash = append(f.crash, b.first.Sub(a.by.killed))
+		case b.first.Sub(a.failed) < backoffs: // the shard may have stood still before
+			f.failing = append(f.failing, max(0, b.first.Sub(a.last)))
 		default:
 			f.handover = append(f.handover, max(0, b.first.Sub(a.last)))
 		}
@@ -99,6 +109,7 @@ func (f figures) report(out io.Writer) {
 		{"kill -9 to the heir's record", f.crash},
 		{"pause to the heir's record", f.pause},
 		{"hand-over", f.handover},
+		{"hand-over in a backoff", f.failing},
 	} {
 		if len(row.all) == 0 {
 			continue

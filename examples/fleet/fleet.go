@@ -74,7 +74,7 @@ func (f *fleet) close(keep bool) error {
 
 // start starts a worker.
 func (f *fleet) start(name string) error {
-	p, err := launch(f.dir, &worker{Name: name, Group: f.group, Kinesis: f.server.URL(), Store: f.store, Failures: f.failures}, len(f.processes)+1)
+	p, err := launch(f.dir, &worker{Name: name, Group: f.group, Kinesis: f.server.URL(), Store: f.store, Unlucky: f.unlucky}, len(f.processes)+1)
 	if err != nil {
 		return err
 	}

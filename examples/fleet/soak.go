@@ -7,8 +7,11 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
 // A nemesis does to a fleet what happens to fleets.
@@ -17,8 +20,8 @@ type nemesis struct {
 	out    io.Writer
 	rand   *rand.Rand
 	events []event
-	quiet  span     // in which it did nothing
-	frozen *process // the last one that was made to stand still
+	quiet  span       // in which it did nothing
+	struck []*process // the last one that was killed, and the one that was made to stand still
 }
 
 var errInterrupted = errors.New("interrupted")
@@ -88,9 +91,12 @@ func (n *nemesis) happens(what, detail string) {
 	fmt.Fprintf(n.out, "%6.1f s  %s %s\n", time.Since(n.began).Seconds(), what, detail)
 }
 
-// victim is a living worker, chosen at random.
+// victim is a living worker, chosen at random among those that have shards.
 func (n *nemesis) victim() *process {
 	alive := n.alive()
+	if busy := slices.DeleteFunc(slices.Clone(alive), func(p *process) bool { return len(p.owns) == 0 }); len(busy) > 0 {
+		alive = busy
+	}
 	return alive[n.rand.IntN(len(alive))]
 }
 
@@ -129,6 +135,7 @@ func (n *nemesis) settle(ctx context.Context, evenly bool) error {
 func (n *nemesis) crash(ctx context.Context) error {
 	p := n.victim()
 	n.happens("kill -9", p.name)
+	n.struck = []*process{p}
 	err := p.kill()
 	wait(ctx, time.Second)
 	n.happens("start", p.name)
@@ -144,16 +151,17 @@ func (n *nemesis) freeze(ctx context.Context) error {
 	p := n.victim()
 	n.happens("SIGSTOP", p.name)
 	p.stops = append(p.stops, span{time.Now(), time.Now().Add(standsFor + time.Second)})
-	n.frozen = p
+	n.struck = append(n.struck, p)
 	return p.pause()
 }
 
 // thaw lets the worker that stands still go on.
 func (n *nemesis) thaw(ctx context.Context) error {
-	s := &n.frozen.stops[len(n.frozen.stops)-1]
+	p := n.struck[1]
+	s := &p.stops[len(p.stops)-1]
 	wait(ctx, time.Until(s.from.Add(standsFor)))
-	n.happens("SIGCONT", n.frozen.name)
-	err := n.frozen.resume()
+	n.happens("SIGCONT", p.name)
+	err := p.resume()
 	s.to = time.Now()
 	return err
 }
@@ -175,15 +183,20 @@ func (n *nemesis) roll(ctx context.Context) error {
 	return nil
 }
 
-// reshard splits a shard, or merges two if there are many.
+// reshard splits a shard of each worker that was struck last, and then of any, or merges it with its neighbour if there are
+// many. The shards of those that were struck are behind, and their children have to wait.
 func (n *nemesis) reshard(ctx context.Context) error {
-	for range 2 {
+	for _, p := range n.struck {
 		open := n.open()
-		i := n.rand.IntN(len(open) - 1)
+		i := n.rand.IntN(max(1, len(open)-1))
+		if j := slices.IndexFunc(open, func(sh types.Shard) bool { return slices.Contains(p.owns, *sh.ShardId) }); j >= 0 {
+			i = j
+		}
 		if len(open) < n.shards+2 {
 			n.happens("split", short(*open[i].ShardId))
 			n.server.Split(stream, *open[i].ShardId)
 		} else {
+			i = min(i, len(open)-2)
 			n.happens("merge", short(*open[i].ShardId)+" and "+short(*open[i+1].ShardId))
 			n.server.Merge(stream, *open[i].ShardId, *open[i+1].ShardId)
 		}
