@@ -101,6 +101,9 @@ func measure(trails []trail, events []event) figures {
 
 // report prints the distributions.
 func (f figures) report(out io.Writer) {
+	if len(f.crash)+len(f.pause)+len(f.handover)+len(f.failing) == 0 {
+		return
+	}
 	fmt.Fprintln(out, "time without a worker          n     min     p50     p90     p99     max")
 	for _, row := range []struct {
 		what string

@@ -35,8 +35,8 @@ type fleet struct {
 	put map[string]int // by key: the number of its last record
 }
 
-// keys are that many that the records have, and so many records of each are put in a second.
-const keys, perSecond = 100, 4
+// perSecond is how many records are put in a second, 10 at a time.
+const perSecond = 400
 
 // newFleet makes a stream and a store, without a worker and a record.
 func newFleet(ctx context.Context, s settings) (*fleet, error) {
@@ -105,9 +105,10 @@ func (f *fleet) read() error {
 	return nil
 }
 
-// produce puts records, those of each key one after another, until ctx ends.
+// produce puts records, of one key after another, until ctx ends.
 func (f *fleet) produce(ctx context.Context) {
-	tick := time.NewTicker(time.Second / (keys * perSecond / 10))
+	keys := max(100, 5*f.shards) // so that hardly any shard has none
+	tick := time.NewTicker(10 * time.Second / perSecond)
 	defer tick.Stop()
 	for k := 0; ; {
 		select {

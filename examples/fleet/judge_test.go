@@ -132,6 +132,13 @@ func TestFigures(t *testing.T) {
 		!slices.Equal(f.pause, []time.Duration{11 * time.Second}) || !slices.Equal(f.moved["restart"], []int{1}) || !slices.Equal(f.moved["kill"], []int{2}) {
 		t.Errorf("%+v", f)
 	}
+	// A shard that is handed over while a record fails may have stood still before.
+	bad := did("0", 1, 990, 1000, rec)
+	bad.ok = false
+	f = measure([]trail{by("x", bad), by("y", did("0", 3, 4000, 4100, rec)), by("z", did("0", 5, 4200, 4300, rec))}, nil)
+	if !slices.Equal(f.failing, []time.Duration{3 * time.Second}) || !slices.Equal(f.handover, []time.Duration{100 * time.Millisecond}) {
+		t.Errorf("%+v", f)
+	}
 	for _, c := range [][3]int{{1, 99, 0}, {100, 99, 98}, {100, 50, 49}, {3, 50, 1}, {3, 0, 0}, {3, 100, 2}} {
 		if got := rank(c[0], c[1]); got != c[2] {
 			t.Errorf("rank %d of %d: %d, want %d", c[1], c[0], got, c[2])

@@ -69,11 +69,9 @@ func (f *fleet) result(out io.Writer, events []event) error {
 	byKey, all := f.produced()
 	trails := f.trails()
 	v := judge(byKey, trails)
-	fmt.Fprintf(out, "\n%d records put, %d handled", all, v.handled)
-	for _, cause := range []string{killed, paused, stop} {
-		fmt.Fprintf(out, ", %d again after %s", v.duplicates[cause], cause)
-	}
-	fmt.Fprintf(out, "; %d handlers overlapped one of another worker, which had stood still\n", v.across)
+	fmt.Fprintf(out, "\n%d records put, %d handled\n", all, v.handled)
+	fmt.Fprintf(out, "handled again after a kill: %d, after a pause: %d, after a stop: %d\n", v.duplicates[killed], v.duplicates[paused], v.duplicates[stop])
+	fmt.Fprintf(out, "two workers at one shard because one had stood still: %d times\n", v.across)
 	measure(trails, events).report(out)
 	for i, sentence := range v.wrong {
 		if i == 20 {
