@@ -72,10 +72,13 @@ type operation struct {
 type past struct {
 	calls []*call
 	owns  []string
+	held  map[string]bool // the shards that it has ever had
 	ops   []operation
 	open  map[string]*call
 	done  int // records of calls that went well
 }
+
+func newPast() past { return past{open: map[string]*call{}, held: map[string]bool{}} }
 
 // A reader follows the history of a process that goes on writing.
 type reader struct {
@@ -86,7 +89,7 @@ type reader struct {
 
 func followHistory(path string) (*reader, error) {
 	f, err := os.Open(path)
-	return &reader{f: f, past: past{open: map[string]*call{}}}, err
+	return &reader{f: f, past: newPast()}, err
 }
 
 // read takes in what has been written since the last time. What a killed process left of a line counts for nothing.
@@ -123,6 +126,9 @@ func (p *past) take(fields []string) error {
 	switch {
 	case kind == "owns":
 		p.owns = args
+		for _, shard := range args {
+			p.held[shard] = true
+		}
 	case kind == "store" && len(args) == 2:
 		p.ops = append(p.ops, operation{at, args[0], args[1]})
 	case kind == "begin" && len(args) > 3:
@@ -137,6 +143,7 @@ func (p *past) take(fields []string) error {
 			}
 			c.records = append(c.records, rec)
 		}
+		p.held[c.shard] = true
 		p.calls, p.open[args[0]] = append(p.calls, c), c
 	case kind == "end" && len(args) == 2 && p.open[args[0]] != nil:
 		c := p.open[args[0]]

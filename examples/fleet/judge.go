@@ -44,7 +44,7 @@ func judge(put map[string]int, trails []trail) verdict {
 	for _, effects := range j.effects {
 		slices.SortFunc(effects, func(a, b effect) int { return a.call.ended.Compare(b.call.ended) })
 	}
-	j.all(put)
+	j.all(put, trails)
 	j.order(trails)
 	j.owners(trails)
 	return j.verdict
@@ -60,7 +60,7 @@ func (j *judgement) findf(format string, args ...any) {
 }
 
 // all wants every record handled, and nothing else. It counts those that were handled twice.
-func (j *judgement) all(put map[string]int) {
+func (j *judgement) all(put map[string]int, trails []trail) {
 	for key, last := range put {
 		for n := 1; n <= last; n++ {
 			if len(j.effects[record{key, n}]) == 0 {
@@ -75,10 +75,7 @@ func (j *judgement) all(put map[string]int) {
 		}
 		for i, e := range effects[1:] {
 			before := effects[i]
-			cause := before.by.fate()
-			if e.by.stood(e.call) {
-				cause = paused
-			}
+			cause := why(trails, before, e)
 			if j.duplicates[cause]++; cause == stop {
 				j.findf("%s was handled by %s at %s and again by %s at %s, without a crash", rec,
 					before.by.name, clock(before.call.ended), e.by.name, clock(e.call.began))
@@ -161,15 +158,23 @@ func (t *trail) stood(c *call) bool {
 	})
 }
 
-// fate is the worst that a process went through.
-func (t *trail) fate() string {
-	switch {
-	case !t.killed.IsZero():
-		return killed
-	case len(t.stops) > 0:
-		return paused
+// why tells what made a record be handled again: somebody who had its shard was killed or stood still between the two times.
+// That need not be who handled it first, since whoever has the shard next keeps only a part of what is done behind a record
+// that waits.
+func why(trails []trail, first, again effect) string {
+	cause := stop
+	for _, t := range trails {
+		if !t.held[first.call.shard] && !t.held[again.call.shard] {
+			continue
+		}
+		if t.killed.After(first.call.began) && t.killed.Before(again.call.ended) {
+			return killed
+		}
+		if slices.ContainsFunc(t.stops, func(s span) bool { return s.to.After(first.call.began) && s.from.Before(again.call.ended) }) {
+			cause = paused
+		}
 	}
-	return stop
+	return cause
 }
 
 // missing is how many of the records that were put have not been handled yet.

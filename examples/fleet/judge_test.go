@@ -16,7 +16,12 @@ func did(shard string, epoch int64, from, to int, records ...record) *call {
 }
 
 func by(name string, calls ...*call) trail {
-	return trail{name: name, past: &past{calls: calls, done: len(calls)}, ended: at(100_000)}
+	p := newPast()
+	p.calls, p.done = calls, len(calls)
+	for _, c := range calls {
+		p.held[c.shard] = true
+	}
+	return trail{name: name, past: &p, ended: at(100_000)}
 }
 
 // The judge finds what is wrong, so it must find it, and only that.
@@ -48,6 +53,21 @@ func TestJudgeSeesWhatIsWrong(t *testing.T) {
 		},
 		"again after a stop": {
 			[]trail{by("x", did("0", 1, 0, 10, a(1))), by("y", did("0", 2, 13, 20, a(1), a(2), a(3)))}, []string{"a:1 was handled by x"}, 1, 0,
+		},
+		"again after a crash of the next one": {
+			[]trail{
+				by("x", did("0", 1, 0, 10, a(1))), dies(by("y", failed(did("0", 2, 13, 14, a(2)))), 20),
+				by("z", did("0", 3, 30, 40, a(1), a(2), a(3))),
+			},
+			nil, 1, 0,
+		},
+		"again, and a crash elsewhere": {
+			[]trail{
+				by("x", did("0", 1, 0, 10, a(1))), dies(by("y", failed(did("1", 2, 13, 14, a(2)))), 20),
+				by("z", did("0", 3, 30, 40, a(1), a(2), a(3))),
+			},
+			[]string{"a:1 was handled by x"},
+			1, 0,
 		},
 		"two at once": {
 			[]trail{by("x", did("0", 1, 0, 10, a(1))), by("y", failed(did("0", 2, 9, 10, a(1))), did("0", 2, 10, 20, a(2), a(3)))},
@@ -149,7 +169,7 @@ func TestFigures(t *testing.T) {
 func FuzzHistory(f *testing.F) {
 	f.Add("begin 5 1 s 8 a:2\nend 6 1 ok\nowns 7 s\nstore 8 Get lease\n")
 	f.Fuzz(func(_ *testing.T, text string) {
-		p := past{open: map[string]*call{}}
+		p := newPast()
 		for line := range strings.Lines(text) {
 			_ = p.take(strings.Fields(line))
 		}
