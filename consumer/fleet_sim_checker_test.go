@@ -13,28 +13,28 @@ import (
 
 // The promises, by what breaks when one does.
 const (
-	simLost     = "record lost"               // I1
-	simMark     = "checkpoint ahead"          // I2
-	simRows     = "row goes back"             // I3, S1, S2, S3
+	simLost     = "record-lost"               // I1
+	simMark     = "checkpoint-ahead"          // I2
+	simRows     = "row-goes-back"             // I3, S1, S2, S3
 	simOrder    = "order"                     // I4
-	simOverlap  = "two at once"               // I5
-	simStale    = "stale owner"               // I6
-	simFences   = "fenced too early"          // I7
-	simTakes    = "taken from the living"     // S6
-	simUndead   = "row of the dead changes"   // S7
-	simFamily   = "child before parent"       // I9
-	simOrphans  = "end before children"       // I9
-	simAgain    = "handled again by one"      // contract 5: nothing is, within one tenure
-	simCovered  = "handled though covered"    // nor what the row says is done
-	simHandOver = "hand-over forgets"         // S12
-	simOpen     = "released while it runs"    // S12
-	simHealthy  = "the living declared dead"  // V3, CV4
-	simOwners   = "no owner"                  // V1, CV1
-	simCatchUp  = "does not catch up"         // V2
-	simStops    = "does not stop"             // V4
-	simQuiet    = "moves without a reason"    // CV2
-	simMembers  = "does not join again"       // CV5
-	simLeaves   = "row deleted that is named" // §9
+	simOverlap  = "two-at-once"               // I5
+	simStale    = "stale-owner"               // I6
+	simFences   = "fenced-too-early"          // I7
+	simTakes    = "taken-from-the-living"     // S6
+	simUndead   = "row-of-the-dead-changes"   // S7
+	simFamily   = "child-before-parent"       // I9
+	simOrphans  = "end-before-children"       // I9
+	simAgain    = "handled-again-by-one"      // contract 5: nothing is, within one tenure
+	simCovered  = "handled-though-covered"    // nor what the row says is done
+	simHandOver = "hand-over-forgets"         // S12
+	simOpen     = "released-while-it-runs"    // S12
+	simHealthy  = "the-living-declared-dead"  // V3, CV4
+	simOwners   = "no-owner"                  // V1, CV1
+	simCatchUp  = "does-not-catch-up"         // V2
+	simStops    = "does-not-stop"             // V4
+	simQuiet    = "moves-without-a-reason"    // CV2
+	simMembers  = "does-not-join-again"       // CV5
+	simLeaves   = "row-deleted-that-is-named" // §9
 )
 
 // A simBreach is a broken promise, and the event that shows it; -1 is the end.
