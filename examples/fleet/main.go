@@ -31,7 +31,7 @@ type settings struct {
 	store           location
 	workers, shards int
 	lasts           time.Duration
-	unlucky         bool // some records fail at first
+	unlucky         int // one in so many records of a key fails at first; 0: none
 	seed            uint64
 	live            bool // draw in one place
 }
@@ -72,7 +72,7 @@ func run(ctx context.Context, s settings, long time.Duration) error {
 		return errors.New("want a worker and a shard")
 	}
 	if soaks {
-		s.lasts, s.unlucky = long, true
+		s.lasts, s.unlucky = long, 2400/min(s.shards, 8) // a quarter of the lanes wait then
 		return soak(ctx, s, os.Stdout)
 	}
 	return show(ctx, s, os.Stdout)

@@ -26,7 +26,7 @@ type worker struct {
 	Kinesis     string // URL
 	Store       location
 	History     string // path
-	Unlucky     bool   // some records fail at first, for seconds
+	Unlucky     int    // one in so many records of a key fails at first; 0: none
 
 	history *history
 	calls   atomic.Int64
@@ -114,7 +114,7 @@ func (w *worker) handle(ctx context.Context, ev events.KinesisEvent) (err error)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	if err == nil && w.Unlucky && inv.Attempt <= 5 && slices.ContainsFunc(ev.Records, unlucky) {
+	if err == nil && w.Unlucky > 0 && inv.Attempt <= 5 && slices.ContainsFunc(ev.Records, w.unlucky) {
 		err = errUnlucky
 	}
 	outcome := "ok"
@@ -125,11 +125,11 @@ func (w *worker) handle(ctx context.Context, ev events.KinesisEvent) (err error)
 	return err
 }
 
-// unlucky records are one in 300 of each key. With the backoffs, they hold up their lane for 6 s.
-func unlucky(r events.KinesisEventRecord) bool {
+// unlucky records fail five times. With the backoffs, they hold up their lane for 6 s.
+func (w *worker) unlucky(r events.KinesisEventRecord) bool {
 	var key, n int
 	_, _ = fmt.Sscanf(r.Kinesis.PartitionKey+" "+string(r.Kinesis.Data), "key-%d %d", &key, &n)
-	return (n+37*key)%300 == 0
+	return (n+37*key)%w.Unlucky == 0
 }
 
 // client calls the Kinesis of the parent, which takes any credentials.
