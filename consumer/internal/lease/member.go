@@ -39,7 +39,7 @@ func (m member) encode() ([]byte, error) {
 	w.add("by", m.by, true)
 	w.add("st", m.st, true)
 	w.add("n", m.held, m.held != 0)
-	w.add("cap", m.weight, true)
+	w.add("cap", m.weight, m.weight != 1)
 	w.add("offer", m.offers, len(m.offers) > 0)
 	w.add("streams", m.streams, len(m.streams) > 0)
 	w.add("chg", m.chg, m.chg != 0)
