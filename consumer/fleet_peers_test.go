@@ -54,7 +54,7 @@ func (unlisted) ListShards(context.Context, *kinesis.ListShardsInput, ...func(*k
 // startOn starts a worker with a client of its own.
 func (f *fleet) startOn(client consumer.Client, name string, opts ...consumer.Option) *replica {
 	r := &replica{f: f, name: name, link: &link{Store: f.store}}
-	c, err := consumer.New(client, "orders", wholeBatch(r.handle), append([]consumer.Option{
+	c, err := consumer.New(client, "orders", r.handle, append([]consumer.Option{
 		silent(), consumer.WithGroup("g"), consumer.WithCheckpointer(r.link), consumer.WithWorker(name), consumer.WithDrainTimeout(20 * time.Second),
 	}, opts...)...)
 	if err != nil {
