@@ -126,3 +126,29 @@ func TestFleetLeavesAStream(t *testing.T) {
 		}
 	})
 }
+
+// Slow handlers have come to an end before another worker has their shards: when these are handed over, and when their worker
+// loses its store.
+func TestFleetTakesOverFromSlowHandlers(t *testing.T) {
+	inFleet(t, 2, func(f *fleet) {
+		f.work = 8 * time.Second
+		all := consumer.WithBatchSize(10000)
+		one := f.start("one", all)
+		time.Sleep(10 * time.Second)
+		two := f.start("two", all)
+		f.until("1 shard each", 60*time.Second, func() bool { return one.owned() == 1 && two.owned() == 1 })
+		time.Sleep(20 * time.Second)
+		one.kill()
+		f.until("two has 2 shards", 13*time.Second, func() bool { return two.owned() == 2 })
+		time.Sleep(20 * time.Second)
+		one.link.cut.Store(false)
+		f.stop <- struct{}{}
+		go func() { <-f.stop }()
+		time.Sleep(time.Minute)
+		for _, r := range []*replica{one, two} {
+			if _, err := r.running.stop(); err != nil {
+				t.Errorf("%s ends with %v", r.name, err)
+			}
+		}
+	})
+}
