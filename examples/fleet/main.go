@@ -72,7 +72,7 @@ func run(ctx context.Context, s settings, long time.Duration) error {
 		return errors.New("want a worker and a shard")
 	}
 	if soaks {
-		s.lasts, s.unlucky = long, 4800/min(s.shards, 8) // an eighth of the lanes wait then
+		s.lasts, s.unlucky = long, 9600/min(s.shards, 8) // few lanes wait then, also in a shard that has most of the keys
 		return soak(ctx, s, os.Stdout)
 	}
 	return show(ctx, s, os.Stdout)

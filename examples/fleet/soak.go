@@ -77,7 +77,7 @@ func (n *nemesis) run(ctx context.Context) error {
 	}
 	stop()
 	group.Wait()
-	return n.finish(ctx, time.Minute)
+	return n.finish(ctx, 3*time.Minute)
 }
 
 // round is about how long one takes.
