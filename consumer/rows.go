@@ -63,6 +63,9 @@ func (s *stream) open(ctx context.Context) error {
 		if meta, err = s.table().PutMeta(ctx, meta); err != nil {
 			return s.failed("checkpoint store", err, "nothing is read before the starting position is stored")
 		}
+		if meta.Settings != s.settings() { // another worker was first
+			return s.failed("checkpoint store", errors.New("a worker with other settings starts at this moment"), "it is looked for again")
+		}
 	}
 	s.meta = meta
 	if s.placed.kept = meta.Auto; meta.Auto {
@@ -430,7 +433,9 @@ func (s *stream) fetch(ctx context.Context, id string) error {
 		return err
 	}
 	s.mu.Lock()
-	s.census.Put(state(id, r))
+	if s.shards[id] == nil && r.Epoch >= s.census.Row(id).Epoch { // else what is known is younger
+		s.census.Put(state(id, r))
+	}
 	s.mu.Unlock()
 	return nil
 }
