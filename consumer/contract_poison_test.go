@@ -162,7 +162,10 @@ func TestContractDocumentBeforeCheckpoint(t *testing.T) {
 		})
 		opts := consumer.Options(consumer.WithMaxRetryAttempts(0), consumer.WithBisectOnError(true), consumer.WithOnFailure(destination), consumer.WithDrainTimeout(0))
 		life := startField(f, tr.fails("b"), opts)
-		time.Sleep(20*time.Second + 500*time.Millisecond)
+		for len(tr.documents()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(5 * time.Millisecond) // for record c
 		first, second := f.srv.Records("orders")[0].SequenceNumber, f.srv.Records("orders")[1].SequenceNumber
 		if !strings.Contains(before, first) || strings.Contains(before, second) {
 			t.Errorf("checkpoint %s during the delivery, want it behind %s", before, first)

@@ -188,6 +188,9 @@ type fullDisk struct {
 	full bool
 }
 
+// Exclusive says that it is a file's, which nobody else has open.
+func (*fullDisk) Exclusive() bool { return true }
+
 func (d *fullDisk) set(full bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
