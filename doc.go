@@ -58,8 +58,8 @@
 //
 // Processes with one group and one store share the shards of a stream. Each says every 2.5 seconds in the store that it
 // lives, takes its part of the shards, and hands shards over as others come and go: what runs is finished first, so that a
-// clean hand-over repeats nothing. The shards of a process that died have a new one about 13 seconds later. A write of a
-// process that has lost a shard is refused by the store.
+// clean hand-over repeats nothing. The shards of a process that died have a new one within 13 seconds. A write of a process
+// that has lost a shard is refused by the store.
 //
 // # What is missing
 //

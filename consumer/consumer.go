@@ -41,9 +41,10 @@
 // comes again.
 //
 // A worker that cannot store its heartbeat for 7 s starts no handler, and ends the contexts of those that run; it goes on
-// with the same shards if the store comes back in time. So no two workers handle a shard at once, unless a process stands
-// still between the look at its clock and the effect of its handler: a sink can refuse that by the epoch of
-// [batch.InvocationFrom], which grows with every change of owner. No clock of another machine is ever compared.
+// with the same shards if the store comes back in time. So no two workers handle a shard at once, unless a handler goes on
+// for 3 s behind the end of its context, or a process stands still between the look at its clock and the effect of its
+// handler: a sink can refuse that by the epoch of [batch.InvocationFrom], which grows with every change of owner. No clock
+// of another machine is ever compared.
 //
 // A store that only one process can have open, such as a checkpoint.File, has no heartbeats: all shards are claimed at once.
 //

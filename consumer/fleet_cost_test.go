@@ -275,7 +275,7 @@ func TestFleetWaitsQuietly(t *testing.T) {
 				if c.member != "" {
 					put(t, m.Store, "g/member/"+ghost, c.member)
 				}
-				for key, row := range leaseRows(t, m.Store) {
+				for key, row := range rowsBelow(t, m.Store, "g/lease/") {
 					put(t, m.Store, key, c.row(row))
 				}
 				for range 12 {
@@ -285,27 +285,13 @@ func TestFleetWaitsQuietly(t *testing.T) {
 					for _, calls := range sum.calls {
 						n += calls
 					}
-					if most := 4 * (2 + 3*len(leaseRows(t, m.Store))); n > most { // in four intervals
+					if most := 4 * (2 + 3*len(rowsBelow(t, m.Store, "g/lease/"))); n > most { // in four intervals
 						t.Errorf("%d calls in 10 s, more than %d: %v", n, most, sum.calls)
 					}
 				}
 			})
 		})
 	}
-}
-
-// leaseRows returns the rows of the shards by key.
-func leaseRows(t *testing.T, s checkpoint.Store) map[string]string {
-	t.Helper()
-	entries, err := s.List(t.Context(), "g/lease/")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[string]string{}
-	for _, e := range entries {
-		found[e.Key] = string(e.Value)
-	}
-	return found
 }
 
 // put stores a row, whatever is there.

@@ -374,7 +374,13 @@ func TestFleetOutage(t *testing.T) {
 // memberRows returns the rows of the workers by key.
 func memberRows(t *testing.T, s checkpoint.Store) map[string]string {
 	t.Helper()
-	entries, err := s.List(t.Context(), "g/member/")
+	return rowsBelow(t, s, "g/member/")
+}
+
+// rowsBelow returns the rows whose keys begin with a prefix.
+func rowsBelow(t *testing.T, s checkpoint.Store, prefix string) map[string]string {
+	t.Helper()
+	entries, err := s.List(t.Context(), prefix)
 	if err != nil {
 		t.Fatal(err)
 	}

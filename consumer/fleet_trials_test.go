@@ -32,6 +32,16 @@ func spread(t *testing.T, what string, took []time.Duration) {
 	t.Logf("%s, %d times: half of them within %v, 99 of 100 within %v, all within %v", what, len(took), at(50), at(99), took[len(took)-1].Round(time.Millisecond))
 }
 
+// pair starts two workers with handlers of 100 ms and returns some time after each has its half of 4 shards.
+func (f *fleet) pair(dice *rand.Rand) (one, two *replica) {
+	f.t.Helper()
+	f.work = 100 * time.Millisecond
+	one, two = f.start("one"), f.start("two")
+	f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
+	time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
+	return one, two
+}
+
 // After a crash every shard has a handler at work within 13 s, whenever it happens. The handlers take 100 ms and the store
 // 10 ms.
 func TestFleetCrashTrials(t *testing.T) {
@@ -39,10 +49,7 @@ func TestFleetCrashTrials(t *testing.T) {
 	for n := range trials(t) {
 		dice := rand.New(rand.NewPCG(uint64(n), 1))
 		inFleet(t, 4, func(f *fleet) {
-			f.work = 100 * time.Millisecond
-			one, two := f.start("one"), f.start("two")
-			f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
-			time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
+			one, two := f.pair(dice)
 			var lost []string
 			for _, sh := range one.c.Status().Shards {
 				if sh.State == consumer.Running && !f.firstOf("one", sh.Shard, time.Time{}).IsZero() { // keys fall into it
@@ -72,10 +79,7 @@ func TestFleetHandOverTrials(t *testing.T) {
 	for n := range trials(t) {
 		dice := rand.New(rand.NewPCG(uint64(n), 2))
 		inFleet(t, 4, func(f *fleet) {
-			f.work = 100 * time.Millisecond
-			one, two := f.start("one"), f.start("two")
-			f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
-			time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
+			one, two := f.pair(dice)
 			if _, err := one.running.stop(); err != nil {
 				t.Error(err)
 			}

@@ -113,8 +113,8 @@ type verdict struct {
 func (s *stream) verify(ctx context.Context) verdict {
 	since := time.Now()
 	select {
-	case s.doubts <- struct{}{}:
-		defer func() { <-s.doubts }()
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
 	case <-ctx.Done():
 		return verdict{err: ctx.Err()}
 	}

@@ -137,8 +137,8 @@ func WithCheckpointer(s checkpoint.Store) Option {
 
 // WithWorker sets the name of this worker in the store's rows and in [Status]. Consumers that run as one worker need the
 // same one. It is for people to read and need not be unique, since every Run adds random bits to it; where two live workers
-// have the same, the event WorkerTwin says so. It has 1 to 128
-// characters, without "/" and line feeds. Defaults to the host's name.
+// have the same, the event WorkerTwin says so. It has 1 to 128 characters, without "/" and line feeds. Defaults to the
+// host's name.
 func WithWorker(id string) Option {
 	return func(c *config) { c.worker = id; c.given["WithWorker"] = true }
 }

@@ -42,7 +42,7 @@ func (s *stream) open(ctx context.Context) error {
 		s.mapping = nameUUID(s.cfg.group + "\n" + arn)
 	}
 	s.key = fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix())
-	if s.seat.tenure(ctx) == nil {
+	if !s.seat.joined(ctx) {
 		return ctx.Err()
 	}
 	s.adopt()

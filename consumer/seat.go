@@ -51,40 +51,37 @@ func same(a, b checkpoint.Store) bool {
 	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.TypeOf(a).Comparable() && reflect.ValueOf(a).Comparable() && a == b
 }
 
-// tenure waits for the worker's place in the group. It returns nil if ctx ends first.
-func (s *seat) tenure(ctx context.Context) *lease.Tenure {
+// until waits for something that comes with a change of the group. It returns false if ctx ends first.
+func (s *seat) until(ctx context.Context, ok func() bool) bool {
 	for {
 		changed := s.Changes()
-		if t := s.Tenure(); t != nil {
-			return t
+		if ok() {
+			return true
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil
+			return false
 		}
 	}
+}
+
+// joined waits for the worker's place in the group. It returns false if ctx ends first.
+func (s *seat) joined(ctx context.Context) bool {
+	return s.until(ctx, func() bool { return s.Tenure() != nil })
 }
 
 // others waits until it is known who the other workers are, and returns one that serves a stream, if there is any. It returns
 // false if ctx ends first.
 func (s *seat) others(ctx context.Context, stream string) (id string, ok bool) {
-	for {
-		changed := s.Changes()
-		if view := s.View(); view.Self != "" {
-			for _, p := range view.Serving(stream) {
-				if p.ID != view.Self {
-					id = p.ID
-				}
-			}
-			return id, true
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return "", false
+	var view lease.View
+	ok = s.until(ctx, func() bool { view = s.View(); return view.Self != "" })
+	for _, p := range view.Serving(stream) {
+		if p.ID != view.Self {
+			id = p.ID
 		}
 	}
+	return id, ok
 }
 
 // leave frees the place when no lease is held any more.

@@ -194,8 +194,9 @@ func (sh *shard) within(valid context.Context) context.Context {
 		return last.handlers
 	}
 	ctx, cancel := context.WithCancelCause(sh.handlers)
-	context.AfterFunc(valid, func() { cancel(context.Cause(valid)) })
-	sh.period.Store(&period{valid, ctx}) // a lane beside this one may make another: it is as good
+	forget := context.AfterFunc(valid, func() { cancel(context.Cause(valid)) })
+	context.AfterFunc(ctx, func() { forget() }) // a period may outlast many tenures
+	sh.period.Store(&period{valid, ctx})        // a lane beside this one may make another: it is as good
 	return ctx
 }
 

@@ -70,8 +70,9 @@ type ShardStatus struct {
 func (s Status) Err() error { return s.err }
 
 // Ready is the readiness check: nil when the stream has been described, the store has taken this worker's first heartbeat, it
-// knows who the other workers are, and every shard that it owns now has been read once. A worker without shards is ready. Before Run has come that far, while it drains, and
-// while it does not run, Ready returns an [*Error] that says what it waits for.
+// knows who the other workers are, and every shard that it owns now has been read once. A worker without shards is ready.
+// Before Run has come that far, while it drains, and while it does not run, Ready returns an [*Error] that says what it
+// waits for.
 func (s Status) Ready() error { return s.ready }
 
 // Behind is the greatest lag of a shard: the age of its oldest record without an outcome, or how far reading is behind the

@@ -34,7 +34,7 @@ type stream struct {
 	meta    lease.Meta // the row of the stream: where reading began, and more
 	placed  placement
 	firsts  firsts
-	doubts  chan struct{} // holds one element while verify asks
+	asking  chan struct{} // holds one element while verify asks
 	verdict verdict       // belongs to who holds it
 
 	mu         sync.Mutex
@@ -64,7 +64,7 @@ const identityTime = time.Second
 
 func newStream(f *facts) *stream {
 	return &stream{
-		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), doubts: make(chan struct{}, 1),
+		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), asking: make(chan struct{}, 1),
 		shards: map[string]*shard{}, states: map[string]State{}, overdue: map[string]error{}, tips: map[string]bool{}, refused: map[string]bool{},
 	}
 }
