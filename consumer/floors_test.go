@@ -20,8 +20,8 @@ func floors() []string {
 		"backoff client contain errors hint left mapping marshal options pool position seat signature status store",
 		"facts",
 		"caller discard",
-		"figures shard sharder sink turn",
-		"begun listing placement report rows share stream",
+		"figures gate progress shard sharder sink turn",
+		"audit begun claim listing placement report rows share stream",
 		"worker",
 		"consumer",
 	}

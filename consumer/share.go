@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
-	"github.com/shardlane/shardlane/consumer/internal/tell"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -40,15 +37,6 @@ type offer struct {
 	since time.Time
 	giver *shard // the tenure that is being ended; nil while it is only announced
 }
-
-const (
-	listInterval = 10 * time.Minute // between lists of the rows, if nobody tells of a change
-	missingTime  = 10 * time.Second // a row is missing for as long before anybody but its owner puts it back
-
-	offerPoll = 250 * time.Millisecond // between looks at a row that is offered to this worker
-	restTime  = time.Minute            // a shard that was handed over is not handed over again before
-	manyOffer = 16                     // more than that are listed at once
-)
 
 // news tells whether the rows are to be listed anew: another worker has come, gone, or changed its leases.
 func (s *stream) news(now time.Time) bool {
@@ -106,98 +94,6 @@ func (s *stream) reload(ctx context.Context) error {
 	defer s.mu.Unlock()
 	s.census.Look(rows, func(id string) bool { return s.shards[id] != nil })
 	return nil
-}
-
-// offered reads the rows of the shards that others are about to give to this worker, and tells whether there are any.
-func (s *stream) offered(ctx context.Context) bool {
-	view := s.seat.View()
-	var ids []string
-	for _, p := range view.Serving(s.key) {
-		for _, o := range p.Offers {
-			if id, ok := strings.CutPrefix(o.Lease, s.key+"/"); ok && o.To == view.Self && !s.runs(id) {
-				ids = append(ids, id)
-			}
-		}
-	}
-	switch {
-	case len(ids) > manyOffer:
-		_ = s.reload(ctx)
-	case len(ids) > 0:
-		_ = each(ids, func(id string) error { return s.fetch(ctx, id) })
-	}
-	return len(ids) > 0
-}
-
-// doubtful reads the rows of the shards that may be this worker's after all: a claim whose result is unknown may be applied
-// later.
-func (s *stream) doubtful(ctx context.Context, now time.Time) {
-	s.mu.Lock()
-	for _, id := range s.unsure {
-		if s.share.doubts == nil {
-			s.share.doubts = map[string]time.Time{}
-		}
-		s.share.doubts[id] = now.Add(2 * lease.Term)
-	}
-	s.unsure = nil
-	s.mu.Unlock()
-	if len(s.share.doubts) == 0 || now.Sub(s.share.looked) < lease.Beat {
-		return
-	}
-	s.share.looked = now
-	_ = each(slices.Sorted(maps.Keys(s.share.doubts)), func(id string) error { return s.fetch(ctx, id) })
-	maps.DeleteFunc(s.share.doubts, func(id string, until time.Time) bool { return now.After(until) || s.runs(id) })
-}
-
-// settle gives back what may be this worker's although it does not run it, at a stop: else the shard could name a worker that
-// has left. A claim made anew rules the earlier one out. It returns false if a shard may be the worker's still.
-func (s *stream) settle(ctx context.Context) bool {
-	if s.seat.Exclusive() || s.tenure.Load() == nil {
-		return true // nobody else is there, and who comes next claims at once
-	}
-	ids := slices.AppendSeq(s.unsure, maps.Keys(s.share.doubts))
-	slices.Sort(ids)
-	return each(slices.Compact(ids), func(id string) error {
-		if s.runs(id) || s.left.running(id) {
-			return nil // it was claimed since then, and was released or is kept
-		}
-		call, cancel := context.WithTimeout(ctx, storeTimeout)
-		defer cancel()
-		l, err := s.table().Claim(call, id)
-		switch {
-		case err == nil:
-			return l.Release(call, lease.Progress{}, "")
-		case errors.Is(err, lease.ErrHeld), errors.Is(err, checkpoint.ErrConflict), errors.Is(err, lease.ErrEnded), errors.Is(err, lease.ErrNoRow):
-			return nil // the row has moved, and the earlier claim cannot come any more
-		}
-		return err
-	}) == nil
-}
-
-// relieve mends the failed claims of shards that are nobody's to claim any more.
-func (s *stream) relieve() {
-	view := s.seat.View()
-	if view.Self == "" {
-		return
-	}
-	var ops []string
-	s.mu.Lock()
-	for id := range s.refused {
-		r := s.census.Row(id)
-		if s.shards[id] == nil && r.ID != "" && !r.Ended && (r.Owner == view.Self || view.Gone(r.Owner)) {
-			continue
-		}
-		delete(s.refused, id)
-		ops = append(ops, "claim "+id)
-	}
-	s.mu.Unlock()
-	s.tell.Mend(ops...)
-}
-
-// runs tells whether a shard has a tenure here.
-func (s *stream) runs(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shards[id] != nil
 }
 
 // moves are what this worker claims and gives up by the plan, which all workers make alike. There is none before the worker
@@ -336,30 +232,3 @@ func (s *stream) abandon() {
 		sh.abandon()
 	}
 }
-
-// adopt takes the worker's present place in the group. Shards of an earlier one are lost.
-func (s *stream) adopt() {
-	t := s.seat.Tenure()
-	was := s.tenure.Load()
-	if t == was || t == nil {
-		return
-	}
-	t.Table(s.key).Restored = func(shard string, _ lease.Row) {
-		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
-	}
-	s.tenure.Store(t)
-	if was == nil {
-		return
-	}
-	for _, sh := range s.owned() {
-		if sh.tenure != t {
-			_ = sh.lose(metrics.LeaseLost, tell.Failure{
-				Op: "heartbeat", Err: fmt.Errorf("%w: %w", ErrLeaseLost, lease.ErrFenced),
-				Hint: "this worker was taken for dead: the store was slow, or the process stood still; it goes on under a new incarnation",
-			})
-		}
-	}
-}
-
-// table is that of the worker's present place in the group.
-func (s *stream) table() *lease.Table { return s.tenure.Load().Table(s.key) }

@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
@@ -56,11 +54,6 @@ type stream struct {
 	fatal      error
 	overdue    map[string]error // of shards whose handlers were left behind
 }
-
-const auditInterval = time.Minute
-
-// identityTime is how old what is known of the stream's identity may be when shards are claimed.
-const identityTime = time.Second
 
 func newStream(f *facts) *stream {
 	return &stream{
@@ -186,112 +179,11 @@ func (s *stream) opened(ctx context.Context) error {
 	}
 }
 
-// begin claims and starts shards. It returns false if a claim failed and must be tried again.
-func (s *stream) begin(ctx context.Context, ids []string) bool {
-	if s.retired.Load() {
-		return true
-	}
-	s.mu.Lock()
-	sure := len(ids) == 0 || time.Since(s.identified) < identityTime
-	s.mu.Unlock()
-	if !sure {
-		check, cancel := context.WithTimeout(ctx, storeTimeout) // a service that hangs does not hold up a take-over
-		defer cancel()
-		if errors.Is(s.identify(check), ErrStreamRecreated) {
-			return false // a shard of that name is another stream's
-		}
-	}
-	return each(ids, func(id string) error {
-		err := s.claim(ctx, id)
-		if err != nil {
-			s.mu.Lock()
-			s.refused[id] = true
-			s.mu.Unlock()
-		}
-		return err
-	}) == nil
-}
-
 // orphans is true if a shard waits for a listing.
 func (s *stream) orphans() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.census.Orphans()) > 0
-}
-
-func (s *stream) claim(ctx context.Context, id string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	op := "claim " + id
-	if s.left.running(id) {
-		return s.tell.For(id).Fail(metrics.HandlerRunning, tell.Failure{
-			Op: op, Err: ErrHandlerRunning, Hint: "a handler of an earlier Run ignores the end of its context and still has records of the shard, which waits for it",
-		})
-	}
-	// A claim is not cut off by a stop: its result would be unknown.
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	tenure := s.tenure.Load()
-	l, err := tenure.Table(s.key).Claim(call, id)
-	switch { // the plan takes it from the row
-	case errors.Is(err, lease.ErrEnded): // the list was too old to know
-		err = s.refresh(call, id)
-	case errors.Is(err, lease.ErrHeld), errors.Is(err, checkpoint.ErrConflict): // by another worker, who may not have been dead for long enough
-		s.held.Store(true)
-		err = s.fetch(call, id)
-	}
-	if err == nil && l == nil {
-		s.tell.Mend(op)
-		return nil
-	}
-	if errors.Is(err, lease.ErrLapsed) || errors.Is(err, lease.ErrFenced) {
-		return err // that heartbeats fail has been told
-	}
-	failed := func(err error) error {
-		return s.tell.For(id).Fail(metrics.StoreFailed, tell.Failure{Op: op, Err: err, Hint: "the shard waits until the store takes the claim"})
-	}
-	if err != nil {
-		err = failed(err)
-		if errors.Is(err, lease.ErrNoRow) { // the next audit puts it back, unless the shard has expired
-			s.forget(id)
-			s.tell.Mend(op)
-		}
-		s.mu.Lock()
-		s.unsure = append(s.unsure, id)
-		s.mu.Unlock()
-		return err
-	}
-	s.tell.Mend(op)
-	if took := l.Took(); took != "" {
-		s.tell.For(id).Event(metrics.LeaseTakenOver, nil, "from "+took+", which is dead and had not released it")
-	}
-	r := l.Row()
-	if keep, age := s.retention(), s.now().Sub(time.UnixMilli(r.Arrival)); r.Arrival > 0 && keep > 0 && age > keep {
-		s.tell.For(id).Event(metrics.RetentionLost, nil, fmt.Sprintf("the checkpoint's record is %v old, and records are kept for %v: some may be lost", age.Round(time.Second), keep))
-	}
-	sh := newShard(s.facts, s, id, tenure, l, s.parentRanges(call, r))
-	s.mu.Lock()
-	if !s.stopped {
-		if s.census.Row(id).To == tenure.Owner() {
-			sh.rest = time.Now().Add(restTime)
-		}
-		s.shards[id] = sh
-		delete(s.states, id)
-		s.census.Put(state(id, r))
-	}
-	stopped := s.stopped
-	s.mu.Unlock()
-	if stopped {
-		if err := l.Release(call, lease.Progress{}, ""); err != nil {
-			return failed(err)
-		}
-		return nil
-	}
-	s.seat.Touch()
-	s.tell.Mend("lease " + id)
-	sh.source.Wake()
-	return nil
 }
 
 // completed is told by a shard, once, that nothing of it is left to read or to run.
