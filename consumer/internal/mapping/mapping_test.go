@@ -362,6 +362,8 @@ func TestMappingDocuments(t *testing.T) {
 		{"{\n\"BatchSize\": 1,\n}", "not JSON at line 3, offset 18"},
 		{`{"BatchSize": 1`, "not JSON at line 1, offset"},
 		{`{} {}`, "not JSON at line 1, offset 2: something follows"},
+		{"{}\v", "not JSON at line 1, offset 2: something follows"}, // which is no white space of JSON
+		{"{}\u00a0\n", "not JSON at line 1, offset 2: something follows"},
 		{"Type: AWS::Lambda::EventSourceMapping", "this is YAML, want JSON: "},
 		{"\n# mine\nBatchSize: 100\n", "this is YAML, want JSON: "},
 		{"---\n{}", "this is YAML"},

@@ -65,7 +65,7 @@ func parse(text []byte) (*fields, error) {
 		}
 		return nil, broken(text, offset, err)
 	}
-	if end := int(dec.InputOffset()); len(bytes.TrimSpace(text[end:])) > 0 {
+	if end := int(dec.InputOffset()); len(bytes.TrimLeft(text[end:], " \t\r\n")) > 0 {
 		return nil, broken(text, end, errors.New("something follows the object"))
 	}
 	dec = json.NewDecoder(bytes.NewReader(text))
