@@ -14,6 +14,12 @@
 // and no two workers may have handled a shard at once, but for those that stood still. Otherwise the exit status is 1.
 //
 //	go run -C examples/fleet . -soak 1m
+//
+// With -trials it measures: three workers, one of which is killed and replaced, and then one that is stopped and replaced, as
+// often as you like. The table at the end says how long the shards stood still each time. The histories are compared as after
+// a soak.
+//
+//	go run -C examples/fleet . -trials 30
 package main
 
 import (
@@ -31,6 +37,7 @@ type settings struct {
 	store           location
 	workers, shards int
 	lasts           time.Duration
+	trials          int // of a crash and a stop each, instead of a time; 0: none
 	unlucky         int // one in so many records of a key fails at first; 0: none
 	seed            uint64
 	live            bool // draw in one place
@@ -50,7 +57,8 @@ func main() {
 	flag.IntVar(&s.shards, "shards", 8, "shards of the stream")
 	flag.DurationVar(&s.lasts, "for", 40*time.Second, "how long the show goes on")
 	long := flag.Duration("soak", 0, "how long to soak, in rounds of about 40 s, instead of the show")
-	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "`number` that chooses whom the soak strikes")
+	flag.IntVar(&s.trials, "trials", 0, "how often to kill a worker, and to stop one, instead of the show")
+	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().UnixNano()), "`number` that chooses whom the soak or a trial strikes")
 	flag.Parse()
 	if info, err := os.Stdout.Stat(); err == nil {
 		s.live = info.Mode()&os.ModeCharDevice != 0
@@ -70,6 +78,12 @@ func run(ctx context.Context, s settings, long time.Duration) error {
 	}
 	if s.workers < 1 || s.shards < 1 {
 		return errors.New("want a worker and a shard")
+	}
+	if soaks && s.trials > 0 {
+		return errors.New("want -soak or -trials, not both")
+	}
+	if s.trials > 0 {
+		return soak(ctx, s, os.Stdout)
 	}
 	if soaks {
 		s.lasts, s.unlucky = long, 9600/min(s.shards, 8) // few lanes wait then, also in a shard that has most of the keys

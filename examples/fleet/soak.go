@@ -26,7 +26,7 @@ type nemesis struct {
 
 var errInterrupted = errors.New("interrupted")
 
-// soak keeps a fleet in trouble for a while, one round after another, and tells what came of it.
+// soak keeps a fleet in trouble, for a while or for so many trials, and tells what came of it.
 func soak(ctx context.Context, s settings, out io.Writer) error {
 	f, err := newFleet(ctx, s)
 	if err != nil {
@@ -59,8 +59,12 @@ func (n *nemesis) run(ctx context.Context) error {
 	n.quiet.from = time.Now()
 	wait(ctx, max(n.lasts/6, 10*time.Second).Truncate(10*time.Second)) // a checkpoint of each shard in 10 s
 	n.quiet.to = time.Now()
-	for {
-		for _, step := range []func(context.Context) error{n.crash, n.freeze, n.reshard, n.thaw, n.roll, n.reshard} {
+	steps := []func(context.Context) error{n.crash, n.freeze, n.reshard, n.thaw, n.roll, n.reshard}
+	if n.trials > 0 {
+		steps = []func(context.Context) error{n.crash, n.calm, n.restart, n.calm}
+	}
+	for trial := 1; ; trial++ {
+		for _, step := range steps {
 			if err := errors.Join(step(ctx), n.read()); err != nil {
 				return err
 			}
@@ -68,11 +72,11 @@ func (n *nemesis) run(ctx context.Context) error {
 				return errInterrupted
 			}
 		}
-		if time.Since(n.began)+round/2 >= n.lasts {
+		if n.trials > 0 && trial == n.trials || n.trials == 0 && time.Since(n.began)+round/2 >= n.lasts {
 			break
 		}
 	}
-	if err := n.settle(ctx, false); err != nil {
+	if err := n.calm(ctx); err != nil {
 		return err
 	}
 	stop()
@@ -85,7 +89,11 @@ const round = 40 * time.Second
 
 // happens prints what is done. What moves shards from worker to worker is noted, too.
 func (n *nemesis) happens(what, detail string) {
-	if moves, ok := map[string]string{"kill -9": "kill -9 and a pause", "SIGCONT": "the end of the pause", "restart": "restart"}[what]; ok {
+	moves := map[string]string{"kill -9": "kill -9 and a pause", "SIGCONT": "the end of the pause", "restart": "restart"}[what]
+	if n.trials > 0 && what == "kill -9" {
+		moves = what // there are no pauses
+	}
+	if moves != "" {
 		n.events = append(n.events, event{time.Now(), moves})
 	}
 	fmt.Fprintf(n.out, "%6.1f s  %s %s\n", time.Since(n.began).Seconds(), what, detail)
@@ -102,7 +110,8 @@ func (n *nemesis) victim() *process {
 
 // settle waits until every open shard has had one worker for 5 s, the same one, and each worker its part if that is asked.
 func (n *nemesis) settle(ctx context.Context, evenly bool) error {
-	since, last := time.Now(), map[string]*process(nil)
+	began, taken := time.Now(), false
+	since, last := began, map[string]*process(nil)
 	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); {
 		if err := n.read(); err != nil {
 			return err
@@ -112,6 +121,10 @@ func (n *nemesis) settle(ctx context.Context, evenly bool) error {
 			p := owners[*sh.ShardId]
 			share[p]++
 			all = all && p != nil
+		}
+		if all && !taken {
+			n.happens("all shards", fmt.Sprintf("have a worker %.1f s later", time.Since(began).Seconds()))
+			taken = true
 		}
 		if evenly {
 			for _, p := range n.alive() {
@@ -130,6 +143,9 @@ func (n *nemesis) settle(ctx context.Context, evenly bool) error {
 	}
 	return errors.New("some shards have had no worker for 2 minutes, or never the same one for long")
 }
+
+// calm waits until no shard moves any more.
+func (n *nemesis) calm(ctx context.Context) error { return n.settle(ctx, false) }
 
 // crash kills a worker. Another one starts a second later.
 func (n *nemesis) crash(ctx context.Context) error {
@@ -164,6 +180,13 @@ func (n *nemesis) thaw(ctx context.Context) error {
 	err := p.resume()
 	s.to = time.Now()
 	return err
+}
+
+// restart stops a worker as SIGTERM does, and starts another one.
+func (n *nemesis) restart(context.Context) error {
+	p := n.victim()
+	n.happens("restart", p.name)
+	return errors.Join(p.stop(), n.start(p.name))
 }
 
 // roll replaces every worker, one after another, as a deploy does: now the new one first, now the old one.
