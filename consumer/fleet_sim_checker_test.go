@@ -61,8 +61,11 @@ type simChecker struct {
 	lives    map[string]*simWorker
 	members  map[string]*simStanding // by id
 	running  map[int]*simCall
-	enders   map[string]string   // by shard: who has stored its end
-	latest   map[string]simEvent // by worker and shard: the last start
+	held     map[int]simEvent      // calls of handlers that stand still before their start
+	cuts     map[int]time.Duration // when the contexts of calls have ended
+	outage   [2]time.Duration      // the last one
+	enders   map[string]string     // by shard: who has stored its end
+	latest   map[string]simEvent   // by worker and shard: the last start
 	found    []simBreach
 	finished bool // the workers are stopped, as all is over
 }
@@ -70,10 +73,11 @@ type simChecker struct {
 type simShard struct {
 	kinesistest.ShardInfo
 	recs     []*simRecord
-	row      *row // nil: there is none
-	last     row  // what it was before it was deleted by hand
-	tampered bool // it has been
-	prefix   int  // leading records with an outcome
+	row      *row          // nil: there is none
+	last     row           // what it was before it was deleted by hand
+	tampered bool          // it has been
+	prefix   int           // leading records with an outcome
+	moved    time.Duration // when it last changed hands
 }
 
 type simRecord struct {
@@ -101,14 +105,15 @@ type simStanding struct {
 
 type simCall struct {
 	simEvent
-	cut time.Duration // when its context ended; -1: it has not
+	cut   time.Duration // when its context ended; -1: it has not
+	stale bool          // it stood still until another worker had the shard
 }
 
 // check returns the promises that are broken.
 func (w *simWorld) check() []simBreach {
 	c := &simChecker{
 		w: w, shards: map[string]*simShard{}, recs: map[string]*simRecord{}, keys: map[string][]*simRecord{}, lives: map[string]*simWorker{},
-		members: map[string]*simStanding{}, running: map[int]*simCall{}, enders: map[string]string{}, latest: map[string]simEvent{}, found: slices.Clone(w.found),
+		members: map[string]*simStanding{}, running: map[int]*simCall{}, held: map[int]simEvent{}, cuts: map[int]time.Duration{}, enders: map[string]string{}, latest: map[string]simEvent{}, found: slices.Clone(w.found),
 	}
 	for _, sh := range w.shards {
 		s := &simShard{ShardInfo: sh}
@@ -140,9 +145,19 @@ func (w *simWorld) check() []simBreach {
 			c.finished = c.finished || e.note == "the end"
 		case evStart:
 			c.start(e)
+		case simDown:
+			if from := e.at; from > c.outage[1] {
+				c.outage[0] = from
+			}
+			c.outage[1] = max(c.outage[1], min(e.at+time.Duration(e.n), w.plan.over))
+		case simHeld:
+			c.held[e.call] = e
 		case simDone:
-			if call := c.running[e.call]; call != nil && call.cut < 0 {
-				call.cut = e.at
+			if _, ok := c.cuts[e.call]; !ok {
+				c.cuts[e.call] = e.at
+			}
+			if call := c.running[e.call]; call != nil {
+				call.cut = c.cuts[e.call]
 			}
 		case evSucceeded, evProgress, evFailed:
 			c.end(e)
@@ -189,6 +204,11 @@ func (c *simChecker) cut(who string) {
 			delete(c.running, n)
 		}
 	}
+	for n, call := range c.held {
+		if call.who == who {
+			delete(c.held, n)
+		}
+	}
 }
 
 func (c *simChecker) returned(e simEvent) {
@@ -214,8 +234,16 @@ func (c *simChecker) start(e simEvent) {
 			c.violate(simFamily, nil, e.shard, "call %d starts, and the end of parent %s is not stored", e.call, p)
 		}
 	}
+	delete(c.held, e.call)
+	call := &simCall{simEvent: e, cut: -1}
+	if cut, ok := c.cuts[e.call]; ok {
+		call.cut = cut
+	}
 	switch row := sh.row; {
 	case row != nil && workerOf(row.Owner) == e.who && row.Epoch == e.epoch:
+	case e.held > 0 && sh.moved >= e.at-e.held:
+		c.w.counts["frozen until another had the shard"]++
+		call.stale = true
 	case sh.tampered:
 		c.w.counts["started while the row was gone"]++
 	default:
@@ -224,7 +252,9 @@ func (c *simChecker) start(e simEvent) {
 	slice := map[string]int{} // of each key, up to where it goes
 	for _, x := range e.recs {
 		r := c.recs[x.seq]
-		c.overlap(e, r)
+		if !call.stale {
+			c.overlap(e, r)
+		}
 		c.order(e, r, slice)
 		if r.outcome {
 			c.w.counts["handled again"]++
@@ -232,18 +262,18 @@ func (c *simChecker) start(e simEvent) {
 				c.violate(simAgain, r, e.shard, "%v starts again in call %d", r, e.call)
 			}
 		}
-		if sh.row != nil && sh.row.has(r) && !sh.tampered {
+		if sh.row != nil && sh.row.has(r) && !sh.tampered && !call.stale {
 			c.violate(simCovered, r, e.shard, "%v starts in call %d, and the row at %s has it done", r, e.call, short(sh.row.Ck))
 		}
 	}
-	c.running[e.call] = &simCall{e, -1}
+	c.running[e.call] = call
 }
 
 // overlap checks that nobody else handles the same: records of a key never, those of a shard not in two workers, unless the
 // one that had it has let the time go by that it has to come to an end.
 func (c *simChecker) overlap(e simEvent, r *simRecord) {
 	for _, other := range c.running {
-		if other.shard != e.shard {
+		if other.shard != e.shard || other.stale {
 			continue
 		}
 		same := slices.ContainsFunc(other.recs, func(x simRec) bool { return x.key == r.key })

@@ -47,12 +47,13 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 	w.counts["calls of handlers"]++
 	start.call = w.counts["calls of handlers"]
 	w.mu.Unlock()
+	unwatch := context.AfterFunc(ctx, func() { w.note(l, simEvent{kind: simDone, call: start.call, shard: inv.Shard}) })
+	defer unwatch()
+	start.held = l.thaw(start)
 	if !w.note(l, start) {
 		<-ctx.Done()
 		return 0, ctx.Err()
 	}
-	unwatch := context.AfterFunc(ctx, func() { w.note(l, simEvent{kind: simDone, call: start.call, shard: inv.Shard}) })
-	defer unwatch()
 
 	took, calm := 20*time.Millisecond+time.Duration(p.roll("work", who)*float64(100*time.Millisecond)), w.calm()
 	if !calm && p.roll("slow", who) < p.slow {
@@ -65,7 +66,9 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 	case <-ctx.Done():
 		err = ctx.Err()
 		unwind := time.Duration(p.roll("unwind", who) * float64(2900*time.Millisecond))
-		if p.roll("quick", who) < 0.5 {
+		if p.roll("tardy", who) < p.tardy {
+			unwind = 2900 * time.Millisecond
+		} else if p.roll("quick", who) < 0.5 {
 			unwind /= 100
 		}
 		if !calm && p.roll("overstay", who) < p.overstay {

@@ -74,18 +74,21 @@ func (w *simWorld) loseMember(l *simLife) bool {
 	return e.Revision != "" && w.remove(nil, e, false) == nil
 }
 
-// loseLease deletes the row of a shard by hand that somebody works.
-func (w *simWorld) loseLease(pick float64) bool {
+// loseLease deletes the row of a shard by hand that somebody, or a certain worker, works: the one that the step is about, or
+// any.
+func (w *simWorld) loseLease(s simStep, who string) bool {
 	w.mu.Lock()
 	var entries []checkpoint.Entry
 	for _, key := range slices.Sorted(maps.Keys(w.versions)) {
 		versions := w.versions[key]
-		if v := versions[len(versions)-1].e; v.Revision != "" && strings.Contains(key, "/lease/") && decoded(v).Owner != "" {
-			entries = append(entries, v)
+		if v := versions[len(versions)-1].e; v.Revision != "" && strings.Contains(key, "/lease/") && strings.HasSuffix(key, s.shard) {
+			if owner := decoded(v).Owner; owner != "" && (who == "" || workerOf(owner) == who) {
+				entries = append(entries, v)
+			}
 		}
 	}
 	w.mu.Unlock()
-	return len(entries) > 0 && w.remove(nil, entries[int(pick*float64(len(entries)))], false) == nil
+	return len(entries) > 0 && w.remove(nil, entries[int(s.pick*float64(len(entries)))], false) == nil
 }
 
 // Times within which all must be in order when faults have stopped.

@@ -29,6 +29,9 @@ type simPlan struct {
 	failing  float64       // handlers that fail
 	slow     float64       // handlers that take seconds
 	overstay float64       // handlers that do not look at their context
+	tardy    float64       // handlers that take nearly all the time that they have to come to an end
+	later    float64       // for how many seconds at most a write is on its way that comes late
+	replies  float64       // replies of the store that take long
 	script   []simStep
 }
 
@@ -37,11 +40,13 @@ type simRates struct{ before, after, late, refused float64 }
 
 // A simStep is one line of a script.
 type simStep struct {
-	at   time.Duration
-	op   string
-	slot int           // of a worker
-	d    time.Duration // how long
-	pick float64       // which shard
+	at    time.Duration
+	op    string
+	on    string        // the kind of write that it waits for
+	slot  int           // of a worker
+	d     time.Duration // how long
+	pick  float64       // which shard
+	shard string        // that very one
 }
 
 // The operations of a script. One for which there is nothing to do does nothing.
@@ -50,6 +55,8 @@ const (
 	simKill      = "kill"        // a worker: all its ways are cut, and nothing it does counts any more
 	simStop      = "stop"        // a worker, as SIGTERM does
 	simPause     = "pause"       // a worker's way to the store
+	simBeat      = "cut at beat" // the same, behind the next heartbeat, the reply to which takes long
+	simFreeze    = "freeze"      // a worker before each handler and each write, while its timers go on
 	simSilence   = "silence"     // a worker's way to the stream
 	simNewFirst  = "deploy new"  // the next worker starts, then the one before it stops
 	simOldFirst  = "deploy old"  // the other way round
@@ -59,11 +66,15 @@ const (
 	simThrottle  = "throttle"    // reads
 	simNoMember  = "lose member" // the row of a worker is deleted by hand
 	simNoLease   = "lose lease"  // the row of a shard is
+	simNoMine    = "lose own"    // the row of a shard of a worker is
 	simMergeBusy = "merge apart" // two shards that different workers have, if there are such
 )
 
 func (s simStep) String() string {
 	line := fmt.Sprintf("%7.2fs %s", s.at.Seconds(), s.op)
+	if s.on != "" {
+		line += " at the next " + s.on
+	}
 	switch s.op {
 	case simSplit, simMerge, simMergeBusy, simNoLease:
 		return line + fmt.Sprintf(" %.3f", s.pick)
@@ -81,8 +92,9 @@ func (p *simPlan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d places for workers, %d shards, %d keys, factor %d, batches of %d, partial %v, drain %v, a record each %v, faults until %v\n",
 		p.workers, p.shards, p.keys, p.factor, p.batch, p.partial, p.drain, p.pace, p.over)
-	fmt.Fprintf(&b, "store: before %.3f after %.3f late %.3f refused %.3f, stale lists %v; handlers: failing %.3f slow %.3f overstaying %.3f\n",
-		p.lost.before, p.lost.after, p.lost.late, p.lost.refused, p.stale, p.failing, p.slow, p.overstay)
+	fmt.Fprintf(&b, "store: before %.3f after %.3f late %.3f by up to %.0f s refused %.3f slow replies %.3f, stale lists %v\n",
+		p.lost.before, p.lost.after, p.lost.late, p.later, p.lost.refused, p.replies, p.stale)
+	fmt.Fprintf(&b, "handlers: failing %.3f slow %.3f tardy %.3f overstaying %.3f\n", p.failing, p.slow, p.tardy, p.overstay)
 	for _, s := range p.script {
 		fmt.Fprintln(&b, s)
 	}
@@ -104,7 +116,17 @@ func newSimPlan(seed uint64) *simPlan {
 	p := &simPlan{
 		seed: seed, workers: 2 + r.IntN(3), shards: 2 + r.IntN(4), keys: 4 + r.IntN(12), factor: 1 + r.IntN(8), batch: 1 + r.IntN(20),
 		partial: r.IntN(2) == 0, drain: seconds(3, 25).Round(time.Second), pace: seconds(0.05, 0.25), over: seconds(70, 130),
-		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3),
+		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), tardy: some(0.5, 1), later: 3,
+		replies: some(0.3, 0.1),
+	}
+	if r.IntN(3) == 0 {
+		p.slow = some(1, 0.6)
+	}
+	if r.IntN(3) == 0 {
+		p.overstay = some(1, 1)
+	}
+	if r.IntN(3) == 0 {
+		p.later = 15
 	}
 	if r.IntN(4) > 0 {
 		p.lost = simRates{some(0.6, 0.1), some(0.6, 0.1), some(0.6, 0.1), some(0.4, 0.2)}
@@ -115,17 +137,19 @@ func newSimPlan(seed uint64) *simPlan {
 	}{
 		{simKill, 3},
 		{simStop, 3},
-		{simPause, 5},
+		{simPause, 3},
+		{simBeat, 3},
+		{simFreeze, 2},
 		{simSilence, 0.5},
 		{simNewFirst, 1.5},
 		{simOldFirst, 1.5},
-		{simOutage, 0.7},
+		{simOutage, 1},
 		{simSplit, 2},
 		{simMerge, 1},
 		{simMergeBusy, 1.5},
 		{simThrottle, 0.7},
-		{simNoMember, 0.3},
-		{simNoLease, 0.3},
+		{simNoMember, 0.4},
+		{simNoLease, 0.6},
 	}
 	sum := 0.0
 	for i := range ops {
@@ -138,6 +162,7 @@ func newSimPlan(seed uint64) *simPlan {
 		p.script = append(p.script, simStep{at: seconds(0, 10), op: simStart, slot: slot})
 	}
 	mean := 3 + 7*r.Float64()
+	moments, hands := some(0.5, 0.6), some(0.4, 0.7) // steps that wait for a moment; pauses in which rows are deleted
 	for at := 8 * time.Second; sum > 0; {
 		at += time.Duration(-math.Log(1-r.Float64()) * mean * float64(time.Second)).Round(10 * time.Millisecond)
 		if at >= p.over {
@@ -154,20 +179,33 @@ func newSimPlan(seed uint64) *simPlan {
 		}
 		switch s.op {
 		case simKill, simStop:
-			then(simStart, s.slot, seconds(0.3, 20))
-		case simPause:
+			if s.d = seconds(0.3, 20); r.Float64() >= moments {
+				then(simStart, s.slot, s.d)
+			} else {
+				s.on = simMoments[r.IntN(len(simMoments))]
+			}
+		case simPause, simBeat, simFreeze:
 			s.d = seconds(1, 15)
-			if r.IntN(2) == 0 {
-				s.d = seconds(6.5, 11) // about as long as others wait
+			if r.IntN(3) > 0 {
+				s.d = seconds(6.5, 14) // about as long as others wait
+			}
+			if s.op != simBeat && r.Float64() < moments {
+				s.on = simMoments[r.IntN(len(simMoments))]
+			} else if r.Float64() < hands {
+				then([]string{simNoMine, simNoMine, simNoMember}[r.IntN(3)], s.slot, time.Duration(r.Float64()*r.Float64()*float64(s.d)))
 			}
 		case simSilence:
 			s.d = seconds(1, 15)
 		case simOutage:
-			if s.d = seconds(2, 20); r.IntN(4) == 0 {
+			if s.d = seconds(2, 22); r.IntN(4) == 0 {
 				s.d = seconds(60, 150)
 			}
 		case simThrottle:
 			s.d = seconds(1, 15)
+		case simNoLease, simNoMember:
+			if r.Float64() < moments {
+				s.on = simMoments[r.IntN(len(simMoments))]
+			}
 		case simNewFirst, simOldFirst: // all places, one after the other
 			s.d = seconds(0.5, 8)
 			for slot, after := 0, s.d; slot < p.workers; slot++ {

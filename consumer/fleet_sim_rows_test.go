@@ -11,6 +11,9 @@ func (c *simChecker) write(e simEvent) {
 	old, now := sh.row, e.row
 	c.marks(sh, e)
 	sh.row = &now
+	if e.kind != evMarked {
+		sh.moved = e.at
+	}
 	if e.kind == evCreated || old == nil {
 		c.created(sh, e)
 		return
@@ -45,8 +48,13 @@ func (c *simChecker) write(e simEvent) {
 		return
 	}
 	for _, call := range c.running {
-		if call.shard == e.shard && call.who == e.who {
+		if call.shard == e.shard && call.who == e.who && !call.stale {
 			c.violate(simOpen, nil, e.shard, "%s: %s, and call %d runs", e.who, e.kind, call.call)
+		}
+	}
+	for _, call := range c.held {
+		if call.shard == e.shard && call.who == e.who {
+			c.violate(simOpen, nil, e.shard, "%s: %s, and call %d is about to start", e.who, e.kind, call.call)
 		}
 	}
 	if e.kind == evEnded {
@@ -166,6 +174,9 @@ func (c *simChecker) fenced(m *simStanding, e simEvent) {
 		c.violate(simFences, nil, "", "%s declares %s dead %v after its last sign of life", e.who, e.member, e.at-m.at)
 	}
 	c.w.counts["fenced"]++
+	if !e.late && c.outage[1] < e.at && e.at-c.outage[1] < simTerm && c.outage[1]-c.outage[0] >= simBlind {
+		c.violate(simHealthy, nil, "", "%s declares %s dead %v after an outage of %v", e.who, e.member, e.at-c.outage[1], c.outage[1]-c.outage[0])
+	}
 	if l.dead || l.over {
 		return
 	}
@@ -176,8 +187,10 @@ func (c *simChecker) fenced(m *simStanding, e simEvent) {
 	}
 }
 
-// simTerm is how long a worker's row must stay unchanged before it is declared dead.
-const simTerm = 10 * time.Second
+const (
+	simTerm  = 10 * time.Second // a worker's row must stay unchanged for as long before it is declared dead
+	simBlind = 7 * time.Second  // who could not look for as long does not know what is unchanged
+)
 
 // deleted checks who deletes a row.
 func (c *simChecker) deleted(e simEvent) {

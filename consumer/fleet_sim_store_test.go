@@ -43,14 +43,13 @@ func (k simLink) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// enter takes the time of a call and says what is wrong with it.
-func (k simLink) enter(ctx context.Context, op, key string) (fault string, err error) {
+// enter takes the time of a call and says what is wrong with it. A write may be applied later, at some time.
+func (k simLink) enter(ctx context.Context, op, key string) (fault string, later time.Duration, err error) {
 	w := k.w
 	w.mu.Lock()
 	w.calls++
 	k.l.asked[op+key]++
 	who := fmt.Sprint(k.l.name, op, key, k.l.asked[op+key])
-	paused, down := w.began.Add(k.l.paused), w.began.Add(w.down)
 	w.mu.Unlock()
 	half, tail := 4*time.Millisecond+time.Duration(w.plan.roll("time", who)*float64(2*time.Millisecond)), w.plan.roll("tail", who)
 	switch {
@@ -60,27 +59,36 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, err e
 		half *= 20
 	}
 	if err := k.wait(ctx, half); err != nil {
-		return "", err
+		return "", 0, err
 	}
-	now := time.Now()
-	if now.Before(down) {
-		w.count("store down")
-		return "before", nil
-	}
-	if now.Before(paused) {
-		w.count("call in a pause")
-		if w.plan.roll("pause", who) < 0.3 {
-			return "before", nil
-		}
-		if err := k.wait(ctx, paused.Sub(now)); err != nil { // it hangs
-			if op == "swap" && w.plan.roll("pause late", who) < 0.3 {
-				return "late", nil
+	w.mu.Lock()
+	now := w.now()
+	paused, frozen, down, hangs := k.l.paused-now, k.l.frozen-now, w.down-now, w.hangs
+	w.mu.Unlock()
+	writes := op == "swap" || op == "delete"
+	switch {
+	case down > 0 && !hangs, paused > 0 && w.plan.roll("pause", who) < 0.3:
+		w.count("call refused in an outage or a pause")
+		return "before", 0, nil
+	case down > 0 || paused > 0:
+		w.count("call hangs in an outage or a pause")
+		if err := k.wait(ctx, max(down, paused)); err != nil {
+			if writes && down <= 0 && w.plan.roll("pause late", who) < 0.3 {
+				return "late", w.later(who), nil
 			}
-			return "", err
+			return "", 0, err
+		}
+	case frozen > 0:
+		w.count("call held back")
+		if err := k.wait(ctx, frozen); err != nil {
+			if writes {
+				return "late", max(0, frozen+now-w.now()) + w.later(who)/100, nil
+			}
+			return "", 0, err
 		}
 	}
 	if w.calm() {
-		return "", nil
+		return "", 0, nil
 	}
 	x, r := w.plan.roll("fault", who), w.plan.lost
 	for _, f := range []struct {
@@ -88,18 +96,39 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, err e
 		rate float64
 	}{{"before", r.before}, {"after", r.after}, {"late", r.late}, {"refused", r.refused}} {
 		if x < f.rate {
-			if op != "swap" && op != "delete" {
-				return "before", nil
+			if !writes {
+				return "before", 0, nil
 			}
-			return f.name, nil
+			return f.name, w.later(who), nil
 		}
 		x -= f.rate
 	}
-	return "", nil
+	return "", 0, nil
+}
+
+// later is how long a write is on its way that comes late.
+func (w *simWorld) later(who string) time.Duration {
+	return time.Duration((0.02 + w.plan.later*w.plan.roll("later", who)) * float64(time.Second))
+}
+
+// reply takes the rest of the time of a call.
+func (k simLink) reply(ctx context.Context, op, key string) error {
+	d := 5 * time.Millisecond
+	if w := k.w; !w.calm() && w.plan.replies > 0 {
+		w.mu.Lock()
+		k.l.asked["reply"+op+key]++
+		who := fmt.Sprint(k.l.name, op, key, k.l.asked["reply"+op+key])
+		w.mu.Unlock()
+		if w.plan.roll("reply", who) < w.plan.replies {
+			w.count("slow reply")
+			d = time.Duration(w.plan.roll("replies", who) * float64(1300*time.Millisecond))
+		}
+	}
+	return k.wait(ctx, d)
 }
 
 func (k simLink) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
-	fault, err := k.enter(ctx, "list", prefix)
+	fault, _, err := k.enter(ctx, "list", prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -107,10 +136,10 @@ func (k simLink) List(ctx context.Context, prefix string) ([]checkpoint.Entry, e
 		return nil, errSimLink
 	}
 	if k.w.plan.stale && !k.w.calm() {
-		return k.w.old(prefix), k.wait(ctx, 5*time.Millisecond)
+		return k.w.old(prefix), k.reply(ctx, "list", prefix)
 	}
 	rows, err := k.w.store.List(ctx, prefix)
-	return rows, errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+	return rows, errors.Join(err, k.reply(ctx, "list", prefix))
 }
 
 // old returns each row as it was at some time within the last two seconds.
@@ -139,7 +168,7 @@ func (w *simWorld) old(prefix string) (rows []checkpoint.Entry) {
 }
 
 func (k simLink) Get(ctx context.Context, key string) (checkpoint.Entry, error) {
-	fault, err := k.enter(ctx, "get", key)
+	fault, _, err := k.enter(ctx, "get", key)
 	if err != nil {
 		return checkpoint.Entry{}, err
 	}
@@ -147,7 +176,7 @@ func (k simLink) Get(ctx context.Context, key string) (checkpoint.Entry, error) 
 		return checkpoint.Entry{}, errSimLink
 	}
 	e, err := k.w.store.Get(ctx, key)
-	return e, errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+	return e, errors.Join(err, k.reply(ctx, "get", key))
 }
 
 func (k simLink) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
@@ -165,7 +194,7 @@ func (k simLink) Delete(ctx context.Context, e checkpoint.Entry) error {
 
 // write makes one write, or what becomes of it.
 func (k simLink) write(ctx context.Context, op, key string, apply func(late bool) error) error {
-	fault, err := k.enter(ctx, op, key)
+	fault, later, err := k.enter(ctx, op, key)
 	if err != nil {
 		return err
 	}
@@ -178,11 +207,6 @@ func (k simLink) write(ctx context.Context, op, key string, apply func(late bool
 		return fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, errSimLink)
 	case "late":
 		k.w.count("write failed and sent")
-		k.w.mu.Lock()
-		k.l.asked["late"+key]++
-		who := fmt.Sprint(k.l.name, key, k.l.asked["late"+key])
-		k.w.mu.Unlock()
-		later := time.Duration((0.02 + 3*k.w.plan.roll("later", who)) * float64(time.Second))
 		if !k.l.sends(&k.w.late) {
 			return errSimLink
 		}
@@ -194,7 +218,7 @@ func (k simLink) write(ctx context.Context, op, key string, apply func(late bool
 		return errSimLink
 	}
 	if err := apply(false); err != nil {
-		return errors.Join(err, k.wait(ctx, 5*time.Millisecond))
+		return errors.Join(err, k.reply(ctx, op, key))
 	}
 	if fault == "after" {
 		k.w.mu.Lock()
@@ -202,26 +226,55 @@ func (k simLink) write(ctx context.Context, op, key string, apply func(late bool
 		k.w.mu.Unlock()
 		return errSimLink
 	}
-	return k.wait(ctx, 5*time.Millisecond)
+	if wait := k.last(key); wait > 0 {
+		return k.wait(ctx, wait)
+	}
+	return k.reply(ctx, op, key)
+}
+
+// last pauses a worker behind a heartbeat, if that is asked for, and returns how long the reply to that takes then.
+func (k simLink) last(key string) time.Duration {
+	w := k.w
+	w.mu.Lock()
+	d := k.l.beat
+	if d == 0 || !strings.Contains(key, "/member/"+k.l.name+"/") {
+		w.mu.Unlock()
+		return 0
+	}
+	k.l.beat = 0
+	w.counts["paused behind a heartbeat"]++
+	w.mu.Unlock()
+	w.until(&k.l.paused, d)
+	w.note(k.l, simEvent{kind: simPaused, n: int(d)})
+	return time.Duration((0.5 + 0.7*w.plan.roll("last", k.l.name, w.now())) * float64(time.Second))
 }
 
 // swap applies a write and logs what it has done. What was on its way when a worker was killed arrives.
 func (w *simWorld) swap(l *simLife, e checkpoint.Entry, late bool) (checkpoint.Entry, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if !late && isClosed(l.dead) {
+		w.mu.Unlock()
 		return e, errSimLink
 	}
 	stored, err := w.store.Swap(context.Background(), e)
 	if err != nil {
 		w.conflict(l, e)
+		w.mu.Unlock()
 		return e, err
 	}
-	if late {
-		w.counts["write applied late"]++
-	}
 	w.versions[e.Key] = append(w.versions[e.Key], simVersion{w.now(), stored})
-	w.log = append(w.log, w.written(l, stored))
+	ev := w.written(l, stored)
+	if ev.late = late; late {
+		w.counts["applied late: "+ev.kind]++
+	}
+	w.log = append(w.log, ev)
+	steps := w.moment(l, ev)
+	w.mu.Unlock()
+	for _, s := range steps {
+		if w.nemesis(s, l) {
+			w.count(s.op + " at " + s.on)
+		}
+	}
 	return stored, nil
 }
 

@@ -36,6 +36,8 @@ type simWorld struct {
 	slots     []*simLife              // nil: free
 	starts    []int                   // by slot
 	down      time.Duration           // until when the store is
+	hangs     bool                    // and then its calls hang, and are not refused
+	armed     []simStep               // that wait for a write
 	throttled time.Duration           // until when reads are
 	calls     int
 	counts    map[string]int
@@ -49,6 +51,7 @@ type simWorld struct {
 type simLife struct {
 	w      *simWorld
 	name   string
+	slot   int
 	dead   chan struct{} // closed when it is killed
 	cancel context.CancelFunc
 	exited chan struct{}
@@ -57,6 +60,8 @@ type simLife struct {
 	// Guarded by the world's mutex.
 	asked   map[string]int
 	paused  time.Duration // until when its way to the store is
+	frozen  time.Duration // until when it stands still before each handler and each write
+	beat    time.Duration // it is paused for so long behind its next heartbeat
 	silent  time.Duration // the same of the stream
 	stopped bool
 }
@@ -68,9 +73,11 @@ type simEvent struct {
 	who    string // a worker
 	shard  string
 	call   int
-	recs   []simRec // of a handler
-	epoch  int64    // that a handler is told
-	n      int      // records that are done
+	recs   []simRec      // of a handler
+	epoch  int64         // that a handler is told
+	held   time.Duration // for how long a handler stood still before its start
+	late   bool          // a write that was on its way for a while
+	n      int           // records that are done
 	row    row
 	member string // its id
 	st     string
@@ -89,6 +96,8 @@ const (
 	simCreated  = evCreated
 	simAnchored = evAnchored
 	simDone     = "context" // of a handler ends
+	simHeld     = "held"    // a handler, before its start
+	simDown     = "down"    // the store, for n
 	simNemesis  = "nemesis" // does something
 	simPaused   = "paused"  // its way to the store, for n
 )
@@ -143,9 +152,14 @@ func (p *simPlan) play(t *testing.T) *simWorld {
 			break
 		}
 		time.Sleep(time.Until(w.began.Add(s.at)))
+		if s.on != "" {
+			w.arm(s)
+			continue
+		}
 		w.step(s)
 	}
 	time.Sleep(time.Until(w.began.Add(p.over)))
+	w.disarm()
 	w.settle(produced)
 	w.busy.Wait()
 	w.late.Wait()
@@ -179,13 +193,11 @@ func (w *simWorld) nemesis(s simStep, l *simLife) (did bool) {
 	w.note(nil, simEvent{kind: simNemesis, note: strings.TrimSpace(s.String())})
 	switch s.op {
 	case simStart:
-		if l != nil {
-			return false
-		}
-		w.start(s.slot)
-		return true
+		return w.start(s.slot) != nil
 	case simOutage:
 		w.until(&w.down, s.d)
+		w.hang(s.pick < 0.6)
+		w.note(nil, simEvent{kind: simDown, n: int(s.d)})
 		return true
 	case simThrottle:
 		w.until(&w.throttled, s.d)
@@ -193,48 +205,57 @@ func (w *simWorld) nemesis(s simStep, l *simLife) (did bool) {
 	case simSplit, simMerge, simMergeBusy:
 		return w.reshard(s)
 	case simNoLease:
-		return w.loseLease(s.pick)
+		return w.loseLease(s, "")
 	}
 	if l == nil {
 		return false
 	}
 	switch s.op {
 	case simKill:
-		w.vacate(s.slot)
+		w.vacate(l)
 		l.kill()
+		w.replace(s)
 	case simStop:
-		w.vacate(s.slot)
+		w.vacate(l)
 		w.busy.Go(l.stop)
+		w.replace(s)
 	case simPause:
 		w.until(&l.paused, s.d)
+		w.note(l, simEvent{kind: simPaused, n: int(s.d)})
+	case simBeat:
+		w.mu.Lock()
+		l.beat = s.d
+		w.mu.Unlock()
+	case simFreeze:
+		w.until(&l.frozen, s.d)
 		w.note(l, simEvent{kind: simPaused, n: int(s.d)})
 	case simSilence:
 		w.until(&l.silent, s.d)
 	case simNewFirst:
-		w.vacate(s.slot)
+		w.vacate(l)
 		w.start(s.slot)
 		w.busy.Go(func() { time.Sleep(s.d); l.stop() })
 	case simOldFirst:
-		w.vacate(s.slot)
+		w.vacate(l)
 		w.busy.Go(func() {
 			l.stop()
-			w.mu.Lock()
-			free := w.slots[s.slot] == nil
-			w.mu.Unlock()
-			if free {
-				w.start(s.slot)
-			}
+			w.start(s.slot)
 		})
 	case simNoMember:
 		return w.loseMember(l)
+	case simNoMine:
+		return w.loseLease(s, l.name)
 	}
 	return true
 }
 
-func (w *simWorld) vacate(slot int) {
+// vacate frees the place of a worker, if it still has it.
+func (w *simWorld) vacate(l *simLife) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.slots[slot] = nil
+	if w.slots[l.slot] == l {
+		w.slots[l.slot] = nil
+	}
 }
 
 // until makes something last for a while from now on, and not beyond the end of all faults.
@@ -244,11 +265,15 @@ func (w *simWorld) until(what *time.Duration, d time.Duration) {
 	*what = max(*what, min(w.now()+d, w.plan.over))
 }
 
-// start starts a worker in a free place.
+// start starts a worker in a place, if that is free.
 func (w *simWorld) start(slot int) *simLife {
 	w.mu.Lock()
+	if w.slots[slot] != nil {
+		w.mu.Unlock()
+		return nil
+	}
 	w.starts[slot]++
-	l := &simLife{w: w, name: string(rune('a'+slot)) + strconv.Itoa(w.starts[slot]), dead: make(chan struct{}), exited: make(chan struct{}), asked: map[string]int{}}
+	l := &simLife{w: w, name: string(rune('a'+slot)) + strconv.Itoa(w.starts[slot]), slot: slot, dead: make(chan struct{}), exited: make(chan struct{}), asked: map[string]int{}}
 	w.slots[slot] = l
 	w.mu.Unlock()
 	w.note(l, simEvent{kind: evBegan})
