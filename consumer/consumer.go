@@ -23,8 +23,8 @@
 // outcome of a start, then every 10 s, at the end of a shard and at a stop. Beside it stand the records that are handled
 // behind one that waits, from the lowest on, as far as a row of 1 KiB has room: about 30 runs of them between records that
 // wait, or 2,500 at a stop. After a restart, records that are neither below the checkpoint nor beside it are delivered again:
-// up to 10 s of work after a crash, and what had no room (1,000,000 records at most). A tumbling window that was open starts
-// again.
+// up to 10 s of work after a crash, and what had no room (1,000,000 records at most). A stop, and a hand-over to another worker,
+// go on with what waits until all has room, as long as the drain timeout lets them. A tumbling window that was open starts again.
 //
 // # Where progress is kept
 //
@@ -145,7 +145,8 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 //     [Consumer.Status] shows them. Missing credentials are waited for from the start, because those of a role may come. A
 //     signature that is refused ends Run after five tries, unless the reply shows that this machine's clock is off.
 //   - [ErrStreamRecreated]: the stream was deleted and created again while it was consumed.
-//   - [ErrDrainTimeout]: handlers or deliveries did not finish within the drain timeout. There is one for each shard.
+//   - [ErrDrainTimeout]: handlers or deliveries did not finish within the drain timeout, or had to go on until its end for
+//     want of room in the shard's row. There is one for each shard.
 //   - [ErrHandlerRunning]: a handler ignores the end of its context. It still runs, and its shard is not released.
 //   - checkpoint.ErrSequence: the service numbers records with what is no number, so that no checkpoint could be kept.
 //   - the error of a last write to the store that failed.

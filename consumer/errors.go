@@ -20,7 +20,8 @@ var (
 	// ErrAccessDenied says that the credentials are not valid, or do not allow a call or the use of the stream's key.
 	ErrAccessDenied = errors.New("consumer: access denied")
 	// ErrDrainTimeout says that handlers, or deliveries to the on-failure destination, still ran at the end of the drain
-	// timeout and did not succeed. Their records are delivered again.
+	// timeout and did not succeed, or that a shard's row had no room until then for all that is done behind records that wait.
+	// What is not stored is delivered again.
 	ErrDrainTimeout = errors.New("consumer: drain timeout")
 	// ErrHandlerRunning says that a handler ignored the end of its context and still runs. Its shard is not released.
 	ErrHandlerRunning = errors.New("consumer: handler is still running")

@@ -7,7 +7,15 @@ import (
 
 // Enter implements lane.Gate: it waits for the handler, if its calls must not overlap (P1), for the worker's limit, and while
 // the worker is in doubt whether the others take it for dead.
-func (sh *shard) Enter() (ctx context.Context, ok bool) {
+func (sh *shard) Enter() (ctx context.Context, ok bool) { return sh.enter(sh.halted) }
+
+// A lateGate is that of a drain: it is open until the drain timeout.
+type lateGate struct{ *shard }
+
+// Enter implements lane.Gate.
+func (g lateGate) Enter() (ctx context.Context, ok bool) { return g.enter(g.handlers.Done()) }
+
+func (sh *shard) enter(stop <-chan struct{}) (ctx context.Context, ok bool) {
 	if w := sh.f.pool; sh.f.serial != nil || w.limit != nil {
 		sh.queued.Add(1)
 		defer func() {
@@ -18,10 +26,10 @@ func (sh *shard) Enter() (ctx context.Context, ok bool) {
 		}()
 	}
 	for {
-		if !sh.f.serial.Enter(sh.source, sh.halted) {
+		if !sh.f.serial.Enter(sh.source, stop) {
 			return nil, false
 		}
-		if !sh.f.pool.limit.Enter(sh.source, sh.halted) {
+		if !sh.f.pool.limit.Enter(sh.source, stop) {
 			sh.f.serial.Leave(sh.source)
 			return nil, false
 		}
@@ -29,11 +37,11 @@ func (sh *shard) Enter() (ctx context.Context, ok bool) {
 			break
 		}
 		sh.Leave() // others, of a group that is not in doubt, may go
-		if _, ok := sh.tenure.Enter(sh.halted); !ok {
+		if _, ok := sh.tenure.Enter(stop); !ok {
 			return nil, false
 		}
 	}
-	valid, ok := sh.tenure.Enter(sh.halted)
+	valid, ok := sh.tenure.Enter(stop)
 	if !ok {
 		sh.Leave()
 		return nil, false

@@ -204,7 +204,8 @@ func WithReadAhead(records, bytes int) Option {
 
 // WithDrainTimeout sets how long Run waits for running handlers once its context is done. Then their contexts end; what
 // they return within 2 s after that still counts. Records that wait, and batches in backoff, are not handled and are
-// delivered at the next start. Run may take 5 s longer than the timeout, so choose it at least 5 s shorter than the time
+// delivered at the next start; those that wait are, within the timeout, as long as a shard's row has no room for all that is
+// done behind them. Run may take 5 s longer than the timeout, so choose it at least 5 s shorter than the time
 // that the platform gives a process after SIGTERM. Consumers that run as one worker need the same one. 0 ends running
 // handlers at once. Defaults to 30 s.
 func WithDrainTimeout(d time.Duration) Option { return func(c *config) { c.drain = d } }

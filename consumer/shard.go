@@ -205,10 +205,11 @@ func (sh *shard) now() lease.Row {
 // abandon leaves handlers behind that still run.
 func (sh *shard) abandon() { sh.leaving.Do(func() { close(sh.left) }) }
 
-// drained waits until every lane has stopped. Handlers are given until the drain timeout, and then a moment to unwind.
+// drained waits until every lane has stopped, and its row has room for what is done. Handlers are given until the drain
+// timeout, and then a moment to unwind.
 func (sh *shard) drained() error {
-	interrupted := sh.lanes.Drain() // soon: it was halted, or its handler is left behind
-	rest := sh.books.Drop()         // nothing of it waits here any more
+	interrupted := sh.lanes.Drain(lateGate{sh}, lastDoneSize) // soon: it was halted, or its handler is left behind
+	rest := sh.books.Drop()                                   // nothing of it waits here any more
 	last := *sh.read.Load()
 	last.over = true
 	sh.read.Store(&last)

@@ -76,17 +76,8 @@ func (s *Set) serve(_ context.Context, n int, in []page.Item) error {
 // run attempts the slices of a lane until all are resolved. It returns false if the shard has stopped.
 func (s *Set) run(n int, l *lane) bool {
 	for l.slices.Len() > 0 {
-		ctx, ok := s.gate.Enter()
-		if !ok {
-			return false
-		}
-		l.slices.Policy.Retention = s.rules.Kept()
-		step := l.slices.Expire(s.rules.Now()) // behind the wait for a slot (C13)
-		if sl, ok := l.slices.Current(); ok && len(step.Resolved) == 0 && !step.Over {
-			step = l.slices.Settle(s.attempt(ctx, n, l, sl))
-		}
-		s.gate.Leave()
-		if !s.settle(n, l, step) || s.stopped() {
+		step, ok := s.step(n, l)
+		if !ok || s.stopped() {
 			return false
 		}
 		if step.Backoff > 0 {
@@ -100,6 +91,22 @@ func (s *Set) run(n int, l *lane) bool {
 		}
 	}
 	return true
+}
+
+// step looks at the current slice of a lane and, if nothing of it has expired, attempts it once. It returns false if the gate
+// lets nothing begin, or the lane has ended.
+func (s *Set) step(n int, l *lane) (step batch.Step[page.Item], ok bool) {
+	ctx, ok := s.gate.Enter()
+	if !ok {
+		return step, false
+	}
+	l.slices.Policy.Retention = s.rules.Kept()
+	step = l.slices.Expire(s.rules.Now()) // behind the wait for a slot (C13)
+	if sl, ok := l.slices.Current(); ok && len(step.Resolved) == 0 && !step.Over {
+		step = l.slices.Settle(s.attempt(ctx, n, l, sl))
+	}
+	s.gate.Leave()
+	return step, s.settle(n, l, step)
 }
 
 func (s *Set) attempt(ctx context.Context, n int, l *lane, sl *batch.Slice[page.Item]) batch.Result {

@@ -121,15 +121,18 @@ func (s *Set) wake() {
 	}
 }
 
-// Drain waits until every lane has stopped, which the gate makes them do soon. interrupted is true if an attempt or a
-// delivery was ended by its context.
-func (s *Set) Drain() (interrupted bool) {
+// Drain waits until every lane has stopped, which the gate makes them do soon. Where a row of limit bytes has no room for
+// what is done above the checkpoint then, lanes go on with batches that wait, as far as late, which takes the gate's place,
+// lets them: see rest. interrupted is true if an attempt, a delivery, or the wait for that room was cut off.
+func (s *Set) Drain(late Gate, limit int) (interrupted bool) {
 	_ = s.lanes.Drain(context.Background()) // lanes return no error
 	for i := range s.lane {
 		if t := s.lane[i].timer; t != nil {
 			t.Stop()
 		}
 	}
+	s.gate = late
+	s.rest(limit)
 	return s.cut.Load()
 }
 

@@ -74,7 +74,7 @@ func TestReadWhileWindowCloses(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		close(g.stop)
-		set.Drain()
+		set.Drain(g, 0)
 		if want := []string{"1", "2", "final, early false"}; !slices.Equal(g.got, want) {
 			t.Errorf("calls %q, want %q", g.got, want)
 		}

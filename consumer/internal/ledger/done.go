@@ -110,10 +110,10 @@ const (
 )
 
 // encode writes the intervals above a checkpoint in at most limit bytes, nil if there are none. Those that do not fit are
-// left out from the top: of the records of one key, the ones that come again are then the last ones, in their order, as
-// without a set. If a lower one came again alone, what it writes would stay.
-func encode(at checkpoint.Position, under string, in iter.Seq[interval], limit int) []byte {
-	out := make([]byte, doneHead, max(doneHead, min(limit, 512)))
+// left out from the top, and first is where they begin, nil if none are: of the records of one key, the ones that come again
+// are then the last ones, in their order, as without a set. If a lower one came again alone, what it writes would stay.
+func encode(at checkpoint.Position, under string, in iter.Seq[interval], limit int) (out []byte, first *place) {
+	out = make([]byte, doneHead, max(doneHead, min(limit, 512)))
 	last := number(behind(at).seq)
 	for iv := range merged(in, behind(at)) {
 		lo, hi := number(iv.lo.seq), number(iv.hi.seq)
@@ -126,17 +126,17 @@ func encode(at checkpoint.Position, under string, in iter.Seq[interval], limit i
 		out = appendDistance(out, lo, hi)
 		out = appendSub(out, iv.hi.sub)
 		if len(out) > limit {
-			out = out[:n]
+			out, first = out[:n], &iv.lo
 			break
 		}
 		last = hi
 	}
 	if len(out) == doneHead {
-		return nil
+		return nil, first
 	}
 	out[0] = doneVersion
 	copy(out[1:], sum(at, under, out[doneHead:]))
-	return out
+	return out, first
 }
 
 // decode reads what encode wrote for the same checkpoint, under the same settings. Anything else is no interval at all.

@@ -145,6 +145,22 @@ func TestDoneOverTenures(t *testing.T) {
 						}
 					}
 				}
+				_, whole, _, _, _ := l.Position(plenty)
+				below := l.Short(limit)
+				if (below == nil) != slices.Equal(done, whole) {
+					t.Fatalf("%d bytes of %d are kept, and it is short: %t", len(done), len(whole), below != nil)
+				}
+				for _, it := range open {
+					if below == nil {
+						break
+					}
+					at := slices.Index(sh.all, name(it))
+					for i, n := range sh.all {
+						if below(it) && i < at && known[n] && !got[n] || !below(it) && i > at && got[n] {
+							t.Fatalf("%s is below what has no room: %t, and %s is kept: %t", name(it), below(it), n, got[n])
+						}
+					}
+				}
 				return p, done
 			}
 			for range rapid.IntRange(3, 12).Draw(t, "steps") {

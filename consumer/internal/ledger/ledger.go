@@ -235,9 +235,33 @@ func (l *Ledger) Position(limit int) (pos checkpoint.Position, done []byte, arri
 		pos, arrival = l.stored, time.Time{}
 	}
 	if l.pin == nil && l.under != "" {
-		done = encode(pos, l.under, l.done(), limit)
+		done, _ = encode(pos, l.under, l.done(), limit)
 	}
 	return pos, done, arrival, pos != l.stored || !bytes.Equal(done, l.kept), nil
+}
+
+// Short returns nil if a set of limit bytes has room for all that has its outcome above the mark now. Else it returns what
+// tells whether a record lies below what has no room: its outcome would make some.
+func (l *Ledger) Short(limit int) (below func(page.Item) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pin != nil || l.under == "" {
+		return nil
+	}
+	pos := l.stored
+	if l.safe.Seq != "" {
+		switch mark, err := l.safe.After(); {
+		case err != nil:
+			return nil // no checkpoint can hold it
+		case pos.Less(mark):
+			pos = mark
+		}
+	}
+	_, first := encode(pos, l.under, l.done(), limit)
+	if first == nil {
+		return nil
+	}
+	return func(it page.Item) bool { return from(it).compare(*first) < 0 }
 }
 
 // done returns what is known to have its outcome, but for what the mark has passed.
