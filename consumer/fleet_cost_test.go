@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -233,23 +234,31 @@ func (sum tally) within(t *testing.T, shards, workers int, d time.Duration) {
 
 // Who comes gets its part of the shards, and who goes gives it up: no other shard moves.
 func TestFleetMovesTheLeast(t *testing.T) {
-	inSteadyFleet(t, 100, 4, func(f *fleet, m *meter, rs []*replica) {
-		m.reset()
-		fifth := f.start("fifth")
-		f.shared(append(rs, fifth))
-		time.Sleep(3 * time.Minute)
-		if sum := m.reset(); sum.claims != 20 || sum.releases != 20 {
-			t.Errorf("%d claims and %d releases for a worker that joins, want 20", sum.claims, sum.releases)
+	for n := range trials(t, 1) {
+		dice, shards, workers := rand.New(rand.NewPCG(uint64(n), 3)), 100, 4
+		if n > 0 {
+			shards, workers = 1+dice.IntN(40), 1+dice.IntN(5)
 		}
-		if _, err := fifth.running.stop(); err != nil {
-			t.Error(err)
-		}
-		f.shared(rs)
-		time.Sleep(3 * time.Minute)
-		if sum := m.reset(); sum.claims != 20 || sum.releases != 20 {
-			t.Errorf("%d claims and %d releases for a worker that leaves, want 20", sum.claims, sum.releases)
-		}
-	})
+		part := shards / (workers + 1)
+		inSteadyFleet(t, shards, workers, func(f *fleet, m *meter, rs []*replica) {
+			time.Sleep(time.Duration(dice.Int64N(int64(10 * time.Second))))
+			m.reset()
+			last := f.start("last")
+			f.shared(append(rs, last))
+			time.Sleep(3 * time.Minute)
+			if sum := m.reset(); sum.claims != part || sum.releases != part {
+				t.Errorf("%d claims and %d releases of %d shards for a worker that joins %d, want %d", sum.claims, sum.releases, shards, workers, part)
+			}
+			if _, err := last.running.stop(); err != nil {
+				t.Error(err)
+			}
+			f.shared(rs)
+			time.Sleep(3 * time.Minute)
+			if sum := m.reset(); sum.claims != part || sum.releases != part {
+				t.Errorf("%d claims and %d releases of %d shards for a worker that leaves %d, want %d", sum.claims, sum.releases, shards, workers, part)
+			}
+		})
+	}
 }
 
 // A shard that cannot be had costs three calls of the store in each interval of heartbeats at most, however long that lasts.

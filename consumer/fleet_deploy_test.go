@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -160,12 +161,16 @@ func TestFleetLoneStart(t *testing.T) {
 		shards int
 		limit  time.Duration
 	}{{100, 2 * time.Second}, {1000, 10 * time.Second}} {
-		inFleet(t, c.shards, func(f *fleet) {
-			one := f.start("one")
-			took := f.until(fmt.Sprintf("one has %d shards", c.shards), c.limit, func() bool { return one.owned() == c.shards })
-			t.Logf("%d shards after %v", c.shards, took)
-			f.end(one)
-		})
+		var took []time.Duration
+		for n := range trials(t, 1) {
+			inFleet(t, c.shards, func(f *fleet) {
+				f.vary(rand.New(rand.NewPCG(uint64(n), 4)))
+				one := f.start("one")
+				took = append(took, f.until(fmt.Sprintf("one has %d shards", c.shards), c.limit, func() bool { return one.owned() == c.shards }))
+				f.end(one)
+			})
+		}
+		spread(t, fmt.Sprintf("until a worker has %d free shards", c.shards), took)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type fleet struct {
 	work  time.Duration // of a handler, for a batch
 
 	mu   sync.Mutex
+	dice *rand.Rand // decides how long calls take; nil: they all take the same
 	log  []fleetCall
 	sent int
 	stop chan struct{}
@@ -51,6 +53,7 @@ type replica struct {
 // A link is a worker's way to the store, which takes 10 ms.
 type link struct {
 	checkpoint.Store
+	f     *fleet
 	cut   atomic.Bool // calls fail: whether they were applied is not known
 	calls atomic.Int64
 }
@@ -59,7 +62,7 @@ var errNoWay = errors.New("no way to the store")
 
 func (l *link) call() error {
 	l.calls.Add(1)
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(l.f.takes(10 * time.Millisecond))
 	if l.cut.Load() {
 		return errNoWay
 	}
@@ -128,9 +131,28 @@ func (f *fleet) produce() {
 	}
 }
 
+// takes is how long something takes that takes d as a rule: with dice, now and then five times as long, and sometimes twenty.
+func (f *fleet) takes(d time.Duration) time.Duration {
+	if f == nil {
+		return d
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dice == nil {
+		return d
+	}
+	switch n := f.dice.IntN(1000); {
+	case n < 2:
+		return 20 * d
+	case n < 20:
+		return 5 * d
+	}
+	return d/2 + time.Duration(f.dice.Int64N(int64(d)))
+}
+
 // start starts a worker.
 func (f *fleet) start(name string, opts ...consumer.Option) *replica {
-	r := &replica{f: f, name: name, link: &link{Store: f.store}}
+	r := &replica{f: f, name: name, link: &link{Store: f.store, f: f}}
 	r.running = start(f.t, f.srv, r.handle, append([]consumer.Option{
 		consumer.WithGroup("g"), consumer.WithCheckpointer(r.link), consumer.WithWorker(name), consumer.WithDrainTimeout(20 * time.Second),
 	}, opts...)...)
@@ -147,7 +169,7 @@ func (r *replica) handle(ctx context.Context, ev events.KinesisEvent) error {
 	}
 	r.f.mu.Unlock()
 	select {
-	case <-time.After(r.f.work):
+	case <-time.After(r.f.takes(r.f.work)):
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -11,10 +11,9 @@ import (
 	"github.com/shardlane/shardlane/consumer"
 )
 
-// trials is how often the events of a fleet are timed: SHARDLANE_FLEET_TRIALS, by default a few times.
-func trials(t *testing.T) int {
+// trials is how often the events of a fleet are tried: SHARDLANE_FLEET_TRIALS times, or else a few times.
+func trials(t *testing.T, n int) int {
 	t.Helper()
-	n := 4
 	if text := os.Getenv("SHARDLANE_FLEET_TRIALS"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < 1 {
@@ -32,21 +31,31 @@ func spread(t *testing.T, what string, took []time.Duration) {
 	t.Logf("%s, %d times: half of them within %v, 99 of 100 within %v, all within %v", what, len(took), at(50), at(99), took[len(took)-1].Round(time.Millisecond))
 }
 
-// pair starts two workers with handlers of 100 ms and returns some time after each has its half of 4 shards.
+// vary makes calls take as long as they do in the world: the store 10 ms, reads 20 ms, handlers 100 ms, or longer.
+func (f *fleet) vary(dice *rand.Rand) {
+	f.work, f.dice = 100*time.Millisecond, dice
+	f.srv.SetLatencyFunc(func(op string) time.Duration {
+		if op == "GetRecords" {
+			return f.takes(20 * time.Millisecond)
+		}
+		return f.takes(10 * time.Millisecond)
+	})
+}
+
+// pair starts two workers and returns some time after each has its half of 4 shards.
 func (f *fleet) pair(dice *rand.Rand) (one, two *replica) {
 	f.t.Helper()
-	f.work = 100 * time.Millisecond
+	f.vary(rand.New(rand.NewPCG(dice.Uint64(), 0)))
 	one, two = f.start("one"), f.start("two")
 	f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
 	time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
 	return one, two
 }
 
-// After a crash every shard has a handler at work within 13 s, whenever it happens. The handlers take 100 ms and the store
-// 10 ms.
+// After a crash every shard has a handler at work within 13 s, whenever it happens.
 func TestFleetCrashTrials(t *testing.T) {
 	var took []time.Duration
-	for n := range trials(t) {
+	for n := range trials(t, 4) {
 		dice := rand.New(rand.NewPCG(uint64(n), 1))
 		inFleet(t, 4, func(f *fleet) {
 			one, two := f.pair(dice)
@@ -76,7 +85,7 @@ func TestFleetCrashTrials(t *testing.T) {
 // A shard that is handed over at a stop is not handled for less than a second, and nothing is handled twice.
 func TestFleetHandOverTrials(t *testing.T) {
 	var took []time.Duration
-	for n := range trials(t) {
+	for n := range trials(t, 4) {
 		dice := rand.New(rand.NewPCG(uint64(n), 2))
 		inFleet(t, 4, func(f *fleet) {
 			one, two := f.pair(dice)
