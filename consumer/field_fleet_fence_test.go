@@ -49,15 +49,18 @@ func TestField_F14(t *testing.T) {
 		one := f.startVia(way, "one")
 		f.balanced(5*time.Second, 1, one)
 		time.Sleep(5 * time.Second)
-		var taken time.Time
+		taken := time.Time{}
+		done := make(chan struct{})
 		way.do(func(op string, e checkpoint.Entry) error {
 			if _, row, ok := shardRow(e); ok && op == "Swap" && strings.HasPrefix(row.Owner, "one/") && taken.IsZero() {
 				taken = time.Now()
+				defer close(done)
 				store.by(t, shard0, func(r map[string]any) { r["owner"], r["epoch"], r["ck"] = "three/x", epoch(r, 1), row.Ck })
 			}
 			return nil
 		})
-		time.Sleep(14 * time.Second)
+		<-done
+		time.Sleep(9 * time.Second) // longer, and the one that took it is dead: it has no row
 		way.do(nil)
 		if len(store.rows(shard0, taken)) != 1 {
 			t.Errorf("rows of a shard that another worker took at %v: %+v", taken, store.rows(shard0, taken))
