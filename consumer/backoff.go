@@ -3,6 +3,7 @@ package consumer
 import (
 	"crypto/sha1"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -10,14 +11,26 @@ import (
 	"github.com/cenkalti/backoff/v4"
 )
 
-// A random source is the only one of a worker: jitter, request IDs and the incarnation come from it.
+// A random source is where jitter, request IDs and incarnations come from. A worker has one, and whoever draws beside others
+// has a part of it: what it draws does not depend on who else has drawn.
 type random struct {
+	high, low uint64
+
 	mu  sync.Mutex
-	src *rand.Rand
+	src rand.PCG
 }
 
-func newRandom() *random {
-	return &random{src: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
+func newRandom() *random { return seeded(rand.Uint64(), rand.Uint64()) }
+
+func seeded(high, low uint64) *random {
+	return &random{high: high, low: low, src: *rand.NewPCG(high, low)}
+}
+
+// part returns a source that depends on r and on a name, and not on what r has drawn.
+func (r *random) part(name string) *random {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return seeded(r.high, r.low^h.Sum64())
 }
 
 func (r *random) uint64() uint64 {

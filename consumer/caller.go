@@ -23,6 +23,7 @@ type caller struct {
 	id       string // of the shard
 	tell     *tell.Teller
 	src      batch.Source
+	ids      *random // of requests: lanes begin side by side, and which of them draws first is not known
 	handlers context.Context
 	halted   <-chan struct{}
 	lost     *atomic.Bool // somebody else owns the shard

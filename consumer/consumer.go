@@ -266,7 +266,7 @@ func (c *Consumer) ended(s *stream) {
 // facts are what a Run knows of the consumer.
 func (c *Consumer) facts(p *pool) *facts {
 	t := c.out.Teller("")
-	f := &facts{pool: p, seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, handler: c.handler, left: &c.left, clock: clock.New()}
+	f := &facts{pool: p, rnd: p.rnd.part(c.stream + "\n" + c.cfg.group), seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, handler: c.handler, left: &c.left, clock: clock.New()}
 	if c.handler.Serial() {
 		f.serial = bound.NewSlots[reader.Source](1)
 	}

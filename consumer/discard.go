@@ -66,7 +66,7 @@ func (c *caller) failure(d *batch.Discard[page.Item]) *batch.Failure {
 		Condition: d.Condition, InvokeCount: d.InvokeCount, Err: d.Err,
 		Responded: called, Unhandled: called && d.Outcome != batch.Rejected,
 		Time: c.f.now(), RequestID: d.RequestID, Shard: c.id, StreamARN: c.src.StreamARN, Window: d.Call,
-		FunctionARN: c.f.cfg.functionARN, ExecutedVersion: c.f.cfg.version, MappingID: c.f.mapping, ID: c.f.pool.rnd.uuid(),
+		FunctionARN: c.f.cfg.functionARN, ExecutedVersion: c.f.cfg.version, MappingID: c.f.mapping, ID: c.ids.uuid(),
 	}
 }
 

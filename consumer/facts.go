@@ -23,6 +23,7 @@ type facts struct {
 	handler batch.Handler
 	left    *left                       // handlers of earlier Runs
 	seat    *seat                       // in the group
+	rnd     *random                     // of its parts
 	serial  *bound.Slots[reader.Source] // of a handler whose calls must not overlap; nil: they may
 	clock   *clock.Clock                // for arrival times
 	keep    atomic.Int64                // retention, in nanoseconds

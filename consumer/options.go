@@ -59,6 +59,7 @@ type config struct {
 	notify        func(Notice)
 	recorder      metrics.Recorder
 	logger        *slog.Logger
+	random        func() *random  // makes the source of a Run
 	given         map[string]bool // options whose being given matters
 	defaultMemory bool
 }
@@ -86,7 +87,7 @@ func newConfig(opts []Option) *config {
 		group: defaultGroup, start: TrimHorizon(), batchSize: defaultBatchSize, factor: 1, drain: defaultDrain,
 		aheadRecords: defaultRecords, aheadBytes: defaultAhead, recorder: metrics.Discard{}, given: map[string]bool{},
 		version: "$LATEST", retries: -1, maxAge: -1, idleWindow: defaultIdle, timeout: defaultTimeout, payload: payloadLimit,
-		backoffBase: 200 * time.Millisecond, backoffFactor: 2, backoffCap: time.Minute,
+		backoffBase: 200 * time.Millisecond, backoffFactor: 2, backoffCap: time.Minute, random: newRandom,
 	}
 	Options(opts...)(c)
 	if !c.given["WithCheckpointer"] {

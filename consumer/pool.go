@@ -39,7 +39,7 @@ const (
 // newPool returns a pool without its contexts.
 func newPool(cfg *config) *pool {
 	return &pool{
-		began: time.Now(), rnd: newRandom(), ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
+		began: time.Now(), rnd: cfg.random(), ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
 		nudge: make(chan struct{}, 1),
 	}
 }

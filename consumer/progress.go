@@ -59,7 +59,7 @@ func (sh *shard) release(ctx context.Context, to string) error {
 	if sh.lost.Load() {
 		return nil
 	}
-	pause := sh.f.pool.rnd.backoff(100*time.Millisecond, time.Second)
+	pause := sh.rnd.backoff(100*time.Millisecond, time.Second)
 	for {
 		p, _, bad := sh.position(lastDoneSize)
 		if at, ok := sh.covered(); ok {

@@ -40,7 +40,7 @@ func (p *pool) seat(cfg *config, t *tell.Teller) *seat {
 			reserved = own
 		}
 	}
-	s.Group = lease.NewGroup(limitedStore{cfg.store, t, &s.calls}, limitedStore{reserved, t, &s.beats}, cfg.group, cfg.worker, p.rnd.incarnation)
+	s.Group = lease.NewGroup(limitedStore{cfg.store, t, &s.calls}, limitedStore{reserved, t, &s.beats}, cfg.group, cfg.worker, p.rnd.part(fmt.Sprint("seat ", len(p.seats))).incarnation)
 	s.Trouble, s.Fenced, s.Over, s.Twin = s.trouble, s.fenced, s.over, s.twin
 	p.seats = append(p.seats, s)
 	return s

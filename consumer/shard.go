@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ type shard struct {
 	sieve  *page.Sieve
 	books  *ledger.Ledger
 	lanes  *lane.Set
+	rnd    *random // jitter
 	caller *caller
 
 	handlers context.Context // of its handlers
@@ -87,19 +89,20 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 	sh := &shard{
 		f: f, up: up, id: id, tenure: tenure, lease: l, tell: f.out.Teller(id), halted: make(chan struct{}), left: make(chan struct{}), books: ledger.New(row.Ck, row.Done, under(id, cfg)), put: map[string]lease.Row{},
 	}
+	sh.rnd = f.rnd.part(fmt.Sprint(id, " ", row.Epoch))
 	now := time.Now()
 	sh.read.Store(&reading{at: now, asOf: now, none: true})
-	sh.turn = newTurn(now, p.rnd)
+	sh.turn = newTurn(now, sh.rnd)
 	sh.progressed.Store(int64(now.Sub(p.began)))
 	sh.handlers, sh.cut = context.WithCancel(p.handlers)
 	src := f.source(id)
 	sh.sieve = &page.Sieve{Source: src, Split: cfg.deaggregate, Filter: cfg.filter, Resume: resume(row.Ck), Parents: parents, Placed: up.placedAt}
 	sh.sieve.Hashes, _ = kpl.ParseHashRange(row.HashStart, row.HashEnd) // a row without one bounds nothing
-	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, aside: sh.aside, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
+	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, ids: sh.rnd.part("requests"), aside: sh.aside, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
 		Client: f.client, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
-		Since: f.since(row), Kept: f.retention, Reply: f.clock.Reply, Pause: p.rnd.backoff(200*time.Millisecond, 10*time.Second),
+		Since: f.since(row), Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
 	sh.source = poller.On(&p.sched)
 	return sh
@@ -109,11 +112,11 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 func (sh *shard) rules() lane.Rules {
 	cfg, f := sh.f.cfg, sh.f
 	r := lane.Rules{
-		Lanes: cfg.factor, Hash: cfg.sharder, NewID: f.pool.rnd.uuid, Now: f.now, Kept: f.retention, Sizer: f.source(sh.id).Sizer,
+		Lanes: cfg.factor, Hash: cfg.sharder, NewID: sh.caller.ids.uuid, Now: f.now, Kept: f.retention, Sizer: f.source(sh.id).Sizer,
 		Limits: batch.Limits{Records: cfg.batchSize, Window: cfg.window},
 		Policy: batch.Policy{Attempts: cfg.retries + 1, MaxAge: max(0, cfg.maxAge), Bisect: cfg.bisect},
 		Backoff: func(n int) time.Duration {
-			return f.pool.rnd.jitter(batch.BackoffOf(n, cfg.backoffBase, cfg.backoffFactor, cfg.backoffCap))
+			return sh.rnd.jitter(batch.BackoffOf(n, cfg.backoffBase, cfg.backoffFactor, cfg.backoffCap))
 		},
 		Windows: lane.Windows{Length: cfg.tumbling, Over: sh.windowOver, Early: func(end time.Time) bool {
 			return sh.closed || f.end.at.Before(end) // else the ending position is behind the window

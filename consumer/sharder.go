@@ -20,7 +20,7 @@ func (sh *shard) submit(items []page.Item) (ok bool) {
 	}
 	sh.unsorted.Store(true)
 	sh.f.pool.spawn(func() {
-		pause := sh.f.pool.rnd.backoff(200*time.Millisecond, time.Minute)
+		pause := sh.rnd.backoff(200*time.Millisecond, time.Minute)
 		for err != nil && !errors.Is(err, partition.ErrClosed) {
 			_ = sh.tell.Fail(metrics.ReadFailed, tell.Failure{
 				Op: "sharder", Err: err, Hint: "correct the function of WithSharder; its shard is not read on until it returns for these records",

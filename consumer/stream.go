@@ -67,8 +67,8 @@ func (s *stream) run(ctx context.Context) error {
 	if err := s.opened(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
-	audit := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
-	claims := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	audit := s.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	claims := s.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	s.pool.spawn(func() { s.follow(ctx) })
 	var next time.Time // of the audit
 	for {
@@ -161,7 +161,7 @@ func (s *stream) look() {
 
 // opened opens the stream, as often as it takes. What waiting does not mend is returned.
 func (s *stream) opened(ctx context.Context) error {
-	pause := s.pool.rnd.backoff(200*time.Millisecond, 10*time.Second)
+	pause := s.rnd.backoff(200*time.Millisecond, 10*time.Second)
 	refused := 0
 	for {
 		err := s.open(ctx)
@@ -202,7 +202,7 @@ func (s *stream) finish(ctx context.Context) {
 	s.mu.Unlock()
 	for _, sh := range done {
 		s.pool.spawn(func() {
-			pause := s.pool.rnd.backoff(100*time.Millisecond, 5*time.Second)
+			pause := sh.rnd.backoff(100*time.Millisecond, 5*time.Second)
 			for !s.conclude(sh) && sleep(ctx, sh.halted, pause.NextBackOff()) {
 			}
 		})
