@@ -44,7 +44,8 @@ type Group struct {
 	streams  map[string]posted // served
 	chg      int64
 	retired  bool
-	news     int64 // counts what is to be told at once
+	news     int64     // counts what is to be told at once
+	fresh    time.Time // since when there is some that no heartbeat has taken along
 	others   []Peer
 	standing []string // as in View
 	read     bool     // the list of members was read once
@@ -192,6 +193,9 @@ func (g *Group) tell(change func() bool) {
 	urgent := change()
 	if urgent {
 		g.news++
+		if g.fresh.IsZero() {
+			g.fresh = time.Now()
+		}
 	}
 	g.mu.Unlock()
 	if urgent {

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	spacing  = Beat / 25 // between a heartbeat and news that are told at once
-	hurry    = Beat / 20 // before the next try of a heartbeat, while the row is not taken for dead
-	patience = Beat / 4  // before the next try of anything in an outage
-	maxSent  = 1000      // unknown writes that are told apart; one before them that arrives ends the incarnation
+	spacing  = Beat / 25  // between a heartbeat and news that are told at once
+	moment   = Beat / 200 // for news that come together: one heartbeat tells of them all
+	hurry    = Beat / 20  // before the next try of a heartbeat, while the row is not taken for dead
+	patience = Beat / 4   // before the next try of anything in an outage
+	maxSent  = 1000       // unknown writes that are told apart; one before them that arrives ends the incarnation
 )
 
 // Run joins the group and keeps this worker a member until ctx is done; a worker
@@ -112,10 +113,14 @@ func (g *Group) conceive() *heart {
 func (g *Group) due(h *heart) time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.news > h.last.news {
-		return h.last.at.Add(spacing)
+	if g.news == h.last.news {
+		return h.last.at.Add(Beat)
 	}
-	return h.last.at.Add(Beat)
+	next := h.last.at.Add(spacing)
+	if all := g.fresh.Add(moment); all.After(next) {
+		return all
+	}
+	return next
 }
 
 // step sends one heartbeat, or the join. It first finds out what became of
@@ -128,6 +133,7 @@ func (h *heart) step(ctx context.Context) error {
 	}
 	h.g.mu.Lock()
 	m, a := h.g.row(), attempt{by: h.t.sign(), at: time.Now(), news: h.g.news}
+	h.g.fresh = time.Time{}
 	h.g.mu.Unlock()
 	m.by = a.by
 	value, err := m.encode()
