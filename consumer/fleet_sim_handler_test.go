@@ -43,11 +43,16 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 		_, _ = fmt.Sscan(string(r.Kinesis.Data), &rec.n)
 		start.recs = append(start.recs, rec)
 	}
+	w.turns.wait(fmt.Sprint(l.name, " starts ", who))
 	w.mu.Lock()
 	w.counts["calls of handlers"]++
 	start.call = w.counts["calls of handlers"]
 	w.mu.Unlock()
-	unwatch := context.AfterFunc(ctx, func() { w.note(l, simEvent{kind: simDone, call: start.call, shard: inv.Shard}) })
+	what := fmt.Sprint("call ", start.call)
+	unwatch := context.AfterFunc(ctx, func() {
+		w.turns.wait("context of " + what)
+		w.note(l, simEvent{kind: simDone, call: start.call, shard: inv.Shard})
+	})
 	defer unwatch()
 	start.held = l.thaw(start)
 	if !w.note(l, start) {
@@ -64,7 +69,9 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		err = ctx.Err()
+	}
+	w.turns.wait(what)
+	if err = ctx.Err(); err != nil {
 		unwind := time.Duration(p.roll("unwind", who) * float64(2900*time.Millisecond))
 		if p.roll("tardy", who) < p.tardy {
 			unwind = 2900 * time.Millisecond
@@ -75,7 +82,7 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 			unwind += time.Duration(p.roll("overstays", who) * float64(8*time.Second))
 			w.count("handler overstays")
 		}
-		time.Sleep(unwind)
+		w.turns.sleep(unwind, what)
 		if p.roll("anyway", who) < 0.3 {
 			err = nil // it has done its work
 		}

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +58,7 @@ func (w *simWorld) replace(s simStep) {
 		return // the script does
 	}
 	w.busy.Go(func() {
-		time.Sleep(min(s.d, w.plan.over-w.now()))
+		w.turns.sleep(min(s.d, w.plan.over-w.now()), "replace")
 		w.start(s.slot)
 	})
 }
@@ -84,6 +85,6 @@ func (l *simLife) thaw(call simEvent) time.Duration {
 			l.w.note(l, call)
 			l.w.count("handler held before its start")
 		}
-		time.Sleep(wait)
+		l.w.turns.sleep(wait, fmt.Sprint("call ", call.call))
 	}
 }

@@ -1,7 +1,10 @@
 package consumer_test
 
 import (
+	"bytes"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -13,19 +16,35 @@ import (
 )
 
 // A simWire is a worker's way to the stream.
-type simWire struct {
-	l    *simLife
-	next wire
-}
+type simWire struct{ l *simLife }
 
 func (s simWire) Do(req *http.Request) (*http.Response, error) {
-	s.l.w.mu.Lock()
-	silent := time.Until(s.l.w.began.Add(s.l.silent))
-	s.l.w.mu.Unlock()
-	if silent > 0 {
+	l, w := s.l, s.l.w
+	w.mu.Lock()
+	silent := time.Until(w.began.Add(l.silent))
+	w.mu.Unlock()
+	if silent > 0 || isClosed(l.dead) {
 		return nil, errCut
 	}
-	return s.next.Do(req)
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	_, op, _ := strings.Cut(req.Header.Get("X-Amz-Target"), ".")
+	what, half := fmt.Sprintf("%s %08x", op, crc32.ChecksumIEEE(body)), 5*time.Millisecond
+	if op == "GetRecords" {
+		half *= 2
+	}
+	if err := l.wait(req.Context(), half, what); err != nil {
+		return nil, err
+	}
+	out := req.WithContext(req.Context()) // a copy
+	out.Body = io.NopCloser(bytes.NewReader(body))
+	resp, err := straight{w.srv}.Do(out)
+	if err := l.wait(req.Context(), half, "reply of "+what); err != nil {
+		return nil, err
+	}
+	return resp, err
 }
 
 // reshard splits a shard, or merges two, as long as there are not too many or too few.
@@ -65,7 +84,8 @@ func (w *simWorld) reshard(s simStep) bool {
 func (w *simWorld) loseMember(l *simLife) bool {
 	w.mu.Lock()
 	var e checkpoint.Entry
-	for key, versions := range w.versions {
+	for _, key := range slices.Sorted(maps.Keys(w.versions)) {
+		versions := w.versions[key]
 		if v := versions[len(versions)-1].e; v.Revision != "" && strings.HasPrefix(key, "g/member/"+l.name+"/") && memberOf(v).St == "ALIVE" {
 			e = v
 		}
@@ -103,6 +123,7 @@ const (
 // settle lets faults end, and looks whether all comes into order.
 func (w *simWorld) settle(produced chan struct{}) {
 	w.busy.Wait() // who stops, stops
+	w.turns.wait("calm")
 	for slot := range w.slots {
 		w.mu.Lock()
 		l, first := w.slots[slot], slot < 2
@@ -120,6 +141,7 @@ func (w *simWorld) settle(produced chan struct{}) {
 	w.await(simOwners, simOwned-6*time.Second, w.unowned)
 	close(w.ends)
 	<-produced
+	w.turns.wait("last records")
 	for _, sh := range w.srv.Shards(stream) {
 		if !sh.Closed {
 			w.srv.PutHash(stream, "last of "+sh.ID, sh.HashStart, []byte("-1"))
@@ -127,10 +149,12 @@ func (w *simWorld) settle(produced chan struct{}) {
 	}
 	w.await(simCatchUp, simCaught, w.unsettled)
 	time.Sleep(time.Until(w.began.Add(w.calmed + simRest)))
+	w.turns.wait("still")
 	w.mu.Lock()
 	w.still = w.now()
 	w.mu.Unlock()
 	time.Sleep(simStill)
+	w.turns.wait("the end")
 	w.mu.Lock()
 	w.log = append(w.log, simEvent{at: w.now(), kind: simNemesis, note: "the end"})
 	lives := slices.Clone(w.slots)
@@ -143,8 +167,8 @@ func (w *simWorld) settle(produced chan struct{}) {
 	w.busy.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, r := range w.rows {
-		if r.Owner != "" {
+	for _, id := range slices.Sorted(maps.Keys(w.rows)) {
+		if r := w.rows[id]; r.Owner != "" {
 			w.found = append(w.found, simBreach{simStops, id, "", fmt.Sprintf("it belongs to %s when all have stopped", r.Owner), len(w.log) - 1})
 		}
 	}
@@ -154,6 +178,7 @@ func (w *simWorld) settle(produced chan struct{}) {
 // await waits until something is no longer amiss.
 func (w *simWorld) await(rule string, limit time.Duration, amiss func() (shard, what string)) {
 	for began := w.now(); ; time.Sleep(250 * time.Millisecond) {
+		w.turns.wait("await " + rule)
 		shard, what := amiss()
 		if what == "" {
 			w.mu.Lock()

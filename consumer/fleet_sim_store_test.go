@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,20 +31,6 @@ type simVersion struct {
 	e  checkpoint.Entry
 }
 
-// wait waits, unless the caller or the worker gives up.
-func (k simLink) wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-k.l.dead:
-		return errSimLink
-	}
-}
-
 // enter takes the time of a call and says what is wrong with it. A write may be applied later, at some time.
 func (k simLink) enter(ctx context.Context, op, key string) (fault string, later time.Duration, err error) {
 	w := k.w
@@ -58,7 +46,7 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 	case tail < 0.02:
 		half *= 20
 	}
-	if err := k.wait(ctx, half); err != nil {
+	if err := k.l.wait(ctx, half, op+" "+key); err != nil {
 		return "", 0, err
 	}
 	w.mu.Lock()
@@ -72,7 +60,7 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 		return "before", 0, nil
 	case down > 0 || paused > 0:
 		w.count("call hangs in an outage or a pause")
-		if err := k.wait(ctx, max(down, paused)); err != nil {
+		if err := k.l.wait(ctx, max(down, paused), "held "+op+" "+key); err != nil {
 			if writes && down <= 0 && w.plan.roll("pause late", who) < 0.3 {
 				return "late", w.later(who), nil
 			}
@@ -80,7 +68,7 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 		}
 	case frozen > 0:
 		w.count("call held back")
-		if err := k.wait(ctx, frozen); err != nil {
+		if err := k.l.wait(ctx, frozen, "held "+op+" "+key); err != nil {
 			if writes {
 				return "late", max(0, frozen+now-w.now()) + w.later(who)/100, nil
 			}
@@ -124,7 +112,7 @@ func (k simLink) reply(ctx context.Context, op, key string) error {
 			d = time.Duration(w.plan.roll("replies", who) * float64(1300*time.Millisecond))
 		}
 	}
-	return k.wait(ctx, d)
+	return k.l.wait(ctx, d, "reply of "+op+" "+key)
 }
 
 func (k simLink) List(ctx context.Context, prefix string) ([]checkpoint.Entry, error) {
@@ -147,10 +135,11 @@ func (w *simWorld) old(prefix string) (rows []checkpoint.Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.now()
-	for key, versions := range w.versions {
+	for _, key := range slices.Sorted(maps.Keys(w.versions)) {
 		if !strings.HasPrefix(key, prefix) {
 			continue
 		}
+		versions := w.versions[key]
 		back := time.Duration(max(0, 4*w.plan.roll("stale", key, now)-2) * float64(time.Second))
 		for i := len(versions) - 1; i >= 0; i-- {
 			if v := versions[i]; v.at <= now-back {
@@ -212,7 +201,7 @@ func (k simLink) write(ctx context.Context, op, key string, apply func(late bool
 		}
 		go func() {
 			defer k.w.late.Done()
-			time.Sleep(later)
+			k.w.turns.sleep(later, "late "+op+" "+key)
 			_ = apply(true)
 		}()
 		return errSimLink
@@ -227,7 +216,7 @@ func (k simLink) write(ctx context.Context, op, key string, apply func(late bool
 		return errSimLink
 	}
 	if wait := k.last(key); wait > 0 {
-		return k.wait(ctx, wait)
+		return k.l.wait(ctx, wait, "reply of "+op+" "+key)
 	}
 	return k.reply(ctx, op, key)
 }

@@ -23,6 +23,7 @@ type simWorld struct {
 	plan  *simPlan
 	srv   *kinesistest.Server
 	store *checkpoint.Memory
+	turns *simTurns
 	began time.Time
 	quiet chan struct{} // closed when faults stop
 	ends  chan struct{} // closed when nothing is put any more
@@ -127,13 +128,14 @@ func (w *simWorld) note(l *simLife, e simEvent) bool {
 }
 
 // play plays a plan in a bubble.
-func (p *simPlan) play(t *testing.T) *simWorld {
+func (p *simPlan) play(t *testing.T, traced bool) *simWorld {
 	srv := kinesistest.NewServer(stream, p.shards)
 	defer srv.Close()
 	srv.SetSeed(p.seed)
 	srv.SetReadLimits(true)
+	srv.SetLatency(0) // it is that of the way there
 	w := &simWorld{
-		t: t, plan: p, srv: srv, store: new(checkpoint.Memory), began: time.Now(), quiet: make(chan struct{}), ends: make(chan struct{}),
+		t: t, plan: p, srv: srv, store: new(checkpoint.Memory), turns: newSimTurns(p.seed, traced), began: time.Now(), quiet: make(chan struct{}), ends: make(chan struct{}),
 		versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
 	}
 	srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
@@ -145,20 +147,22 @@ func (p *simPlan) play(t *testing.T) *simWorld {
 		}
 		return nil
 	})
+	go w.turns.give()
+	defer w.turns.end()
 	produced := make(chan struct{})
 	go func() { defer close(produced); w.produce() }()
 	for _, s := range p.script {
 		if s.at >= p.over {
 			break
 		}
-		time.Sleep(time.Until(w.began.Add(s.at)))
+		w.turns.sleep(s.at-w.now(), "nemesis")
 		if s.on != "" {
 			w.arm(s)
 			continue
 		}
 		w.step(s)
 	}
-	time.Sleep(time.Until(w.began.Add(p.over)))
+	w.turns.sleep(p.over-w.now(), "nemesis")
 	w.disarm()
 	w.settle(produced)
 	w.busy.Wait()
@@ -170,11 +174,14 @@ func (w *simWorld) produce() {
 	tick := time.NewTicker(w.plan.pace)
 	defer tick.Stop()
 	for n := 0; ; n++ {
+		w.turns.wait("producer")
+		if isClosed(w.ends) {
+			return
+		}
 		w.srv.Put(stream, fmt.Sprint("key", int(w.plan.roll("key", n)*float64(w.plan.keys))), fmt.Append(nil, n))
 		select {
 		case <-tick.C:
 		case <-w.ends:
-			return
 		}
 	}
 }
@@ -278,11 +285,11 @@ func (w *simWorld) start(slot int) *simLife {
 	w.mu.Unlock()
 	w.note(l, simEvent{kind: evBegan})
 	client := w.srv.Client(func(o *kinesis.Options) {
-		o.HTTPClient, o.Credentials = simWire{l, wire{l.dead, straight{w.srv}}}, aws.AnonymousCredentials{}
+		o.HTTPClient, o.Credentials = simWire{l}, aws.AnonymousCredentials{}
 	})
 	c, err := l.consumer(client, consumer.WithGroup("g"), consumer.WithCheckpointer(simLink{w, l}), consumer.WithWorker(l.name),
 		consumer.WithStartingPosition(consumer.TrimHorizon()), consumer.WithDrainTimeout(w.plan.drain), consumer.WithBatchSize(w.plan.batch),
-		consumer.WithParallelizationFactor(w.plan.factor),
+		consumer.WithParallelizationFactor(w.plan.factor), consumer.WithSeed(mixed(w.plan.seed, l.name, 0)),
 		consumer.WithBackoff(100*time.Millisecond, 2, 5*time.Second), consumer.WithLogger(scenarioLogger()), consumer.WithNotify(l.told))
 	if err != nil {
 		w.t.Fatal(err)
@@ -294,6 +301,25 @@ func (w *simWorld) start(slot int) *simLife {
 		l.err = c.Run(ctx)
 	}()
 	return l
+}
+
+// wait waits, unless the caller or the worker gives up, and then for its turn to do something.
+func (l *simLife) wait(ctx context.Context, d time.Duration, what string) error {
+	if isClosed(l.dead) {
+		return errCut
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-l.dead:
+	}
+	l.w.turns.wait(l.name + " " + what)
+	if isClosed(l.dead) {
+		return errCut
+	}
+	return ctx.Err()
 }
 
 // told counts what a worker tells of. None of it counts for the rules.
@@ -327,6 +353,7 @@ func (l *simLife) sends(late *sync.WaitGroup) bool {
 // stop ends a worker as SIGTERM does.
 func (l *simLife) stop() {
 	w := l.w
+	w.turns.wait(l.name + " is stopped")
 	w.mu.Lock()
 	l.stopped = true
 	w.mu.Unlock()
@@ -334,6 +361,7 @@ func (l *simLife) stop() {
 	began := w.now()
 	l.cancel()
 	<-l.exited
+	w.turns.wait(l.name + " has stopped")
 	note := ""
 	if l.err != nil {
 		note = l.err.Error()
