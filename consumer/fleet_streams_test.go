@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -138,4 +139,34 @@ func TestFleetOfSeveralStreams(t *testing.T) {
 			}
 		}
 	})
+}
+
+// One stream, given by its name and by its ARN, needs two groups, as it does when it is given twice by one of them.
+func TestFleetOneStreamTwice(t *testing.T) {
+	for _, other := range []string{"g", "h"} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := kinesistest.NewServer("orders", 2)
+			defer srv.Close()
+			store := new(checkpoint.Memory)
+			var got tallies
+			var cs []*consumer.Consumer
+			for stream, group := range map[string]string{"orders": "g", streamARN: other} {
+				c, err := consumer.New(srv.Client(), stream, got.handler(stream), silent(), consumer.WithWorker("one"),
+					consumer.WithGroup(group), consumer.WithCheckpointer(store))
+				if err != nil {
+					t.Fatal(err)
+				}
+				cs = append(cs, c)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			start := time.Now()
+			switch err := consumer.RunAll(ctx, cs...); {
+			case other != "g" && err != nil:
+				t.Errorf("in two groups: %v", err)
+			case other == "g" && (!errors.Is(err, consumer.ErrConfig) || time.Since(start) > 5*time.Second):
+				t.Errorf("in one group: %v after %v, want ErrConfig as soon as the stream is described", err, time.Since(start))
+			}
+		})
+	}
 }

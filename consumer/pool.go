@@ -25,7 +25,8 @@ type pool struct {
 	turned   atomic.Int64    // when a lane had its turn last under a limit, in nanoseconds since the worker began
 	nudge    chan struct{}   // to the checkpoint loop: a shard has its first outcome
 	tasks    sync.WaitGroup
-	seats    []*seat // its places in the groups of its consumers
+	seats    []*seat  // its places in the groups of its consumers
+	read     sync.Map // by group and ARN, the name by which its consumer was given a stream
 }
 
 const (
@@ -42,6 +43,15 @@ func newPool(cfg *config) *pool {
 		began: time.Now(), rnd: cfg.random(), ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
 		nudge: make(chan struct{}, 1),
 	}
+}
+
+// reads notes that a consumer of a group reads a stream, which it was given by a name. It returns the name by which another
+// one of the worker reads it, empty if none does.
+func (p *pool) reads(group, arn, name string) (other string) {
+	if was, ok := p.read.LoadOrStore(group+"\n"+arn, name); ok && was != name {
+		return was.(string) //nolint:forcetypeassert // as it was stored
+	}
+	return ""
 }
 
 // spawn runs f, which ends with the pool's work.

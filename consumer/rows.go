@@ -35,6 +35,12 @@ func (s *stream) open(ctx context.Context) error {
 	if len(part) < 6 {
 		return s.failed("DescribeStreamSummary", fmt.Errorf("the reply names no stream ARN: %q", arn), "")
 	}
+	if other := s.pool.reads(s.cfg.group, arn, s.given()); other != "" {
+		return s.out.Wrap("", tell.Failure{
+			Op: "group", Err: fmt.Errorf("%w: %s and %s are one stream, and both its consumers are in group %q", ErrConfig, other, s.given(), s.cfg.group),
+			Hint: "give one of the consumers another group, if the stream is to be handled twice",
+		})
+	}
 	s.src = batch.Source{StreamARN: arn, Region: part[3], IdentityARN: s.cfg.identityARN}
 	if s.mapping = s.cfg.mappingUUID; s.mapping == "" {
 		s.mapping = nameUUID(s.cfg.group + "\n" + arn)
