@@ -51,3 +51,58 @@ func TestFleetLeavesNoClaim(t *testing.T) {
 		f.end(two)
 	})
 }
+
+// A release whose reply is lost, while the heir is faster than the look at what became of it, is a release all the same: the
+// shard was not lost, and nobody says so.
+func TestFleetReleaseUnheard(t *testing.T) {
+	for _, stops := range []bool{true, false} {
+		inFleet(t, 2, func(f *fleet) {
+			var seen notices
+			way := f.way()
+			slow := barredReply{way, func(e checkpoint.Entry) bool { _, row, ok := shardRow(e); return ok && row.Owner == "" && row.To != "" }}
+			one := f.start("one", consumer.WithCheckpointer(slow), consumer.WithNotify(seen.add))
+			f.balanced(5*time.Second, 2, one)
+			two := f.start("two")
+			f.balanced(30*time.Second, 1, one, two)
+			if stops {
+				if _, err := one.running.stop(); err != nil {
+					t.Errorf("one ends with %v", err)
+				}
+				f.balanced(2*time.Second, 2, two)
+			}
+			time.Sleep(10 * time.Second)
+			if seen.count("LeaseLost") > 0 || !stops && seen.count("HandedOver") != 1 {
+				t.Errorf("notices %q", seen.names)
+			}
+			for _, sh := range one.c.Status().Shards {
+				if sh.State == consumer.Lost {
+					t.Errorf("%s is said to be lost", sh.Shard)
+				}
+			}
+			if stops {
+				f.end(two)
+			} else {
+				f.end(one, two)
+			}
+			f.unrepeated()
+			for key := range memberRows(f.t, f.store) {
+				f.t.Errorf("row %s is left over", key)
+			}
+		})
+	}
+}
+
+// A barredReply is a store that applies some writes and does not say so for a second, and then that it does not know.
+type barredReply struct {
+	checkpoint.Store
+	bar func(e checkpoint.Entry) bool
+}
+
+func (b barredReply) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	stored, err := b.Store.Swap(ctx, e)
+	if err == nil && b.bar(e) {
+		time.Sleep(time.Second)
+		err = errNoWay
+	}
+	return stored, err
+}

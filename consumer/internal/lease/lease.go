@@ -85,8 +85,8 @@ func (l *Lease) Row() Row {
 	return l.row.clone()
 }
 
-// Its returns what the row said when the lease was found to be lost: whose the shard is. It is the zero Row before that,
-// and where the row could not be read.
+// Its returns what the row said when the lease was found to be lost, or to have been released and claimed by another: whose the
+// shard is. It is the zero Row before that, and where the row could not be read.
 func (l *Lease) Its() Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -290,6 +290,14 @@ func (l *Lease) look(ctx context.Context) error {
 	case slices.Contains(l.sent, r.By):
 		l.table.tenure.wrote.note(l.table.Key(l.shard), r)
 		l.settle(r, e.Revision)
+	case l.passedOn(r):
+		freed := l.row.at(l.high)
+		freed.Owner, freed.To, freed.Epoch = "", "", freed.Epoch+1
+		l.table.tenure.wrote.note(l.table.Key(l.shard), freed)
+		l.settle(freed, "")
+		l.mu.Lock()
+		l.its = r
+		l.mu.Unlock()
 	case l.gone:
 		l.over = fmt.Errorf("%w: %s was deleted and is %q's, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
 	case l.rolledBack(r):
@@ -304,6 +312,13 @@ func (l *Lease) look(ctx context.Context) error {
 		l.mu.Unlock()
 	}
 	return nil
+}
+
+// passedOn reports whether r says that a release of unknown result was applied, and that the shard has another owner since:
+// nobody else frees a shard of a member that lives, and a claim is one epoch only.
+func (l *Lease) passedOn(r Row) bool {
+	return l.closing && !l.gone && r.Epoch > l.row.Epoch+1 && !r.Ck.Less(l.high.Pos) &&
+		!l.table.tenure.sole && !errors.Is(l.table.tenure.check(), ErrFenced)
 }
 
 // rolledBack reports whether r is older than what is known to have been stored.
