@@ -42,8 +42,8 @@ func TestField_F72(t *testing.T) {
 			t.Errorf("%d calls with the records of one key at once", most)
 		}
 		f.mu.Unlock()
-		if s := life.c.Status(); !errors.Is(s.Err(), consumer.ErrHandlerRunning) || s.Ready() == nil {
-			t.Errorf("while the shard waits for the handler: health %v, readiness %v", s.Err(), s.Ready())
+		if s := life.c.Status(); !errors.Is(s.Err(), consumer.ErrHandlerRunning) || s.Ready() != nil {
+			t.Errorf("while the shard waits for the handler, and is nobody's: health %v, readiness %v", s.Err(), s.Ready())
 		}
 		close(release)
 		time.Sleep(15 * time.Second)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
+	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
 // A barred store asks before each call whether it is to be made.
@@ -152,5 +153,34 @@ func TestFleetUnreadableNumbers(t *testing.T) {
 		if _, err := one.running.stop(); !errors.Is(err, checkpoint.ErrSequence) {
 			t.Errorf("one ends with %v", err)
 		}
+	})
+}
+
+// A shard that cannot be claimed is nobody's, and keeps no worker from being ready. One that was claimed must have been read.
+func TestFleetReadyWithoutAClaim(t *testing.T) {
+	inFleet(t, 4, func(f *fleet) {
+		var bar atomic.Bool
+		bar.Store(true)
+		hidden := f.srv.Fail("GetRecords", kinesistest.Error("InternalFailure", 0))
+		one := f.start("one", consumer.WithCheckpointer(barred{f.store, func(op, key string) error {
+			if op == "Get" && strings.Contains(key, "/lease/") && strings.HasSuffix(key, shard0) && bar.Load() {
+				return errNoWay
+			}
+			return nil
+		}}))
+		f.until("one has 3 shards", 10*time.Second, func() bool { return one.owned() == 3 })
+		time.Sleep(5 * time.Second)
+		if err := one.c.Status().Ready(); err == nil || !strings.Contains(err.Error(), "has not been read") {
+			t.Errorf("without a read: %v", err)
+		}
+		hidden[0].Stop()
+		f.until("it is ready", 20*time.Second, func() bool { return one.c.Status().Ready() == nil })
+		time.Sleep(15 * time.Second)
+		if s := one.c.Status(); s.Err() == nil || s.Behind() < 15*time.Second {
+			t.Errorf("a shard that cannot be claimed is no trouble: health %v, Behind %v", s.Err(), s.Behind())
+		}
+		bar.Store(false)
+		f.until("one has 4 shards", 20*time.Second, func() bool { return one.owned() == 4 })
+		f.end(one)
 	})
 }

@@ -265,7 +265,7 @@ func TestBehindBeforeAShardRuns(t *testing.T) {
 	t.Run("describe", func(t *testing.T) {
 		inContract(t, 1, func(f *field) {
 			down := f.srv.Fail("DescribeStreamSummary", kinesistest.Error("InternalFailure", 0))
-			beforeAShardRuns(t, f, func() { down[0].Stop() })
+			beforeAShardRuns(t, f, false, func() { down[0].Stop() })
 		})
 	})
 	t.Run("claim", func(t *testing.T) {
@@ -276,15 +276,15 @@ func TestBehindBeforeAShardRuns(t *testing.T) {
 				}
 				return nil
 			})
-			beforeAShardRuns(t, f, func() { f.store.fail(nil) })
+			beforeAShardRuns(t, f, true, func() { f.store.fail(nil) })
 		})
 	})
 }
 
-func beforeAShardRuns(t *testing.T, f *field, mend func()) {
+func beforeAShardRuns(t *testing.T, f *field, opened bool, mend func()) {
 	life := f.start()
 	time.Sleep(10 * time.Minute)
-	if s := life.c.Status(); s.Behind() < 9*time.Minute || s.Behind() > 10*time.Minute || s.Err() == nil || s.Ready() == nil {
+	if s := life.c.Status(); s.Behind() < 9*time.Minute || s.Behind() > 10*time.Minute || s.Err() == nil || (s.Ready() == nil) != opened {
 		t.Errorf("after 10 minutes: Behind %v, health %v, ready %v", s.Behind(), s.Err(), s.Ready())
 	}
 	mend()

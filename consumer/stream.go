@@ -107,11 +107,11 @@ func (s *stream) run(ctx context.Context) error {
 		moves, planned := s.moves(now)
 		if s.begin(ctx, moves.Claim) {
 			claims.Reset()
-			if planned {
-				s.started()
-			}
 		} else {
 			wait = min(wait, claims.NextBackOff())
+		}
+		if planned {
+			s.started() // whether all claims succeeded or not: a shard is not waited for before it is owned
 		}
 		wait = min(wait, s.handOver(now, moves.Shed), s.share.wait(now))
 		if s.held.Swap(false) {
