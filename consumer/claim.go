@@ -188,7 +188,8 @@ func (s *stream) settle(ctx context.Context) bool {
 	}) == nil
 }
 
-// relieve mends the failed claims of shards that are nobody's to claim any more.
+// relieve mends the failed claims of shards that are nobody's to claim any more, and the loss of those that another worker
+// works.
 func (s *stream) relieve() {
 	view := s.seat.View()
 	if view.Self == "" {
@@ -203,6 +204,11 @@ func (s *stream) relieve() {
 		}
 		delete(s.refused, id)
 		ops = append(ops, "claim "+id)
+	}
+	for id, st := range s.states {
+		if r := s.census.Row(id); st == Lost && r.Owner != "" && r.Owner != view.Self && !view.Gone(r.Owner) {
+			ops = append(ops, "lease "+id)
+		}
 	}
 	s.mu.Unlock()
 	s.tell.Mend(ops...)

@@ -298,7 +298,8 @@ func (s *stream) idle() bool {
 }
 
 // lost is told by a shard that its tenure is over: another worker owns it, or may. Where that should not be, since the store
-// has lost a write or was thought to be this process's alone, it stays a trouble until nobody owns the shard.
+// has lost a write or was thought to be this process's alone, it stays a trouble until nobody owns the shard, or another worker
+// of a fleet does.
 func (s *stream) lost(sh *shard, f tell.Failure) {
 	s.mu.Lock()
 	s.states[sh.id] = Lost

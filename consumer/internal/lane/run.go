@@ -116,8 +116,8 @@ func (s *Set) attempt(ctx context.Context, n int, l *lane, sl *batch.Slice[page.
 		Oversized: len(sl.Records) == 1 && l.size != nil && l.size(sl.Records[0].Record()) > s.rules.Limits.Bytes,
 		Endless:   p.Attempts == 0 && p.MaxAge == 0,
 	})
-	if res.Outcome != batch.Succeeded && ctx.Err() != nil {
-		s.cut.Store(true)
+	if ctx.Err() != nil && s.stopped() && res.Outcome != batch.Succeeded && res.Outcome != batch.Interrupted {
+		s.cut.Store(true) // else a lapse ended it, behind which the lane goes on
 	}
 	return res
 }

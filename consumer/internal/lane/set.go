@@ -77,7 +77,7 @@ type Set struct {
 	lanes    *partition.Lanes[page.Item]
 	lane     []lane
 	flush    atomic.Bool // waiting batches are ready, whatever their window
-	cut      atomic.Bool // an attempt or a delivery ended by the end of its context
+	cut      atomic.Bool // since the stop, an attempt or a delivery ended by the end of its context
 }
 
 // New returns idle lanes. resolved is called when records have had their outcome in the books, with what they freed.
