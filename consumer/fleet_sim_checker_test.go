@@ -33,6 +33,7 @@ const (
 	simCatchUp  = "does-not-catch-up"         // V2
 	simStops    = "does-not-stop"             // V4
 	simQuiet    = "moves-without-a-reason"    // CV2
+	simReads    = "read-by-two"               // I8
 	simMembers  = "does-not-join-again"       // CV5
 	simLeaves   = "row-deleted-that-is-named" // §9
 )

@@ -64,6 +64,9 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 	if !calm && p.roll("slow", who) < p.slow {
 		took += time.Duration(p.roll("slowly", who) * float64(15*time.Second))
 	}
+	if l.cutOff() && p.roll("stuck", who) < p.stuck {
+		took += 15 * time.Second // what it calls is cut off, too
+	}
 	timer := time.NewTimer(took)
 	defer timer.Stop()
 	select {

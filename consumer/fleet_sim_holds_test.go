@@ -70,6 +70,13 @@ func (w *simWorld) hang(hangs bool) {
 	w.hangs = hangs
 }
 
+// cutOff reports whether a worker's way to the store is.
+func (l *simLife) cutOff() bool {
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.now() < l.paused
+}
+
 // thaw holds a handler that was called back while its worker stands still, and returns for how long.
 func (l *simLife) thaw(call simEvent) time.Duration {
 	began, noted := l.w.now(), false

@@ -138,7 +138,7 @@ func (w *simWorld) settle(produced chan struct{}) {
 	w.mu.Unlock()
 	close(w.quiet)
 	w.await(simMembers, 6*time.Second, w.outcast)
-	w.await(simOwners, simOwned-6*time.Second, w.unowned)
+	w.await(simOwners, w.calmed+simOwned-w.now(), w.unowned)
 	close(w.ends)
 	<-produced
 	w.turns.wait("last records")
@@ -148,14 +148,19 @@ func (w *simWorld) settle(produced chan struct{}) {
 		}
 	}
 	w.await(simCatchUp, simCaught, w.unsettled)
-	time.Sleep(time.Until(w.began.Add(w.calmed + simRest)))
-	w.turns.wait("still")
+	if w.plan.rest {
+		w.turns.sleep(time.Until(w.began.Add(w.calmed+simRest)), "still")
+		w.mu.Lock()
+		w.still = w.now()
+		w.mu.Unlock()
+		w.turns.sleep(simStill, "the end")
+	}
 	w.mu.Lock()
-	w.still = w.now()
-	w.mu.Unlock()
-	time.Sleep(simStill)
-	w.turns.wait("the end")
-	w.mu.Lock()
+	for _, sh := range slices.Sorted(maps.Keys(w.reads)) {
+		if n := w.reads[sh]; n > int(simStill/time.Second)*6 { // one reads it five times a second
+			w.found = append(w.found, simBreach{simReads, sh, "", fmt.Sprintf("it is read %d times in %v", n, simStill), len(w.log) - 1})
+		}
+	}
 	w.log = append(w.log, simEvent{at: w.now(), kind: simNemesis, note: "the end"})
 	lives := slices.Clone(w.slots)
 	w.mu.Unlock()

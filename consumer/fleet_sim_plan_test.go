@@ -29,9 +29,11 @@ type simPlan struct {
 	failing  float64       // handlers that fail
 	slow     float64       // handlers that take seconds
 	overstay float64       // handlers that do not look at their context
+	stuck    float64       // handlers that take long because their worker is cut off
 	tardy    float64       // handlers that take nearly all the time that they have to come to an end
 	later    float64       // for how many seconds at most a write is on its way that comes late
 	replies  float64       // replies of the store that take long
+	rest     bool          // it is looked at what they do when all is done
 	script   []simStep
 }
 
@@ -90,11 +92,11 @@ func (s simStep) String() string {
 
 func (p *simPlan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d places for workers, %d shards, %d keys, factor %d, batches of %d, partial %v, drain %v, a record each %v, faults until %v\n",
-		p.workers, p.shards, p.keys, p.factor, p.batch, p.partial, p.drain, p.pace, p.over)
+	fmt.Fprintf(&b, "%d places for workers, %d shards, %d keys, factor %d, batches of %d, partial %v, drain %v, a record each %v, faults until %v, rest %v\n",
+		p.workers, p.shards, p.keys, p.factor, p.batch, p.partial, p.drain, p.pace, p.over, p.rest)
 	fmt.Fprintf(&b, "store: before %.3f after %.3f late %.3f by up to %.0f s refused %.3f slow replies %.3f, stale lists %v\n",
 		p.lost.before, p.lost.after, p.lost.late, p.later, p.lost.refused, p.replies, p.stale)
-	fmt.Fprintf(&b, "handlers: failing %.3f slow %.3f tardy %.3f overstaying %.3f\n", p.failing, p.slow, p.tardy, p.overstay)
+	fmt.Fprintf(&b, "handlers: failing %.3f slow %.3f stuck %.3f tardy %.3f overstaying %.3f\n", p.failing, p.slow, p.stuck, p.tardy, p.overstay)
 	for _, s := range p.script {
 		fmt.Fprintln(&b, s)
 	}
@@ -116,8 +118,8 @@ func newSimPlan(seed uint64) *simPlan {
 	p := &simPlan{
 		seed: seed, workers: 2 + r.IntN(3), shards: 2 + r.IntN(4), keys: 4 + r.IntN(12), factor: 1 + r.IntN(8), batch: 1 + r.IntN(20),
 		partial: r.IntN(2) == 0, drain: seconds(3, 25).Round(time.Second), pace: seconds(0.05, 0.25), over: seconds(70, 130),
-		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), tardy: some(0.5, 1), later: 3,
-		replies: some(0.3, 0.1),
+		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), tardy: some(0.5, 1), later: 3, stuck: some(0.6, 1),
+		replies: some(0.3, 0.1), rest: r.IntN(4) == 0,
 	}
 	if r.IntN(3) == 0 {
 		p.slow = some(1, 0.6)
@@ -189,10 +191,14 @@ func newSimPlan(seed uint64) *simPlan {
 			if r.IntN(3) > 0 {
 				s.d = seconds(6.5, 14) // about as long as others wait
 			}
+			if s.op == simBeat {
+				s.d = seconds(9, 14)
+			}
 			if s.op != simBeat && r.Float64() < moments {
 				s.on = simMoments[r.IntN(len(simMoments))]
 			} else if r.Float64() < hands {
-				then([]string{simNoMine, simNoMine, simNoMember}[r.IntN(3)], s.slot, time.Duration(r.Float64()*r.Float64()*float64(s.d)))
+				after := time.Duration(r.Float64() * r.Float64() * float64(s.d)).Round(10 * time.Millisecond)
+				then([]string{simNoMine, simNoMine, simNoMember}[r.IntN(3)], s.slot, after)
 			}
 		case simSilence:
 			s.d = seconds(1, 15)
@@ -205,6 +211,8 @@ func newSimPlan(seed uint64) *simPlan {
 		case simNoLease, simNoMember:
 			if r.Float64() < moments {
 				s.on = simMoments[r.IntN(len(simMoments))]
+			} else if r.IntN(2) == 0 { // soon somebody looks at all that there is
+				then(simNewFirst, r.IntN(p.workers), seconds(0.1, 4))
 			}
 		case simNewFirst, simOldFirst: // all places, one after the other
 			s.d = seconds(0.5, 8)

@@ -41,6 +41,7 @@ type simWorld struct {
 	armed     []simStep               // that wait for a write
 	throttled time.Duration           // until when reads are
 	calls     int
+	reads     map[string]int // of shards, while nothing may change hands
 	counts    map[string]int
 	found     []simBreach // by the world itself
 	shards    []kinesistest.ShardInfo
@@ -136,11 +137,14 @@ func (p *simPlan) play(t *testing.T, traced bool) *simWorld {
 	srv.SetLatency(0) // it is that of the way there
 	w := &simWorld{
 		t: t, plan: p, srv: srv, store: new(checkpoint.Memory), turns: newSimTurns(p.seed, traced), began: time.Now(), quiet: make(chan struct{}), ends: make(chan struct{}),
-		versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
+		reads: map[string]int{}, versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
 	}
-	srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
+	srv.Control("GetRecords", func(r *kinesistest.Request) *kinesistest.Fault {
 		w.mu.Lock()
 		defer w.mu.Unlock()
+		if w.still > 0 {
+			w.reads[r.Shard]++
+		}
 		if w.now() < w.throttled {
 			w.counts["read throttled"]++
 			return kinesistest.Throttle(1)
