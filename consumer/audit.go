@@ -71,6 +71,9 @@ func (s *stream) audit(ctx context.Context) error {
 func (s *stream) take(rows map[string]shardmap.State, listed []shardmap.Shard) {
 	var free []string // given up by who took them
 	s.mu.Lock()
+	for id, sh := range s.shards { // its lease knows best
+		s.census.Put(state(id, sh.now()))
+	}
 	s.census.Merge(listed, rows, func(id string) bool { return s.shards[id] != nil })
 	for _, l := range listed {
 		if l.Closed && s.tips[l.ID] && s.states[l.ID] == Reached {

@@ -178,11 +178,12 @@ func (s *stream) listPage(ctx context.Context, in *kinesis.ListShardsInput) (*ki
 	return s.client.ListShards(ctx, in, reader.NoRetries)
 }
 
-// firsts are when shards were seen first.
+// firsts are when shards were seen first, of those that the first listing did not have.
 type firsts struct {
 	mu     sync.Mutex
-	last   time.Time            // of the latest listing, by the service's clock; zero: there was none
-	absent map[string]time.Time // by shard: when it was not there yet; zero: that is not known
+	last   time.Time            // of the latest listing, by the service's clock
+	newest string               // of all shards that were listed; empty: there was no listing
+	absent map[string]time.Time // by shard: when it was not there yet
 }
 
 // saw takes a listing. It may be older than it says.
@@ -192,17 +193,18 @@ func (f *firsts) saw(shards []shardmap.Shard, now time.Time) {
 	if f.absent == nil {
 		f.absent = map[string]time.Time{}
 	}
-	oldest := ""
+	oldest, newest := "", f.newest
 	for _, sh := range shards {
-		if _, ok := f.absent[sh.ID]; !ok {
+		if f.newest != "" && sh.ID > f.newest {
 			f.absent[sh.ID] = f.last
 		}
 		if oldest == "" || sh.ID < oldest {
 			oldest = sh.ID
 		}
+		newest = max(newest, sh.ID)
 	}
 	maps.DeleteFunc(f.absent, func(id string, _ time.Time) bool { return id < oldest })
-	f.last = now.Add(-auditInterval)
+	f.last, f.newest = now.Add(-auditInterval), newest
 }
 
 // before is when a shard was not there yet, in milliseconds since 1970; 0: that is not known.

@@ -34,6 +34,7 @@ func is(t *testing.T, what string, got, want any) {
 // told fails unless a change was told of.
 func told(t *testing.T, changes <-chan struct{}) {
 	t.Helper()
+	synctest.Wait()
 	select {
 	case <-changes:
 	default:

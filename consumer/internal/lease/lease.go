@@ -29,24 +29,29 @@ type Lease struct {
 	shard string
 	took  string
 
-	lock  chan struct{} // holds one element while an operation runs
-	doubt atomic.Bool   // the row is to be read before anything is written
+	mu   sync.Mutex
+	busy chan struct{} // closed when the operation that runs has ended; nil while none does
 
-	// Written by the operation that holds lock, under mu; read under either.
-	mu  sync.Mutex
-	row Row // newest state known to be stored
-	its Row // what the row of somebody else said when the lease was lost
+	// Written by the operation that runs, under mu; read by it, or under mu.
+	row  *Row  // newest state known to be stored; marks have it, too: it is not changed
+	lost *loss // nil while the row was not seen to be another's
 
-	// The following belong to the operation that holds lock.
-	rev     string   // revision of row, or of the read-back since
-	void    bool     // rev is not known to be current: read before writing
-	gone    bool     // the row was seen absent
-	sent    []string // By of writes on rev whose result is unknown
-	closing bool     // one of sent is a release or an end
-	closed  closing  // what ended the lease, if the lease did
-	over    error    // why nothing more can be written, nil while it can
+	// The following belong to the operation that runs.
+	rev     string    // revision of row, or of the read-back since
+	sent    []string  // By of writes on rev whose result is unknown
+	ahead   *Progress // the furthest asked for, nil if it is that of row
+	void    bool      // rev is not known to be current: read before writing
+	gone    bool      // the row was seen absent
+	closing bool      // one of sent is a release or an end
+	closed  closing   // what ended the lease, if the lease did
 
-	high Progress // the furthest asked for
+	doubt atomic.Bool // void is to be set, which anybody may want
+}
+
+// A loss is how a tenure was found to be over.
+type loss struct {
+	its  Row   // what the row of somebody else said; zero: it could not be read
+	over error // why nothing more can be written; nil: it had been released before
 }
 
 // A Progress is how far a shard was worked. Done and Reached are those of Row.
@@ -66,14 +71,6 @@ const (
 	ended
 )
 
-func newLease(t *Table, shard string, r Row, rev, took string) *Lease {
-	return &Lease{
-		table: t, shard: shard, took: took,
-		lock: make(chan struct{}, 1),
-		row:  r, rev: rev, high: r.progress(),
-	}
-}
-
 // Took returns the owner from whom the shard was taken over; it is empty if the
 // row named nobody, or this worker.
 func (l *Lease) Took() string { return l.took }
@@ -90,7 +87,10 @@ func (l *Lease) Row() Row {
 func (l *Lease) Its() Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.its.clone()
+	if l.lost == nil {
+		return Row{}
+	}
+	return l.lost.its.clone()
 }
 
 // Epoch returns Row().Epoch. It grows when a row that was gone is put back.
@@ -148,15 +148,10 @@ func (l *Lease) End(ctx context.Context, children []string) error {
 // do runs one operation: it moves the checkpoint to p, applies change, and
 // writes the result in place of the current row.
 func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, change func(Row) Row) error {
-	if err := ctx.Err(); err != nil {
+	if err := l.enter(ctx); err != nil {
 		return fmt.Errorf("lease: %s %s: %w", op, l.shard, err)
 	}
-	select {
-	case l.lock <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("lease: %s %s: %w", op, l.shard, ctx.Err())
-	}
-	defer func() { <-l.lock }()
+	defer l.leave()
 
 	if done, err := l.refuse(as); done {
 		return err
@@ -168,10 +163,12 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 		if _, err := checkpoint.ParsePosition(string(p.Pos)); err != nil {
 			return fmt.Errorf("lease: checkpoint %s: %w", l.shard, err)
 		}
-		if p.Pos.Less(l.high.Pos) || p.Pos == checkpoint.End {
-			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(p.Pos), string(l.high.Pos))
+		high := l.high()
+		if p.Pos.Less(high.Pos) || p.Pos == checkpoint.End {
+			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(p.Pos), string(high.Pos))
 		}
-		l.high = l.high.onto(p)
+		high = high.onto(p)
+		l.ahead = &high
 	}
 	for range maxTries {
 		if l.void {
@@ -182,11 +179,12 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 				return err
 			}
 		}
-		next := l.row.at(l.high)
+		next := l.row.at(l.high())
 		if l.gone {
 			next.Epoch++ // the re-put; the operation itself follows
 		} else {
-			if as == open && l.row.progress().covers(l.high) {
+			if as == open && l.row.progress().covers(l.high()) {
+				l.ahead = nil
 				return nil
 			}
 			next = change(next)
@@ -199,6 +197,43 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 		}
 	}
 	return fmt.Errorf("lease: %s %s: %w: the row keeps changing", op, l.shard, checkpoint.ErrConflict)
+}
+
+// enter waits until no other operation runs.
+func (l *Lease) enter(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		busy := l.busy
+		if busy == nil {
+			l.busy = make(chan struct{})
+		}
+		l.mu.Unlock()
+		if busy == nil {
+			return nil
+		}
+		select {
+		case <-busy:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (l *Lease) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.busy)
+	l.busy = nil
+}
+
+// high returns the furthest progress asked for.
+func (l *Lease) high() Progress {
+	if l.ahead == nil {
+		return l.row.progress()
+	}
+	return *l.ahead
 }
 
 // onto returns the progress after p was asked for, which is not behind h.
@@ -220,8 +255,8 @@ func (h Progress) covers(p Progress) bool {
 // what it returns then.
 func (l *Lease) refuse(as closing) (bool, error) {
 	switch {
-	case l.over != nil:
-		return true, l.over
+	case l.lost != nil && l.lost.over != nil:
+		return true, l.lost.over
 	case l.closed != open && l.closed == as, l.closed == ended && as == released:
 		return true, nil
 	case l.closed != open || l.closing && as == open:
@@ -254,7 +289,7 @@ func (l *Lease) write(ctx context.Context, next Row, as closing) error {
 
 // settle takes r, stored under rev, as the current state. Every write sent
 // before is ruled out by it.
-func (l *Lease) settle(r Row, rev string) {
+func (l *Lease) settle(r *Row, rev string) {
 	restored := l.gone
 	l.mu.Lock()
 	l.row = r
@@ -273,9 +308,10 @@ func (l *Lease) settle(r Row, rev string) {
 }
 
 // look reads the row back and decides what became of the writes sent. Its error
-// is the store's; a tenure that is over is in l.over.
+// is the store's; that the tenure is over is in l.lost.
 func (l *Lease) look(ctx context.Context) error {
 	e, r, err := l.table.get(ctx, l.shard)
+	var over error
 	var bad *RowError
 	switch {
 	case err != nil && !errors.As(err, &bad):
@@ -285,39 +321,42 @@ func (l *Lease) look(ctx context.Context) error {
 	case e.Revision == "":
 		l.rev, l.void, l.gone = "", false, true
 	case bad != nil:
-		l.over = fmt.Errorf("%w: %w", ErrLost, bad)
+		over = fmt.Errorf("%w: %w", ErrLost, bad)
 		r = Row{} // nobody knows whose it is
 	case slices.Contains(l.sent, r.By):
-		l.table.tenure.wrote.note(l.table.Key(l.shard), r)
-		l.settle(r, e.Revision)
+		l.table.tenure.wrote.note(l.table.stream, l.shard, &r)
+		l.settle(&r, e.Revision)
 	case l.passedOn(r):
-		freed := l.row.at(l.high)
+		freed := l.row.at(l.high())
 		freed.Owner, freed.To, freed.Epoch = "", "", freed.Epoch+1
-		l.table.tenure.wrote.note(l.table.Key(l.shard), freed)
-		l.settle(freed, "")
-		l.mu.Lock()
-		l.its = r
-		l.mu.Unlock()
+		l.table.tenure.wrote.note(l.table.stream, l.shard, &freed)
+		l.settle(&freed, "")
+		l.found(r, nil)
 	case l.gone:
-		l.over = fmt.Errorf("%w: %s was deleted and is %q's, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
+		over = fmt.Errorf("%w: %s was deleted and is %q's, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
 	case l.rolledBack(r):
-		l.over = fmt.Errorf("%w: %s shows epoch %d written by %s after epoch %d by %s",
+		over = fmt.Errorf("%w: %s shows epoch %d written by %s after epoch %d by %s",
 			ErrRollback, l.shard, r.Epoch, strconv.Quote(r.By), l.row.Epoch, strconv.Quote(l.row.By))
 	default:
-		l.over = fmt.Errorf("%w: %s shows owner %q, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
+		over = fmt.Errorf("%w: %s shows owner %q, epoch %d", ErrLost, l.shard, r.Owner, r.Epoch)
 	}
-	if l.over != nil {
-		l.mu.Lock()
-		l.its = r
-		l.mu.Unlock()
+	if over != nil {
+		l.found(r, over)
 	}
 	return nil
+}
+
+// found takes note that the row is r by now, somebody else's, and of what that means.
+func (l *Lease) found(r Row, over error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost = &loss{r, over}
 }
 
 // passedOn reports whether r says that a release of unknown result was applied, and that the shard has another owner since:
 // nobody else frees a shard of a member that lives, and a claim is one epoch only.
 func (l *Lease) passedOn(r Row) bool {
-	return l.closing && !l.gone && r.Epoch > l.row.Epoch+1 && !r.Ck.Less(l.high.Pos) &&
+	return l.closing && !l.gone && r.Epoch > l.row.Epoch+1 && !r.Ck.Less(l.high().Pos) &&
 		!l.table.tenure.sole && !errors.Is(l.table.tenure.check(), ErrFenced)
 }
 

@@ -120,17 +120,17 @@ func (t *Table) get(ctx context.Context, shard string) (checkpoint.Entry, Row, e
 
 // swap writes r, signed, in place of the row with revision rev, and returns it
 // as stored with its new revision. Its error wraps the store's.
-func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (Row, string, error) {
+func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (*Row, string, error) {
 	value, err := r.encode()
 	if err != nil {
-		return r, "", fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, err)
+		return nil, "", fmt.Errorf("%w: %w", checkpoint.ErrNotApplied, err)
 	}
 	e, err := t.store.Swap(ctx, checkpoint.Entry{Key: t.Key(shard), Value: value, Revision: rev})
 	if err != nil {
-		return r, "", fmt.Errorf("lease: write the row of %s: %w", shard, err)
+		return nil, "", fmt.Errorf("lease: write the row of %s: %w", shard, err)
 	}
-	t.tenure.wrote.note(t.Key(shard), r)
-	return r, e.Revision, nil
+	t.tenure.wrote.note(t.stream, shard, &r)
+	return &r, e.Revision, nil
 }
 
 // Create puts the row of shard if there is none; one that exists already is
@@ -141,10 +141,10 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 	r = r.clone()
 	slices.Sort(r.Parents)
 	slices.Sort(r.Children)
-	if m, ok := t.tenure.wrote.last(t.Key(shard)); ok {
-		r.Epoch = m.epoch + 1
-		if r.Ck.Less(m.Pos) {
-			r = r.at(m.Progress)
+	if last := t.tenure.wrote.last(t.stream, shard); last != nil {
+		r.Epoch = last.Epoch + 1
+		if r.Ck.Less(last.Ck) {
+			r = r.at(last.progress())
 		}
 	}
 	r.V, r.By = Version, t.tenure.sign()
@@ -183,8 +183,8 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 		case e.Revision == "":
 			return nil, fmt.Errorf("%w: %s", ErrNoRow, shard)
 		}
-		if m, ok := t.tenure.wrote.last(t.Key(shard)); ok && r.Epoch < m.epoch {
-			return nil, fmt.Errorf("%w: %s has epoch %d after %d", ErrRollback, shard, r.Epoch, m.epoch)
+		if last := t.tenure.wrote.last(t.stream, shard); last != nil && r.Epoch < last.Epoch {
+			return nil, fmt.Errorf("%w: %s has epoch %d after %d", ErrRollback, shard, r.Epoch, last.Epoch)
 		}
 		if r.Ended() {
 			return nil, fmt.Errorf("%w: %s", ErrEnded, shard)
@@ -204,10 +204,10 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 		}
 		r.Owner, r.To, r.Epoch = t.owner, "", r.Epoch+1
 		r.V, r.By = Version, t.tenure.sign()
-		r, rev, err := t.swap(ctx, shard, r, e.Revision)
+		stored, rev, err := t.swap(ctx, shard, r, e.Revision)
 		switch {
 		case err == nil:
-			return newLease(t, shard, r, rev, took), nil
+			return &Lease{table: t, shard: shard, took: took, row: stored, rev: rev}, nil
 		case !errors.Is(err, checkpoint.ErrConflict):
 			return nil, err
 		}

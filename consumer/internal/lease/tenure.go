@@ -196,34 +196,31 @@ func (t *Tenure) mine(by string) (int64, bool) {
 	return n, ok && err == nil
 }
 
-// marks are the newest states of lease rows that a worker has itself written.
+// marks are the newest states of lease rows that a worker has itself written. A lease shares its own with them: nobody
+// changes a Row that is in here.
 type marks struct {
 	mu    sync.Mutex
-	wrote map[string]mark // by key
+	wrote map[string]map[string]*Row // by stream and shard
 }
 
-// mark is one of them.
-type mark struct {
-	epoch int64
-	Progress
-}
-
-// note takes note that r is stored under key.
-func (m *marks) note(key string, r Row) {
+// note takes note that r is stored for a shard.
+func (m *marks) note(stream, shard string, r *Row) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.wrote == nil {
-		m.wrote = make(map[string]mark)
+		m.wrote = make(map[string]map[string]*Row)
 	}
-	if r.Epoch >= m.wrote[key].epoch {
-		m.wrote[key] = mark{r.Epoch, r.clone().progress()}
+	if m.wrote[stream] == nil {
+		m.wrote[stream] = make(map[string]*Row)
+	}
+	if last := m.wrote[stream][shard]; last == nil || r.Epoch >= last.Epoch {
+		m.wrote[stream][shard] = r
 	}
 }
 
-// last returns the newest state of the row; false if none was written.
-func (m *marks) last(key string) (mark, bool) {
+// last returns the newest state of the row; nil if none was written.
+func (m *marks) last(stream, shard string) *Row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	last, ok := m.wrote[key]
-	return last, ok
+	return m.wrote[stream][shard]
 }

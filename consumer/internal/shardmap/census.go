@@ -23,10 +23,6 @@ func NewCensus() *Census { return &Census{rows: map[string]State{}, young: map[s
 // Merge takes a listing of the whole stream, and rows that were read before it. Rows of shards that are held, by whoever
 // calls, are not looked at: their holder knows better.
 func (c *Census) Merge(listed []Shard, rows map[string]State, held func(id string) bool) {
-	c.listed, c.newest = listed, ""
-	for _, l := range listed {
-		c.newest = max(c.newest, l.ID)
-	}
 	for id, r := range rows {
 		delete(c.young, id)
 		old, known := c.rows[id]
@@ -38,6 +34,15 @@ func (c *Census) Merge(listed []Shard, rows map[string]State, held func(id strin
 			old.Unreadable = r.Unreadable
 			c.rows[id] = old
 		}
+	}
+	c.listed, c.newest = make([]Shard, len(listed)), ""
+	for i, l := range listed {
+		c.newest = max(c.newest, l.ID)
+		if r := c.rows[l.ID].Shard; r.ID == l.ID && r.HashStart == l.HashStart && r.HashEnd == l.HashEnd && slices.Equal(r.Parents, l.Parents) {
+			r.Closed = l.Closed
+			l = r // the texts of both are kept once
+		}
+		c.listed[i] = l
 	}
 }
 

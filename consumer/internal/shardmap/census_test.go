@@ -72,6 +72,23 @@ func TestMerge(t *testing.T) {
 
 func ptr(s State) *State { return &s }
 
+// What the listing says of a shard stays what the listing says, whatever its row does.
+func TestListing(t *testing.T) {
+	listed := []Shard{
+		{ID: "1", HashStart: "0", HashEnd: "9", Closed: true}, {ID: "2", HashStart: "0", HashEnd: "9", Closed: true}, {ID: "3", Closed: true},
+		{ID: "4", HashStart: "0", HashEnd: "9", Parents: []string{"1"}},
+	}
+	c := NewCensus()
+	c.Merge(listed, map[string]State{
+		"1": {Shard: Shard{ID: "1", HashStart: "0", HashEnd: "9"}},
+		"2": {Shard: Shard{ID: "2", HashStart: "0", HashEnd: "8"}},
+		"4": {Shard: Shard{ID: "4", HashStart: "0", HashEnd: "9", Closed: true}},
+	}, none)
+	if diff := cmp.Diff(listed, c.listed); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A shard whose parent is in no list has to wait for the next listing if this one may be older than the parent.
 func TestOrphans(t *testing.T) {
 	t.Attr("rule", "L25")

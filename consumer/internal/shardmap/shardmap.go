@@ -27,6 +27,9 @@ type State struct {
 	Root    bool // starts without waiting for its parents
 	Started bool // has own progress: its checkpoint is a sequence number
 	Ended   bool // its checkpoint is END
+	// Unreadable is true for a row that cannot be read. It counts as one with progress that is not ended, and is not
+	// started.
+	Unreadable bool
 
 	Children   []string // named at its end
 	Owner      string   // empty if nobody owns it
@@ -34,10 +37,6 @@ type State struct {
 	To         string   // whom it was released to; not looked at
 	Reached    int64    // the ending position that it was read to, milliseconds since 1970; not looked at
 	Checkpoint string   // not looked at
-
-	// Unreadable is true for a row that cannot be read. It counts as one with progress that is not ended, and is not
-	// started.
-	Unreadable bool
 }
 
 // Unreadable returns the State of a row that cannot be read.
