@@ -46,13 +46,13 @@ func (s *stream) audit(ctx context.Context) error {
 	if err == nil {
 		err = each(missing, func(r shardmap.Root) error {
 			if r.Root { // its row was lost: it is as old as the first ones
-				return s.table().Create(ctx, r.ID, s.row(r.Shard, s.meta.Start, true))
+				return s.table().Create(ctx, r.ID, s.again(s.row(r.Shard, s.meta.Start, true), r.ID))
 			}
 			whole, err := s.parentsWhole(ctx, r.Shard)
 			if err != nil {
 				return err
 			}
-			return s.table().Create(ctx, r.ID, s.child(r.Shard, whole))
+			return s.table().Create(ctx, r.ID, s.again(s.child(r.Shard, whole), r.ID))
 		})
 	}
 	if err == nil {
@@ -160,11 +160,8 @@ func (s *stream) present(ctx context.Context) (map[string]shardmap.State, error)
 func (s *stream) restorable(ctx context.Context, missing []shardmap.Root) (put []shardmap.Root, err error) {
 	now, first := time.Now(), map[string]time.Time{}
 	for _, r := range missing {
-		s.mu.Lock()
-		sh := s.shards[r.ID]
-		s.mu.Unlock()
-		if sh != nil {
-			err = errors.Join(err, sh.store("checkpoint", func() error { return sh.lease.Restore(ctx) }))
+		here, failed := s.restore(ctx, r.ID)
+		if err = errors.Join(err, failed); here {
 			continue
 		}
 		since, ok := s.share.missing[r.ID]
@@ -172,12 +169,23 @@ func (s *stream) restorable(ctx context.Context, missing []shardmap.Root) (put [
 			since = now
 		}
 		first[r.ID] = since
-		if s.seat.Exclusive() || now.Sub(since) >= missingTime {
+		if s.seat.Exclusive() || now.Sub(since) >= s.patience(r.ID) {
 			put = append(put, r)
 		}
 	}
 	s.share.missing = first
 	return put, err
+}
+
+// patience is for how long a row is missing before this worker puts it: longer where it has never seen it, and others may have.
+func (s *stream) patience(id string) time.Duration {
+	s.mu.Lock()
+	_, known := s.census.Last(id)
+	s.mu.Unlock()
+	if !known && len(s.seat.View().Serving(s.key)) > 1 {
+		return 2 * missingTime
+	}
+	return missingTime
 }
 
 // vanished tells, once, that a row which was to be claimed was gone.

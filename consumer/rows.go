@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,6 +169,22 @@ func (s *stream) child(sh shardmap.Shard, whole int64) lease.Row {
 	return r
 }
 
+// again is the row that a missing one comes back as: what was last seen of it, in a new epoch. It keeps its owner, who may live
+// and work the shard, and whom others replace only once it is dead.
+func (s *stream) again(r lease.Row, id string) lease.Row {
+	s.mu.Lock()
+	last, known := s.census.Last(id)
+	s.mu.Unlock()
+	if !known {
+		return r
+	}
+	r.Owner, r.To, r.Epoch, r.Root, r.Children, r.Reached = last.Owner, last.To, last.Epoch+1, last.Root, last.Children, last.Reached
+	if last.Started || last.Ended {
+		r.Ck, r.Arrival = checkpoint.Position(last.Checkpoint), 0 // when its record arrived was not kept
+	}
+	return r
+}
+
 // parentsWhole is until when nothing that arrived is missing of a shard's parents, as their rows say; 0: they do not.
 func (s *stream) parentsWhole(ctx context.Context, sh shardmap.Shard) (at int64, _ error) {
 	for _, id := range sh.Parents {
@@ -251,6 +268,42 @@ func (s *stream) load(ctx context.Context) (map[string]shardmap.State, error) {
 	defer s.mu.Unlock()
 	s.unreadable = now
 	return rows, nil
+}
+
+// missed reads the rows that are known and that a list does not have: it may be older than they are. Where one is gone, the
+// lease that works its shard puts it back; of another one the next audit knows.
+func (s *stream) missed(ctx context.Context, listed map[string]shardmap.State) error {
+	var ids []string
+	s.mu.Lock()
+	for id := range s.census.Rows() {
+		if _, ok := listed[id]; !ok {
+			ids = append(ids, id)
+		}
+	}
+	s.mu.Unlock()
+	slices.Sort(ids)
+	return each(ids, func(id string) error {
+		if put, err := s.restore(ctx, id); put || err != nil {
+			return err
+		}
+		err := s.fetch(ctx, id)
+		if errors.Is(err, lease.ErrNoRow) {
+			s.forget(id)
+			return nil
+		}
+		return err
+	})
+}
+
+// restore puts the row of a shard back, if it is gone and the shard is worked here.
+func (s *stream) restore(ctx context.Context, id string) (here bool, _ error) {
+	s.mu.Lock()
+	sh := s.shards[id]
+	s.mu.Unlock()
+	if sh == nil {
+		return false, nil
+	}
+	return true, sh.store("checkpoint", func() error { return sh.lease.Restore(ctx) })
 }
 
 // refresh takes the row of a shard that does not run from the store, and looks what follows from it.

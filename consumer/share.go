@@ -89,6 +89,9 @@ func (s *stream) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.missed(ctx, rows); err != nil {
+		return s.failed("checkpoint store", err, "new shards wait until the store answers")
+	}
 	s.tell.Mend("checkpoint store")
 	s.mu.Lock()
 	defer s.mu.Unlock()

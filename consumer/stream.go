@@ -96,7 +96,7 @@ func (s *stream) run(ctx context.Context) error {
 				fresh = true
 			}
 			if len(s.share.missing) > 0 {
-				next = minTime(next, now.Add(missingTime))
+				next = minTime(next, time.Now().Add(missingTime)) // behind the look that has found them missing
 			}
 		}
 		s.keepPlacement(ctx, tried)

@@ -136,13 +136,16 @@ func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (*Row
 // Create puts the row of shard if there is none; one that exists already is
 // left as it is, with a nil error. Parents and children are sorted, V and By
 // are set. A row that this worker has written before and that is gone comes
-// back with its epoch + 1 and no lower checkpoint.
+// back with its epoch + 1 and no lower checkpoint; an owner that r names is older
+// than that then, and does not count.
 func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 	r = r.clone()
 	slices.Sort(r.Parents)
 	slices.Sort(r.Children)
 	if last := t.tenure.wrote.last(t.stream, shard); last != nil {
-		r.Epoch = last.Epoch + 1
+		if last.Epoch >= r.Epoch {
+			r.Owner, r.To, r.Epoch = "", "", last.Epoch+1
+		}
 		if r.Ck.Less(last.Ck) {
 			r = r.at(last.progress())
 		}

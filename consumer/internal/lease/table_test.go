@@ -220,6 +220,25 @@ func TestCreateAgain(t *testing.T) {
 	}
 }
 
+// What was seen of a row that is gone comes back, unless this worker has written it since.
+func TestCreateAsSeen(t *testing.T) {
+	for name, c := range map[string]struct {
+		seen, want Row
+	}{
+		"younger":  {Row{Owner: "host/z", To: "host/y", Epoch: 4, Ck: pos(9)}, Row{Owner: "host/z", To: "host/y", Epoch: 4, Ck: pos(9)}},
+		"as young": {Row{Owner: "host/z", Epoch: 3, Ck: pos(7)}, Row{Owner: "host/z", Epoch: 3, Ck: pos(8)}},
+		"older":    {Row{Owner: "host/z", To: "host/y", Epoch: 2, Ck: pos(7)}, Row{Epoch: 3, Ck: pos(8)}},
+	} {
+		s, a, l := claimed(t)
+		want(t, l.Release(t.Context(), Progress{Pos: pos(8)}, ""), nil) // epoch 2
+		s.remove(t, key)
+		want(t, a.Create(t.Context(), shard, c.seen), nil)
+		if r := s.stored(t); r.Owner != c.want.Owner || r.To != c.want.To || r.Epoch != c.want.Epoch || r.Ck != c.want.Ck {
+			t.Errorf("%s: created %+v, want %+v", name, r, c.want)
+		}
+	}
+}
+
 func TestRows(t *testing.T) {
 	s := &flaky{}
 	a := table(s, "a")

@@ -13,12 +13,15 @@ import (
 type Census struct {
 	rows   map[string]State
 	listed []Shard
-	newest string          // the greatest ID of listed
-	young  map[string]bool // rows that may be younger than listed
+	newest string           // the greatest ID of listed
+	young  map[string]bool  // rows that may be younger than listed
+	gone   map[string]State // rows that were dropped
 }
 
 // NewCensus returns a Census of no shards.
-func NewCensus() *Census { return &Census{rows: map[string]State{}, young: map[string]bool{}} }
+func NewCensus() *Census {
+	return &Census{rows: map[string]State{}, young: map[string]bool{}, gone: map[string]State{}}
+}
 
 // Merge takes a listing of the whole stream, and rows that were read before it. Rows of shards that are held, by whoever
 // calls, are not looked at: their holder knows better.
@@ -73,14 +76,25 @@ func (c *Census) Add(s State) {
 	}
 }
 
-// Drop forgets a row that is gone.
+// Drop takes note that a row is gone.
 func (c *Census) Drop(id string) {
+	if s, known := c.rows[id]; known {
+		c.gone[id] = s
+	}
 	delete(c.rows, id)
 	delete(c.young, id)
 }
 
 // Row returns what is known of a row, which may be nothing.
 func (c *Census) Row(id string) State { return c.rows[id] }
+
+// Last returns what was last known of a row, which may be gone by now; false if nothing was, or it could not be read.
+func (c *Census) Last(id string) (s State, known bool) {
+	if s, known = c.rows[id]; !known {
+		s, known = c.gone[id]
+	}
+	return s, known && !s.Unreadable
+}
 
 // Rows returns all rows by shard, in no order.
 func (c *Census) Rows() iter.Seq2[string, State] { return maps.All(c.rows) }
