@@ -2,9 +2,7 @@ package consumer_test
 
 import (
 	"fmt"
-	"hash/fnv"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -104,48 +102,6 @@ func mixed(seed uint64, what string, at int64) uint64 {
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
 	return h ^ h>>31
-}
-
-// traces are what two plays of a seed must have alike: the turns, and what came of them.
-func (w *simWorld) traces() map[string][]string {
-	var log []string
-	for _, e := range w.log {
-		log = append(log, fmt.Sprint(int64(e.at), e))
-	}
-	return map[string][]string{"turns": w.turns.trace, "log": log}
-}
-
-// fingerprint is short for traces.
-func (w *simWorld) fingerprint() string {
-	h := fnv.New64a()
-	for _, what := range []string{"turns", "log"} {
-		for _, line := range w.traces()[what] {
-			_, _ = fmt.Fprintln(h, line)
-		}
-	}
-	return fmt.Sprintf("%016x", h.Sum64())
-}
-
-// parted says where the traces of two plays part, and is empty if they do not.
-func (w *simWorld) parted(other *simWorld) string {
-	if w.fingerprint() == other.fingerprint() {
-		return ""
-	}
-	var b strings.Builder
-	one, two := w.traces(), other.traces()
-	for _, what := range []string{"turns", "log"} {
-		a, c := one[what], two[what]
-		i := 0
-		for i < min(len(a), len(c)) && a[i] == c[i] {
-			i++
-		}
-		if i == len(a) && i == len(c) {
-			continue
-		}
-		fmt.Fprintf(&b, "the %s part at line %d. Before:\n%s\nThen:\n%s\nThe other time:\n%s\n", what, i+1,
-			strings.Join(a[max(0, i-10):i], "\n"), strings.Join(a[i:min(i+3, len(a))], "\n"), strings.Join(c[i:min(i+3, len(c))], "\n"))
-	}
-	return b.String()
 }
 
 // TestFleetTurns holds that turns are given one at a time, in an order that the seed alone decides.
