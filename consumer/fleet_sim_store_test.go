@@ -36,9 +36,8 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 	w := k.w
 	w.mu.Lock()
 	w.calls++
-	k.l.asked[op+key]++
-	who := fmt.Sprint(k.l.name, op, key, k.l.asked[op+key])
 	w.mu.Unlock()
+	who := fmt.Sprint(k.l.name, op, key, w.now()) // and not how often it was called: of two alike at once, none is the first
 	half, tail := 4*time.Millisecond+time.Duration(w.plan.roll("time", who)*float64(2*time.Millisecond)), w.plan.roll("tail", who)
 	switch {
 	case tail < 0.001:
@@ -103,10 +102,7 @@ func (w *simWorld) later(who string) time.Duration {
 func (k simLink) reply(ctx context.Context, op, key string) error {
 	d := 5 * time.Millisecond
 	if w := k.w; !w.calm() && w.plan.replies > 0 {
-		w.mu.Lock()
-		k.l.asked["reply"+op+key]++
-		who := fmt.Sprint(k.l.name, op, key, k.l.asked["reply"+op+key])
-		w.mu.Unlock()
+		who := fmt.Sprint(k.l.name, op, key, w.now())
 		if w.plan.roll("reply", who) < w.plan.replies {
 			w.count("slow reply")
 			d = time.Duration(w.plan.roll("replies", who) * float64(1300*time.Millisecond))

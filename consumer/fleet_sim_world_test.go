@@ -60,7 +60,6 @@ type simLife struct {
 	err    error
 
 	// Guarded by the world's mutex.
-	asked   map[string]int
 	paused  time.Duration // until when its way to the store is
 	frozen  time.Duration // until when it stands still before each handler and each write
 	beat    time.Duration // it is paused for so long behind its next heartbeat
@@ -284,7 +283,7 @@ func (w *simWorld) start(slot int) *simLife {
 		return nil
 	}
 	w.starts[slot]++
-	l := &simLife{w: w, name: string(rune('a'+slot)) + strconv.Itoa(w.starts[slot]), slot: slot, dead: make(chan struct{}), exited: make(chan struct{}), asked: map[string]int{}}
+	l := &simLife{w: w, name: string(rune('a'+slot)) + strconv.Itoa(w.starts[slot]), slot: slot, dead: make(chan struct{}), exited: make(chan struct{})}
 	w.slots[slot] = l
 	w.mu.Unlock()
 	w.note(l, simEvent{kind: evBegan})
