@@ -33,7 +33,8 @@ const (
 	simCatchUp  = "does-not-catch-up"         // V2
 	simStops    = "does-not-stop"             // V4
 	simQuiet    = "moves-without-a-reason"    // CV2
-	simReads    = "read-by-two"               // I8
+	simReads    = "reads-what-is-not-its"     // I8
+	simGiven    = "given-up-for-no-fault"     // L36: what is cut off by the end of a tenure was no attempt
 	simMembers  = "does-not-join-again"       // CV5
 	simLeaves   = "row-deleted-that-is-named" // §9
 )
@@ -151,6 +152,8 @@ func (w *simWorld) check() []simBreach {
 				c.outage[0] = from
 			}
 			c.outage[1] = max(c.outage[1], min(e.at+time.Duration(e.n), w.plan.over))
+		case simStray:
+			c.stray(e)
 		case simHeld:
 			c.held[e.call] = e
 		case simDone:

@@ -16,6 +16,9 @@ var errSimHandler = errors.New("the handler fails")
 
 // consumer makes the consumer of a worker.
 func (l *simLife) consumer(client consumer.Client, opts ...consumer.Option) (*consumer.Consumer, error) {
+	if l.w.plan.strict {
+		opts = append(opts, consumer.WithMaxRetryAttempts(0), consumer.WithOnFailure(batch.DestinationFunc(l.givenUp)))
+	}
 	if !l.w.plan.partial {
 		return consumer.New(client, stream, func(ctx context.Context, ev events.KinesisEvent) error {
 			_, err := l.handle(ctx, ev)
@@ -30,6 +33,15 @@ func (l *simLife) consumer(client consumer.Client, opts ...consumer.Option) (*co
 		}
 		return resp, err
 	}, opts...)
+}
+
+// givenUp is told of records that are given up, of which there are none if handlers do not fail of themselves.
+func (l *simLife) givenUp(_ context.Context, f *batch.Failure) error {
+	l.w.turns.wait(fmt.Sprint(l.name, " gives up ", f.Shard, " ", f.Records[0].Kinesis.SequenceNumber))
+	if !isClosed(l.dead) {
+		l.w.breach(simGiven, f.Shard, "%s gives %d records up", l.name, len(f.Records))
+	}
+	return nil
 }
 
 // handle does the work of one call: so many records are done. Nothing that a dead worker does is seen.

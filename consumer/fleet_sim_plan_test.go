@@ -27,6 +27,7 @@ type simPlan struct {
 	lost     simRates      // of calls of the store
 	stale    bool          // lists show rows as they were
 	failing  float64       // handlers that fail
+	strict   bool          // what has failed once is given up; no handler fails then
 	slow     float64       // handlers that take seconds
 	overstay float64       // handlers that do not look at their context
 	stuck    float64       // handlers that take long because their worker is cut off
@@ -96,7 +97,7 @@ func (p *simPlan) String() string {
 		p.workers, p.shards, p.keys, p.factor, p.batch, p.partial, p.drain, p.pace, p.over, p.rest)
 	fmt.Fprintf(&b, "store: before %.3f after %.3f late %.3f by up to %.0f s refused %.3f slow replies %.3f, stale lists %v\n",
 		p.lost.before, p.lost.after, p.lost.late, p.later, p.lost.refused, p.replies, p.stale)
-	fmt.Fprintf(&b, "handlers: failing %.3f slow %.3f stuck %.3f tardy %.3f overstaying %.3f\n", p.failing, p.slow, p.stuck, p.tardy, p.overstay)
+	fmt.Fprintf(&b, "handlers: failing %.3f strict %v slow %.3f stuck %.3f tardy %.3f overstaying %.3f\n", p.failing, p.strict, p.slow, p.stuck, p.tardy, p.overstay)
 	for _, s := range p.script {
 		fmt.Fprintln(&b, s)
 	}
@@ -118,9 +119,11 @@ func newSimPlan(seed uint64) *simPlan {
 	p := &simPlan{
 		seed: seed, workers: 2 + r.IntN(3), shards: 2 + r.IntN(4), keys: 4 + r.IntN(12), factor: 1 + r.IntN(8), batch: 1 + r.IntN(20),
 		partial: r.IntN(2) == 0, drain: seconds(3, 25).Round(time.Second), pace: seconds(0.05, 0.25), over: seconds(70, 130),
-		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), tardy: some(0.5, 1), later: 3, stuck: some(0.6, 1),
+		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), later: 3,
 		replies: some(0.3, 0.1), rest: r.IntN(4) == 0,
 	}
+	p.strict = p.failing == 0 && r.IntN(2) == 0
+	p.stuck, p.tardy = float64(r.IntN(2)), float64(r.IntN(2))
 	if r.IntN(3) == 0 {
 		p.slow = some(1, 0.6)
 	}
@@ -150,8 +153,8 @@ func newSimPlan(seed uint64) *simPlan {
 		{simMerge, 1},
 		{simMergeBusy, 1.5},
 		{simThrottle, 0.7},
-		{simNoMember, 0.4},
-		{simNoLease, 0.6},
+		{simNoMember, 0.8},
+		{simNoLease, 1},
 	}
 	sum := 0.0
 	for i := range ops {
@@ -192,7 +195,7 @@ func newSimPlan(seed uint64) *simPlan {
 				s.d = seconds(6.5, 14) // about as long as others wait
 			}
 			if s.op == simBeat {
-				s.d = seconds(9, 14)
+				s.d = seconds(10.3, 14)
 			}
 			if s.op != simBeat && r.Float64() < moments {
 				s.on = simMoments[r.IntN(len(simMoments))]

@@ -69,6 +69,15 @@ func (c *simChecker) write(e simEvent) {
 	}
 }
 
+// stray checks that a worker reads a shard that is not its own no longer than it may take to find out.
+func (c *simChecker) stray(e simEvent) {
+	sh, l := c.shards[e.shard], c.lives[e.who]
+	since := max(sh.moved, l.paused, c.outage[1])
+	if sh.row != nil && !sh.tampered && e.at-since > simTerm+5*time.Second {
+		c.violate(simReads, nil, e.shard, "%s reads it %v after it could know that it is %q's", e.who, e.at-since, sh.row.Owner)
+	}
+}
+
 // marks checks that a row is not ahead of what has an outcome.
 func (c *simChecker) marks(sh *simShard, e simEvent) {
 	for sh.prefix < len(sh.recs) && sh.recs[sh.prefix].outcome {

@@ -59,7 +59,7 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 		return "before", 0, nil
 	case down > 0 || paused > 0:
 		w.count("call hangs in an outage or a pause")
-		if err := k.l.wait(ctx, max(down, paused), "held "+op+" "+key); err != nil {
+		if err := k.l.wait(ctx, max(down, paused), "held "+who); err != nil {
 			if writes && down <= 0 && w.plan.roll("pause late", who) < 0.3 {
 				return "late", w.later(who), nil
 			}
@@ -67,7 +67,7 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 		}
 	case frozen > 0:
 		w.count("call held back")
-		if err := k.l.wait(ctx, frozen, "held "+op+" "+key); err != nil {
+		if err := k.l.wait(ctx, frozen, "held "+who); err != nil {
 			if writes {
 				return "late", max(0, frozen+now-w.now()) + w.later(who)/100, nil
 			}
@@ -231,7 +231,7 @@ func (k simLink) last(key string) time.Duration {
 	w.mu.Unlock()
 	w.until(&k.l.paused, d)
 	w.note(k.l, simEvent{kind: simPaused, n: int(d)})
-	return time.Duration((0.5 + 0.7*w.plan.roll("last", k.l.name, w.now())) * float64(time.Second))
+	return time.Duration((0.9 + 0.3*w.plan.roll("last", k.l.name, w.now())) * float64(time.Second))
 }
 
 // swap applies a write and logs what it has done. What was on its way when a worker was killed arrives.

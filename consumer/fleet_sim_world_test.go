@@ -41,7 +41,7 @@ type simWorld struct {
 	armed     []simStep               // that wait for a write
 	throttled time.Duration           // until when reads are
 	calls     int
-	reads     map[string]int // of shards, while nothing may change hands
+	reader    string // the worker whose call of the service is under way
 	counts    map[string]int
 	found     []simBreach // by the world itself
 	shards    []kinesistest.ShardInfo
@@ -99,6 +99,7 @@ const (
 	simDone     = "context" // of a handler ends
 	simHeld     = "held"    // a handler, before its start
 	simDown     = "down"    // the store, for n
+	simStray    = "stray"   // read by a worker whose the shard is not
 	simNemesis  = "nemesis" // does something
 	simPaused   = "paused"  // its way to the store, for n
 )
@@ -136,13 +137,13 @@ func (p *simPlan) play(t *testing.T, traced bool) *simWorld {
 	srv.SetLatency(0) // it is that of the way there
 	w := &simWorld{
 		t: t, plan: p, srv: srv, store: new(checkpoint.Memory), turns: newSimTurns(p.seed, traced), began: time.Now(), quiet: make(chan struct{}), ends: make(chan struct{}),
-		reads: map[string]int{}, versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
+		versions: map[string][]simVersion{}, rows: map[string]row{}, counts: map[string]int{}, slots: make([]*simLife, p.workers), starts: make([]int, p.workers),
 	}
 	srv.Control("GetRecords", func(r *kinesistest.Request) *kinesistest.Fault {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.still > 0 {
-			w.reads[r.Shard]++
+		if w.reader != workerOf(w.rows[r.Shard].Owner) {
+			w.log = append(w.log, simEvent{at: w.now(), kind: simStray, who: w.reader, shard: r.Shard})
 		}
 		if w.now() < w.throttled {
 			w.counts["read throttled"]++
