@@ -106,6 +106,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 			sh.rest = time.Now().Add(restTime)
 		}
 		s.shards[id] = sh
+		delete(s.overdue, id)
 		delete(s.states, id)
 		s.census.Put(state(id, r))
 	}
@@ -164,12 +165,16 @@ func (s *stream) doubtful(ctx context.Context, now time.Time) {
 }
 
 // settle gives back what may be this worker's although it does not run it, at a stop: else the shard could name a worker that
-// has left. A claim made anew rules the earlier one out. It returns false if a shard may be the worker's still.
+// has left. That is what a claim without a reply may have taken, and what was kept for a handler that has returned since then.
+// A claim made anew rules the earlier one out. It returns false if a shard may be the worker's still.
 func (s *stream) settle(ctx context.Context) bool {
 	if s.seat.Exclusive() || s.tenure.Load() == nil {
 		return true // nobody else is there, and who comes next claims at once
 	}
 	ids := slices.AppendSeq(s.unsure, maps.Keys(s.share.doubts))
+	s.mu.Lock()
+	ids = slices.AppendSeq(ids, maps.Keys(s.overdue))
+	s.mu.Unlock()
 	slices.Sort(ids)
 	return each(slices.Compact(ids), func(id string) error {
 		if s.runs(id) || s.left.running(id) {

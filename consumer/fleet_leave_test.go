@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
+
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 )
@@ -105,4 +107,34 @@ func (b barredReply) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.E
 		err = errNoWay
 	}
 	return stored, err
+}
+
+// A shard that was kept because its handler ran on, and whose handler returns while the worker stops, is given back like any
+// other.
+func TestFleetLeavesNoKeptShard(t *testing.T) {
+	inFleet(t, 2, func(f *fleet) {
+		var seen notices
+		hang := make(chan struct{})
+		one := &replica{f: f, name: "one", link: &link{Store: f.store}}
+		one.running = start(f.t, f.srv, func(ctx context.Context, ev events.KinesisEvent) error {
+			<-hang // whatever the context says
+			return one.handle(ctx, ev)
+		}, consumer.WithGroup("g"), consumer.WithCheckpointer(one.link), consumer.WithWorker("one"), consumer.WithDrainTimeout(5*time.Second), consumer.WithNotify(seen.add))
+		f.until("one has 2 shards", 5*time.Second, func() bool { return one.owned() == 2 })
+		two := f.start("two")
+		f.until("a hand-over is withdrawn", time.Minute, func() bool { return seen.count("HandOverWithdrawn") > 0 })
+		one.cancel()
+		time.Sleep(time.Second)
+		close(hang)
+		if err := <-one.ended; err != nil {
+			t.Error(err)
+		}
+		for shard, row := range rows(f.t, f.store) {
+			if strings.Contains(row, `"owner":"one/`) {
+				t.Errorf("%s is named by %s, whose worker has stopped", shard, row)
+			}
+		}
+		f.until("two has both", 3*time.Second, func() bool { return two.owned() == 2 })
+		f.end(two)
+	})
 }
