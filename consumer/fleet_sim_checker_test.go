@@ -80,6 +80,7 @@ type simShard struct {
 	tampered bool          // it has been
 	prefix   int           // leading records with an outcome
 	moved    time.Duration // when it last changed hands
+	owners   []string      // that it has had
 }
 
 type simRecord struct {
@@ -203,6 +204,11 @@ func workerOf(owner string) string {
 
 func (c *simChecker) cut(who string) {
 	c.lives[who].dead = true
+	for _, sh := range c.shards {
+		if sh.row != nil && workerOf(sh.row.Owner) == who && slices.ContainsFunc(sh.recs, func(r *simRecord) bool { return r.outcome && r.by == who && !sh.row.has(r) }) {
+			c.w.counts["killed between effect and checkpoint"]++
+		}
+	}
 	for n, call := range c.running {
 		if call.who == who {
 			delete(c.running, n)

@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,6 +14,9 @@ func (c *simChecker) write(e simEvent) {
 	sh.row = &now
 	if e.kind != evMarked {
 		sh.moved = e.at
+	}
+	if now.Owner != "" && !slices.Contains(sh.owners, now.Owner) {
+		defer func() { sh.owners = append(sh.owners, now.Owner) }()
 	}
 	if e.kind == evCreated || old == nil {
 		c.created(sh, e)
@@ -101,13 +105,16 @@ func (c *simChecker) created(sh *simShard, e simEvent) {
 		if e.row.Owner != "" || e.row.Epoch != 0 {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v", e.who, e.row)
 		}
-	case e.row.Owner != "": // by its owner
+	case workerOf(e.row.Owner) == e.who:
 		c.w.counts["row put back by its owner"]++
-		if e.row.Epoch != sh.last.Epoch+1 || e.row.Ck < sh.last.Ck || workerOf(e.row.Owner) != e.who {
+		if e.row.Epoch != sh.last.Epoch+1 || e.row.Ck < sh.last.Ck {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v back after %v", e.who, e.row, sh.last)
 		}
-	default:
+	default: // as it was last seen there
 		c.w.counts["row put back by another"]++
+		if e.row.Epoch > sh.last.Epoch+1 || e.row.Ck > sh.last.Ck || e.row.Owner != "" && !slices.Contains(sh.owners, e.row.Owner) {
+			c.violate(simRows, nil, e.shard, "%s puts a row %v, which never was, back after %v", e.who, e.row, sh.last)
+		}
 	}
 }
 
@@ -137,8 +144,16 @@ func (c *simChecker) ended(sh *simShard, e simEvent) {
 		c.violate(simMark, nil, e.shard, "%s stores the end of an open shard", e.who)
 	}
 	c.enders[e.shard] = e.who
+	if e.late {
+		c.w.counts["end came late"]++
+	}
 	for _, child := range sh.Children {
 		s := c.shards[child]
+		for _, p := range s.Parents {
+			if other := c.shards[p]; p != e.shard && !other.ended() && other.prefix < len(other.recs) {
+				c.w.counts["a parent ended while the other was read"]++
+			}
+		}
 		if s.row == nil && !s.tampered {
 			c.violate(simOrphans, nil, e.shard, "%s stores its end, and child %s has no row", e.who, child)
 		}

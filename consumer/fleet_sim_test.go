@@ -50,6 +50,9 @@ func TestFleetSeeds(t *testing.T) {
 			})
 		}
 	})
+	for _, what := range simRarities {
+		counts[what] += 0 // else one that never happened is not shown
+	}
 	for _, what := range slices.Sorted(maps.Keys(counts)) {
 		t.Logf("%9d %s%s", counts[what], what, slowest[what])
 	}
@@ -65,9 +68,14 @@ func TestFleetSeeds(t *testing.T) {
 
 // simRarities must have happened in a long run, else it proves little.
 var simRarities = []string{
-	simKill, simStop, simPause, simSilence, simNewFirst, simOldFirst, simOutage, simSplit, simMerge, simMergeBusy, simThrottle, simNoMember, simNoLease,
+	simKill, simStop, simPause, simBeat, simFreeze, simSilence, simNewFirst, simOldFirst, simOutage, simSplit, simMerge, simMergeBusy, simThrottle, simNoMember, simNoLease,
 	"claim lost to another", "fence lost to a heartbeat", "fenced worker has joined again", "fenced worker has a shard again", "buried", "took over",
-	"reply lost: " + evReleased, "reply lost: " + evEnded, "reply lost: " + evClaimed, "write applied late", "stale row listed",
+	"reply lost: " + evReleased, "reply lost: " + evEnded, "reply lost: " + evClaimed, "reply lost: " + evCreated, "applied late: " + evReleased,
+	"applied late: " + evClaimed, "applied late: " + evMarked, "stale row listed", "killed between effect and checkpoint",
+	"a parent ended while the other was read", "frozen until another had the shard", "hand-over reached the drain timeout",
+	"began beside a handler that ignores its context", simNoMine,
+	simKill + " at " + evClaimed, simKill + " at " + evReleased, simKill + " at " + evEnded, simKill + " at " + evCreated, simKill + " at " + simOnFence,
+	simFreeze + " at " + evClaimed, simFreeze + " at " + evReleased, simPause + " at " + evReleased, "row put back by another",
 	"two workers have ended the parents of a merge", "went on in one epoch after a pause", "handler overstays", "told: DrainTimedOut",
 	"told: HandOverWithdrawn", "told: HandedOver", "handled again", "row put back by its owner",
 }

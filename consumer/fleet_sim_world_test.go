@@ -330,6 +330,11 @@ func (l *simLife) wait(ctx context.Context, d time.Duration, what string) error 
 func (l *simLife) told(n consumer.Notice) {
 	if !isClosed(l.dead) {
 		l.w.count("told: " + n.Name)
+		l.w.mu.Lock()
+		defer l.w.mu.Unlock()
+		if n.Name == "DrainTimedOut" && !l.stopped {
+			l.w.counts["hand-over reached the drain timeout"]++
+		}
 	}
 }
 
