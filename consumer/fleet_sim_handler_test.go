@@ -56,6 +56,8 @@ func (l *simLife) handle(ctx context.Context, ev events.KinesisEvent) (done int,
 		start.recs = append(start.recs, rec)
 	}
 	w.turns.wait(fmt.Sprint(l.name, " starts ", who))
+	w.late.Add(1)
+	defer w.late.Done()
 	w.mu.Lock()
 	w.counts["calls of handlers"]++
 	start.call = w.counts["calls of handlers"]

@@ -25,9 +25,9 @@ type simWorld struct {
 	store *checkpoint.Memory
 	turns *simTurns
 	began time.Time
-	quiet chan struct{} // closed when faults stop
-	ends  chan struct{} // closed when nothing is put any more
-	late  sync.WaitGroup
+	quiet chan struct{}  // closed when faults stop
+	ends  chan struct{}  // closed when nothing is put any more
+	late  sync.WaitGroup // writes on their way, and handlers, which may outlast their workers
 	busy  sync.WaitGroup // steps and workers that come to their end
 
 	mu        sync.Mutex
