@@ -106,7 +106,6 @@ func (s *stream) claim(ctx context.Context, id string) error {
 			sh.rest = time.Now().Add(restTime)
 		}
 		s.shards[id] = sh
-		delete(s.overdue, id)
 		delete(s.states, id)
 		s.census.Put(state(id, r))
 	}
@@ -165,15 +164,21 @@ func (s *stream) doubtful(ctx context.Context, now time.Time) {
 }
 
 // settle gives back what may be this worker's although it does not run it, at a stop: else the shard could name a worker that
-// has left. That is what a claim without a reply may have taken, and what was kept for a handler that has returned since then.
-// A claim made anew rules the earlier one out. It returns false if a shard may be the worker's still.
+// has left. That is what a claim without a reply may have taken, what was kept for a handler that has returned since then, and
+// what others have put back for it. A claim made anew rules the earlier one out. It returns false if a shard may be the worker's
+// still.
 func (s *stream) settle(ctx context.Context) bool {
-	if s.seat.Exclusive() || s.tenure.Load() == nil {
+	tenure := s.tenure.Load()
+	if s.seat.Exclusive() || tenure == nil {
 		return true // nobody else is there, and who comes next claims at once
 	}
 	ids := slices.AppendSeq(s.unsure, maps.Keys(s.share.doubts))
 	s.mu.Lock()
-	ids = slices.AppendSeq(ids, maps.Keys(s.overdue))
+	for id, r := range s.census.Rows() {
+		if r.Owner == tenure.Owner() && !r.Ended {
+			ids = append(ids, id)
+		}
+	}
 	s.mu.Unlock()
 	slices.Sort(ids)
 	return each(slices.Compact(ids), func(id string) error {

@@ -138,3 +138,24 @@ func TestFleetLeavesNoKeptShard(t *testing.T) {
 		f.end(two)
 	})
 }
+
+// A shard whose row somebody else has put back in the worker's name, which ends the tenure here, is given back at a stop, too.
+func TestFleetLeavesNoRestoredShard(t *testing.T) {
+	inFleet(t, 1, func(f *fleet) {
+		store := f.tapped()
+		one := f.start("one")
+		f.balanced(5*time.Second, 1, one)
+		store.by(t, shard0, func(r map[string]any) { r["epoch"] = epoch(r, 1) })
+		if _, err := one.running.stop(); err != nil {
+			t.Error(err)
+		}
+		for shard, row := range rows(t, f.store) {
+			if strings.Contains(row, `"owner":"one/`) {
+				t.Errorf("%s is named by %s, whose worker has stopped", shard, row)
+			}
+		}
+		two := f.start("two")
+		f.balanced(3*time.Second, 1, two)
+		f.end(two)
+	})
+}
