@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -933,4 +935,50 @@ func TestClaimFaults(t *testing.T) {
 		_, err = tb.Claim(t.Context(), shard)
 		want(t, err, ErrLapsed)
 	})
+}
+
+// Nor does one that refuses most calls at random, behind an outage that has outlasted all heartbeats: whether it says that it
+// refuses, or nothing.
+func TestThrottledBehindAnOutage(t *testing.T) {
+	for _, refused := range []fault{throttled, before} {
+		lost := 0
+		const seeds = 100
+		for seed := range uint64(seeds) {
+			bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+				r := rand.New(rand.NewPCG(seed, 0))
+				var mu sync.Mutex
+				var mates []*mate
+				for _, name := range []string{"a", "b", "c"} {
+					m := start(t, rows, name)
+					defer m.stop()
+					mates = append(mates, m)
+				}
+				pass(20 * time.Second)
+				for _, m := range mates {
+					m.wire.set(down)
+				}
+				pass(time.Minute)
+				for _, m := range mates {
+					m.hears()
+					m.wire.set(func(op, key string) fault {
+						mu.Lock()
+						defer mu.Unlock()
+						if r.IntN(5) > 0 {
+							return refused
+						}
+						return fine
+					})
+				}
+				pass(time.Minute)
+				for _, m := range mates {
+					if strings.Contains(m.hears(), "over") {
+						lost++
+					}
+				}
+			})
+		}
+		if lost > 0 {
+			t.Errorf("%v: in %d plays workers were taken for dead %d times", refused, seeds, lost)
+		}
+	}
 }

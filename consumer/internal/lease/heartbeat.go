@@ -14,8 +14,8 @@ import (
 const (
 	spacing  = Beat / 25  // between a heartbeat and news that are told at once
 	moment   = Beat / 200 // for news that come together: one heartbeat tells of them all
-	hurry    = Beat / 20  // before the next try of a heartbeat, while the row is not taken for dead
-	patience = Beat / 4   // before the next try of anything in an outage
+	hurry    = Beat / 20  // before the next try of a heartbeat, while the row is not taken for dead, or the store answers
+	patience = Beat / 10  // before the next try of anything in an outage
 	maxSent  = 1000       // unknown writes that are told apart; one before them that arrives ends the incarnation
 )
 
@@ -40,9 +40,10 @@ type heart struct {
 	t    *Tenure
 	key  string
 	rev  string    // of the row as last known; "" before the join
-	void bool      // rev is not known to be current: read before writing
+	void bool      // rev is not known to be current
 	sent []attempt // writes on rev whose result is unknown
 	last attempt   // the newest that is known to be stored
+	live time.Time // when the store last answered anything, be it that it refuses
 	over error     // why the incarnation is dead, nil while it is not
 }
 
@@ -75,7 +76,7 @@ func (g *Group) beat(ctx context.Context) {
 			said.note("heartbeat", err)
 			switch healthy = err == nil; {
 			case healthy:
-			case time.Since(h.last.at) < Term:
+			case time.Since(h.last.at) < Term, time.Since(h.live) < Term:
 				next = time.Now().Add(hurry)
 			default:
 				next = time.Now().Add(patience)
@@ -123,12 +124,13 @@ func (g *Group) due(h *heart) time.Time {
 	return next
 }
 
-// step sends one heartbeat, or the join. It first finds out what became of
-// earlier ones.
+// step sends one heartbeat, or the join. It first looks what became of earlier
+// ones, but does not depend on that: of several writes on one revision one
+// applies at most.
 func (h *heart) step(ctx context.Context) error {
 	if h.void {
-		if moved, err := h.look(ctx); moved || err != nil {
-			return err
+		if moved, _ := h.look(ctx); moved {
+			return nil
 		}
 	}
 	h.g.mu.Lock()
@@ -148,11 +150,13 @@ func (h *heart) step(ctx context.Context) error {
 		h.settle(e.Revision, a, time.Now())
 		return nil
 	case errors.Is(err, checkpoint.ErrConflict):
-		h.void = true
+		h.void, h.live = true, time.Now()
 		if moved, err := h.look(ctx); moved || err != nil {
 			return err
 		}
-	case !errors.Is(err, checkpoint.ErrNotApplied):
+	case errors.Is(err, checkpoint.ErrNotApplied):
+		h.live = time.Now()
+	default:
 		h.void = true
 		h.sent = append(h.sent[max(0, len(h.sent)-maxSent+1):], a)
 	}
@@ -168,6 +172,7 @@ func (h *heart) look(ctx context.Context) (moved bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("lease: read the member row of %s: %w", h.t.owner, err)
 	}
+	h.live = time.Now()
 	if e.Revision == h.rev {
 		h.void = false
 		return false, nil
