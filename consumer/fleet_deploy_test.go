@@ -223,3 +223,44 @@ func TestFleetOtherSettings(t *testing.T) {
 		}
 	})
 }
+
+// Workers of one group with different settings are no trouble while a deploy goes on. Later each says so, once, until they have
+// the same.
+func TestFleetSettingsDiffer(t *testing.T) {
+	inFleet(t, 2, func(f *fleet) {
+		f.stop <- struct{}{}
+		go func() { <-f.stop }()
+		var first, second notices
+		both := func() [2]int { return [2]int{first.count("SettingsDiffer"), second.count("SettingsDiffer")} }
+		told := func(when string, want int) {
+			if got := both(); got != [2]int{want, want} {
+				t.Errorf("%s it is told %v times, want %d", when, got, want)
+			}
+		}
+		one := f.start("one", consumer.WithNotify(first.add), consumer.WithMaxConcurrency(9))
+		same := f.start("same", consumer.WithMaxConcurrency(8)) // as its machine can bear
+		time.Sleep(20 * time.Minute)
+		told("with the same settings", 0)
+		for n := 1; n <= 2; n++ {
+			other := f.start("other", consumer.WithNotify(second.add), consumer.WithBatchSize(7))
+			time.Sleep(14 * time.Minute)
+			told("in a deploy", n-1)
+			time.Sleep(3 * time.Minute)
+			told("behind it", n)
+			time.Sleep(40 * time.Minute)
+			told("for long", n)
+			if _, err := other.running.stop(); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Minute)
+		}
+		for _, r := range []*replica{one, same} {
+			if err := r.c.Status().Err(); err != nil {
+				t.Error(err)
+			}
+			if _, err := r.running.stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

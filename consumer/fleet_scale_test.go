@@ -51,7 +51,7 @@ func playAtScale(t *testing.T, shards, workers int) {
 	groups := make([]*lease.Group, workers)
 	for i := range workers {
 		g := lease.NewGroup(m, m, "orders", fmt.Sprintf("orders-7d9f8b6c5d-x%04d", i), func() string { return fmt.Sprintf("%026d", i) })
-		g.Serve(scaleStream)
+		g.Serve(scaleStream, "")
 		groups[i] = g
 		go g.Run(ctx)
 		time.Sleep(10 * time.Millisecond)

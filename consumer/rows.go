@@ -82,7 +82,7 @@ func (s *stream) open(ctx context.Context) error {
 			return err
 		}
 	}
-	s.seat.Serve(s.key) // not before: others would give it shards
+	s.seat.Serve(s.key, s.cfg.fingerprint()) // not before: others would give it shards
 	s.tell.Mend("checkpoint store")
 	return nil
 }

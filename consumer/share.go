@@ -19,6 +19,8 @@ type share struct {
 	free  map[string]freed // shards that nobody owns
 	hand  map[string]offer // shards that this worker gives up
 
+	differs difference // of settings
+
 	listed  time.Time            // when the rows were last listed
 	doubts  map[string]time.Time // shards whose claim may still be applied, and until when that is looked at
 	looked  time.Time            // when they were
@@ -41,6 +43,7 @@ type offer struct {
 // news tells whether the rows are to be listed anew: another worker has come, gone, or changed its leases.
 func (s *stream) news(now time.Time) bool {
 	view := s.seat.View()
+	s.differing(view, now)
 	seen := map[string]int64{}
 	for _, p := range view.Serving(s.key) {
 		if p.ID != view.Self {

@@ -178,6 +178,10 @@ var (
 	// SequenceUnreadable: the service numbers a record with something that is
 	// no number; its shard keeps no checkpoint.
 	SequenceUnreadable = warning("SequenceUnreadable", "Checkpoints that could not be made of the service's sequence numbers.")
+	// SettingsDiffer: another live worker of the group has handled the stream by
+	// other settings, such as batch size or factor, for 15 min, longer than a
+	// deploy takes. It is told once, until the settings are the same again.
+	SettingsDiffer = warning("SettingsDiffer", "Times workers of the group had different settings for 15 min.")
 	// ShardEnded: a shard was read to its end and its end is stored.
 	ShardEnded = info("ShardEnded", "Shards finished, their end stored.")
 	// SpanLimited: the distance between the oldest record without an outcome
@@ -226,7 +230,7 @@ func Events() []*Metric {
 		HandlerPanicked, HandlerRunning, HashRangeHole, ItemFailuresIgnored, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
 		MappingResumed,
 		ObserverPanicked, OutOfRange, PatternKeyUnknown, ReadFailed, ReadThrottled, RecordsDiscarded,
-		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, SequenceUnreadable, ShardEnded, SpanLimited, StoreFailed,
+		Recovered, RetentionLost, RowRestored, RowUnreadable, RowVersion, SequenceUnreadable, SettingsDiffer, ShardEnded, SpanLimited, StoreFailed,
 		StoreRollback, StreamRecreated, VolatileStore, WorkerDead, WorkerFenced, WorkerTwin,
 	}
 }

@@ -58,8 +58,9 @@ type Group struct {
 
 // posted is what a stream says of itself.
 type posted struct {
-	held   int
-	offers []Offer
+	settings string // a short hash of those by which it is handled
+	held     int
+	offers   []Offer
 }
 
 // NewGroup returns the membership of worker in the group called name. Heartbeats
@@ -138,11 +139,12 @@ func (v View) Serving(stream string) []Peer {
 	return slices.DeleteFunc(slices.Clone(v.Peers), func(p Peer) bool { return !slices.Contains(p.Streams, stream) })
 }
 
-// Serve says that this worker serves stream.
-func (g *Group) Serve(stream string) {
+// Serve says that this worker serves stream, by settings whose hash is shown to the others; it may be empty.
+func (g *Group) Serve(stream, settings string) {
 	g.tell(func() bool {
-		old, known := g.streams[stream]
-		g.streams[stream] = old
+		now, known := g.streams[stream]
+		now.settings = settings
+		g.streams[stream] = now
 		return !known
 	})
 }
@@ -169,7 +171,7 @@ func (g *Group) Post(stream string, held int, offers []Offer) {
 		if !served {
 			return false
 		}
-		g.streams[stream] = posted{held, offers}
+		g.streams[stream] = posted{old.settings, held, offers}
 		return slices.ContainsFunc(offers, func(o Offer) bool { return !slices.Contains(old.offers, o) })
 	})
 }
@@ -211,6 +213,7 @@ func (g *Group) row() member {
 	}
 	for _, stream := range m.streams {
 		m.held += g.streams[stream].held
+		m.settings = append(m.settings, g.streams[stream].settings)
 		m.offers = append(m.offers, g.streams[stream].offers...)
 	}
 	slices.SortFunc(m.offers, func(a, b Offer) int {

@@ -630,7 +630,7 @@ func TestExclusive(t *testing.T) {
 		w := &wire{rows: rows}
 		g := NewGroup(exclusive{w}, w, "group", "host", func() string { return "i" })
 		is(t, "exclusive", g.Exclusive(), true)
-		g.Serve(stream)
+		g.Serve(stream, "")
 		tb := g.Tenure().Table(stream)
 		put(t, rows, tb.Key(shard), `{"v":1,"by":"z.1","owner":"host/z","epoch":3,"ck":"0/trim"}`)
 		l, err := tb.Claim(t.Context(), shard)
@@ -657,7 +657,7 @@ func TestNews(t *testing.T) {
 		defer b.stop()
 		pass(9 * time.Second)
 		swaps, changes := a.wire.count("swap member"), b.Changes()
-		a.Serve(stream)
+		a.Serve(stream, "")
 		pass(time.Millisecond)
 		for range 50 {
 			a.Touch()
@@ -697,7 +697,7 @@ func TestNews(t *testing.T) {
 // Many offers fit in a row.
 func TestManyOffers(t *testing.T) {
 	g := NewGroup(&checkpoint.Memory{}, nil, "group", "a", func() string { return "i" })
-	g.Serve(stream)
+	g.Serve(stream, "")
 	var offers []Offer
 	for i := range 5000 {
 		offers = append(offers, Offer{fmt.Sprintf("shardId-%012d", 9999-i), strings.Repeat("w", 60) + "/0123456789abcdef0123456789abcdef"})

@@ -28,8 +28,11 @@ type member struct {
 	weight  int
 	offers  []Offer
 	streams []string
-	chg     int64
-	more    map[string]json.RawMessage // as Row.More
+	// settings are those of streams, one for each, as hashes; none in a row of an
+	// older version.
+	settings []string
+	chg      int64
+	more     map[string]json.RawMessage // as Row.More
 }
 
 // encode returns the JSON form of m: equal rows give equal bytes.
@@ -42,6 +45,7 @@ func (m member) encode() ([]byte, error) {
 	w.add("cap", m.weight, m.weight != 1)
 	w.add("offer", m.offers, len(m.offers) > 0)
 	w.add("streams", m.streams, len(m.streams) > 0)
+	w.add("sets", m.settings, slices.ContainsFunc(m.settings, func(s string) bool { return s != "" }))
 	w.add("chg", m.chg, m.chg != 0)
 	return w.bytes()
 }
@@ -60,6 +64,7 @@ func decodeMember(value []byte) (member, error) {
 	f.take("cap", &m.weight)
 	f.take("offer", &m.offers)
 	f.take("streams", &m.streams)
+	f.take("sets", &m.settings)
 	f.take("chg", &m.chg)
 	switch m.st {
 	case alive, leaving, lost, dead:
@@ -78,7 +83,7 @@ func decodeMember(value []byte) (member, error) {
 
 // peer returns what the row says to the planner.
 func (m member) peer(id string) Peer {
-	return Peer{ID: id, Cap: m.weight, Leaving: m.st == leaving, Streams: m.streams, Offers: m.offers, Chg: m.chg}
+	return Peer{ID: id, Cap: m.weight, Leaving: m.st == leaving, Streams: m.streams, Settings: m.settings, Offers: m.offers, Chg: m.chg}
 }
 
 // memberKey returns the key of the row of the member id, "<worker>/<incarnation>",
@@ -101,6 +106,14 @@ func memberID(group, key string) string {
 		}
 	}
 	return strings.Join(parts, "/")
+}
+
+// SettingsOf returns the hash of the settings by which the member handles a stream, empty if that is not known.
+func (p Peer) SettingsOf(stream string) string {
+	if i := slices.Index(p.Streams, stream); i >= 0 && i < len(p.Settings) {
+		return p.Settings[i]
+	}
+	return ""
 }
 
 // same reports whether nothing differs that a planner looks at.

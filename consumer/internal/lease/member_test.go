@@ -10,11 +10,11 @@ import (
 
 func TestMemberGolden(t *testing.T) {
 	m := member{
-		v: 1, by: "inc.7", st: leaving, held: 3, weight: 2, offers: []Offer{{"1:s:2/shardId-0", "b/i"}}, streams: []string{"1:s:2"}, chg: 9,
+		v: 1, by: "inc.7", st: leaving, held: 3, weight: 2, offers: []Offer{{"1:s:2/shardId-0", "b/i"}}, streams: []string{"1:s:2"}, settings: []string{"0a1b"}, chg: 9,
 		more: map[string]json.RawMessage{"load": []byte("12")},
 	}
 	const want = `{"v":1,"by":"inc.7","st":"LEAVING","n":3,"cap":2,"offer":[{"lease":"1:s:2/shardId-0","to":"b/i"}],` +
-		`"streams":["1:s:2"],"chg":9,"load":12}`
+		`"streams":["1:s:2"],"sets":["0a1b"],"chg":9,"load":12}`
 	got, err := m.encode()
 	if err != nil || string(got) != want {
 		t.Errorf("got  %s\nwant %s\nerr %v", got, want, err)
@@ -24,8 +24,11 @@ func TestMemberGolden(t *testing.T) {
 		t.Errorf("read back as %+v, %v", again, err)
 	}
 	p := again.peer("a/i")
-	if diff := cmp.Diff(Peer{ID: "a/i", Cap: 2, Leaving: true, Streams: m.streams, Offers: m.offers, Chg: 9}, p); diff != "" {
+	if diff := cmp.Diff(Peer{ID: "a/i", Cap: 2, Leaving: true, Streams: m.streams, Settings: m.settings, Offers: m.offers, Chg: 9}, p); diff != "" {
 		t.Error(diff)
+	}
+	if a, b, c := p.SettingsOf("1:s:2"), p.SettingsOf("1:t:2"), (Peer{Streams: p.Streams}).SettingsOf("1:s:2"); a != "0a1b" || b != "" || c != "" {
+		t.Errorf("settings %q, of a stream that it does not serve %q, of an older version %q", a, b, c)
 	}
 }
 

@@ -2,12 +2,13 @@ package lease
 
 // A Peer is a live member of a group as the others see it.
 type Peer struct {
-	ID      string   // "<worker>/<incarnation>"
-	Cap     int      // its weight: how much it takes beside the others
-	Leaving bool     // it gives up all it holds, and takes nothing
-	Streams []string // those it serves, sorted
-	Offers  []Offer  // what it is about to release, sorted by lease
-	Chg     int64    // grows when the member has changed the set of leases
+	ID       string   // "<worker>/<incarnation>"
+	Cap      int      // its weight: how much it takes beside the others
+	Leaving  bool     // it gives up all it holds, and takes nothing
+	Streams  []string // those it serves, sorted
+	Settings []string // see SettingsOf
+	Offers   []Offer  // what it is about to release, sorted by lease
+	Chg      int64    // grows when the member has changed the set of leases
 }
 
 // An Offer is a lease that its owner is about to release to another member.

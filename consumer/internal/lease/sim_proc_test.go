@@ -58,7 +58,7 @@ func (p *proc) start() {
 	}
 	l.ctx, l.kill = context.WithCancel(p.w.ctx)
 	l.g = NewGroup(l, l, "group", p.name, func() string { l.incs++; return fmt.Sprintf("%s%d-%d", p.name, l.number, l.incs) })
-	l.g.Serve(stream)
+	l.g.Serve(stream, "")
 	l.g.Fenced = func(string) { p.w.happened("fenced") }
 	l.g.Over = func(string, error) { p.w.happened("over") }
 	p.life = l
