@@ -100,9 +100,10 @@ func (w *simWorld) later(who string) time.Duration {
 
 // reply takes the rest of the time of a call.
 func (k simLink) reply(ctx context.Context, op, key string) error {
-	d := 5 * time.Millisecond
-	if w := k.w; !w.calm() && w.plan.replies > 0 {
-		who := fmt.Sprint(k.l.name, op, key, w.now())
+	w := k.w
+	who := fmt.Sprint(k.l.name, op, key, w.now())
+	d := 4*time.Millisecond + time.Duration(w.plan.roll("back", who)*float64(2*time.Millisecond)) // else all that hung go on in step
+	if !w.calm() && w.plan.replies > 0 {
 		if w.plan.roll("reply", who) < w.plan.replies {
 			w.count("slow reply")
 			d = time.Duration(w.plan.roll("replies", who) * float64(1300*time.Millisecond))
