@@ -36,8 +36,9 @@ func (r Record) Age(now time.Time) time.Duration {
 
 // Event builds the event of one attempt. The n records come from at, which is called once for each position. Their
 // data is copied into one new block, each piece with its capacity cut to its length, so that a handler may change,
-// append to and keep it without reaching the source or a neighbour. Times are in UTC and truncated to milliseconds; that
-// of a record without one is the zero time. An event has three allocations, whatever n.
+// append to and keep it without reaching the source or a neighbour. Keys and sequence numbers are copied into one string.
+// Times are in UTC and truncated to milliseconds; that of a record without one is the zero time. An event has three
+// allocations, whatever n.
 func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, n)}
 	size, names := 0, 0
@@ -53,7 +54,7 @@ func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 			},
 		}
 		size += len(in.Data)
-		names += len(s.Shard) + len(":") + len(in.SequenceNumber)
+		names += len(s.Shard) + len(":") + len(in.SequenceNumber) + len(in.PartitionKey)
 	}
 	var ids strings.Builder
 	ids.Grow(names)
@@ -66,12 +67,14 @@ func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 		ids.WriteString(s.Shard)
 		ids.WriteByte(':')
 		ids.WriteString(k.SequenceNumber)
+		ids.WriteString(k.PartitionKey)
 	}
 	all := ids.String()
 	for i := range ev.Records {
 		r := &ev.Records[i]
-		size := len(s.Shard) + len(":") + len(r.Kinesis.SequenceNumber)
-		r.EventID, all = all[:size], all[size:]
+		k, from := &r.Kinesis, len(s.Shard)+len(":")
+		to, end := from+len(k.SequenceNumber), from+len(k.SequenceNumber)+len(k.PartitionKey)
+		r.EventID, k.SequenceNumber, k.PartitionKey, all = all[:to], all[from:to], all[to:end], all[end:]
 	}
 	return ev
 }
