@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,6 +73,7 @@ func (l *Ledger) Enter(p *page.Page, skip []bool, now time.Time) (deliver, settl
 	}
 	p.First = l.mark.Begin(int64(n))
 	e := &entry{p, int64(n), int64(n), from(page.Item{P: p}), p.Point(n - 1), now}
+	e.first.seq, e.last.Seq = strings.Clone(e.first.seq), strings.Clone(e.last.Seq) // they outlive the page's text
 	l.entries = append(l.entries, e)
 	if l.unstored.IsZero() {
 		l.unstored = e.arrival(0)
