@@ -42,6 +42,7 @@ func picture() []tree {
 		backoff = "github.com/cenkalti/backoff/v4"
 		sync    = "golang.org/x/sync"
 		wire    = "google.golang.org/protobuf/encoding/protowire"
+		base64  = "github.com/segmentio/asm/base64"
 	)
 	leaves := []string{"./batch", "./partition", "./checkpoint", "./metrics"}
 	engine := slices.Concat([]string{"std", "./consumer", aws, kinesis, smithy, event, context, backoff, sync}, leaves)
@@ -67,9 +68,10 @@ func picture() []tree {
 		{"./consumer/internal/lane", []string{"std", "./batch", "./partition", "./consumer/internal/ledger", "./consumer/internal/page"}, []string{"./consumer/internal/lane", "./checkpoint", aws, kinesis}},
 		{"./consumer/internal/ledger", []string{"std", "./partition", "./checkpoint", "./consumer/internal/page"}, []string{"./consumer/internal/ledger", "./batch", aws, kinesis}},
 		{"./consumer/internal/page", []string{"std", "./batch", "./checkpoint", aws, kinesis, event}, []string{"./consumer/internal/page"}},
-		{"./consumer/internal/reader", []string{"std", "./checkpoint", "./metrics", "./consumer/internal/page", "./consumer/internal/shardmap", "./consumer/internal/tell", aws, kinesis, smithy, backoff}, []string{"./consumer/internal/reader"}},
+		{"./consumer/internal/reader", []string{"std", "./checkpoint", "./metrics", "./consumer/internal/page", "./consumer/internal/shardmap", "./consumer/internal/tell", "./consumer/internal/wire", aws, kinesis, smithy, backoff}, []string{"./consumer/internal/reader"}},
 		{"./consumer/internal/shardmap", []string{"std"}, nil},
 		{"./consumer/internal/tell", []string{"std", "./metrics"}, []string{"./consumer/internal/tell"}},
+		{"./consumer/internal/wire", []string{"std", kinesis, smithy, base64}, []string{"./consumer/internal/wire", "./consumer/kinesistest", aws}},
 		{"./consumer/internal/mapping", []string{"std"}, nil},
 		{"./consumer/internal/lease", []string{"std", "./checkpoint"}, nil},
 		{"./consumer/kinesistest", []string{"std", aws, kinesis, smithy, event}, engine},
@@ -344,6 +346,10 @@ func TestArchitectureSees(t *testing.T) {
 		{"./consumer/internal/reader/a.go", imports(module+"/consumer/internal/page", module+"/consumer/internal/tell", sdk), ""},
 		{"./consumer/internal/reader/a.go", imports(module + "/consumer"), "./consumer/internal/reader does not import ./consumer"},
 		{"./consumer/internal/tell/a.go", imports(module + "/consumer"), "./consumer/internal/tell does not import ./consumer"},
+		{"./consumer/internal/reader/a.go", imports(module + "/consumer/internal/wire"), ""},
+		{"./consumer/internal/wire/a.go", imports(module + "/consumer/internal/reader"), "./consumer/internal/wire does not import ./consumer/internal/reader"},
+		{"./consumer/internal/wire/a.go", imports(module + "/consumer/internal/page"), "./consumer/internal/wire does not import ./consumer/internal/page"},
+		{"./consumer/internal/wire/a.go", "package p; func f() { go f() }", "starts a goroutine"},
 		{"./consumer/internal/clock/a.go", imports(sdk), "./consumer/internal/clock does not import"},
 		{"./consumer/internal/bound/a.go", imports(module + "/metrics"), "./consumer/internal/bound does not import"},
 		{"./consumer/internal/mapping/a.go", imports(module + "/consumer"), "./consumer/internal/mapping does not import ./consumer"},

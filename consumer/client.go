@@ -13,7 +13,8 @@ import (
 //
 // A client that wraps another one passes the options of a call on: by them the consumer sees a reply come, so that a call of
 // GetRecords may take as long as a slow line needs, and ends after 15 s of silence. Without them a call has 15 s; one for a
-// single record that takes longer gets up to 5 minutes, step by step.
+// single record that takes longer gets up to 5 minutes, step by step. The options also put the consumer's own decoder of
+// records into the call; without them the SDK decodes, which takes more time.
 type Client interface {
 	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)

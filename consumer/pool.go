@@ -10,14 +10,16 @@ import (
 
 	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
-// A pool is what all shards of a worker share: its identity, the poll workers, the read-ahead budget, the slots of the
-// handlers, and the goroutines for what takes a while.
+// A pool is what all shards of a worker share: its identity, the poll workers, the decoder of replies, the read-ahead budget,
+// the slots of the handlers, and the goroutines for what takes a while.
 type pool struct {
 	began    time.Time
 	rnd      *random
 	sched    reader.Scheduler
+	replies  wire.Decoder
 	ahead    *bound.Memory[reader.Source]
 	limit    *bound.Slots[reader.Source]
 	work     context.Context // of all that ends with a stop

@@ -35,7 +35,7 @@ func (l *line) Do(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	head, length := http.Header{}, int64(-1)
+	head, length := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, int64(-1)
 	if l.date != nil {
 		head.Set("Date", l.date().UTC().Format(http.TimeFormat))
 	}
@@ -137,6 +137,10 @@ func TestCallIsLimitedBySilence(t *testing.T) {
 				p.poll(t.Context())
 				if got := fmt.Sprint(sink.told); got != "["+tt.want+"]" {
 					t.Errorf("told %s, want %s", got, tt.want)
+				}
+				pages := int64(len(sink.reads))
+				if fast, _ := p.Wire.Counts(); fast != pages {
+					t.Errorf("%d of %d pages came through the decoder", fast, pages)
 				}
 				if silent.Load() != tt.silent || slow.Load() != tt.slow {
 					t.Errorf("silent %v, slow %v, want %v and %v", silent.Load(), slow.Load(), tt.silent, tt.slow)

@@ -20,6 +20,7 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -182,7 +183,7 @@ type double interface {
 // poller returns a Poller that no Scheduler polls.
 func poller(c Client, d double, from checkpoint.Position) *Poller {
 	return &Poller{
-		Client: c, Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
+		Client: c, Wire: new(wire.Decoder), Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
 		Pause: &backoff.ZeroBackOff{}, idle: func(bool) time.Duration { return time.Second }, long: func(bool) {},
 	}
 }

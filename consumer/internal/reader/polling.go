@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,6 +20,7 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/page"
 	"github.com/shardlane/shardlane/consumer/internal/shardmap"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -53,6 +55,7 @@ type Poller struct {
 	Tell   *tell.Teller                            // of the shard
 	Kept   func() time.Duration                    // the stream's retention; 0: unknown
 	Pause  backoff.BackOff                         // after failures
+	Wire   *wire.Decoder                           // decodes replies
 	Reply  func(service, sent, received time.Time) // told of each reply that names its time; may be nil
 
 	idle func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
@@ -200,7 +203,7 @@ func (p *Poller) end() (next time.Time, ok bool) {
 // deliver hands over what was read. A read that comes through mends what failed.
 func (p *Poller) deliver(recs []types.Record, r Read) (more bool) {
 	if n := len(recs); n > 0 {
-		p.lastSeq = aws.ToString(recs[n-1].SequenceNumber)
+		p.lastSeq = strings.Clone(aws.ToString(recs[n-1].SequenceNumber)) // what it is cut from is the page's
 		p.refusal = refusal{}
 	}
 	p.Tell.Mend("GetRecords", "GetShardIterator")

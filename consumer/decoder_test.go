@@ -1,0 +1,54 @@
+package consumer_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/shardlane/shardlane/consumer"
+)
+
+// A spy notes what deserializes the replies to GetRecords, behind all options of the call.
+type spy struct {
+	consumer.Client
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (s *spy) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	look := func(stack *middleware.Stack) error {
+		m, _ := stack.Deserialize.Get("OperationDeserializer")
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seen[fmt.Sprintf("%T", m)]++
+		return nil
+	}
+	return s.Client.GetRecords(ctx, in, append(slices.Clone(opts), func(o *kinesis.Options) { o.APIOptions = append(o.APIOptions, look) })...)
+}
+
+// TestDecoderReadsTheRecords holds that a consumer reads by package wire, which tests elsewhere hold to be as good as the SDK.
+func TestDecoderReadsTheRecords(t *testing.T) {
+	inField(t, 2, func(f *field) {
+		s := &spy{Client: f.srv.Client(), seen: map[string]int{}}
+		c, err := consumer.New(s, "orders", f.handle, f.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		life := &fieldLife{f: f, c: c}
+		life.run()
+		f.put(shardID(0), "a", 100)
+		f.put(shardID(1), "b \"é\"", 100)
+		time.Sleep(10 * time.Second)
+		f.once()
+		life.stop()
+		if len(s.seen) != 1 || s.seen["*wire.step"] < 20 {
+			t.Errorf("calls by what deserializes the reply: %v, want *wire.step only", s.seen)
+		}
+	})
+}

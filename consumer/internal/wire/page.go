@@ -1,0 +1,264 @@
+package wire
+
+import (
+	"bytes"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	smithytime "github.com/aws/smithy-go/time"
+)
+
+// A record is one of the page, with its data still in base64.
+type record struct {
+	data       span // of the body
+	key, seq   span // of the text
+	arrival    time.Time
+	arrived    bool // it has an arrival
+	encryption types.EncryptionType
+}
+
+// fields is a set of the fields of an object.
+type fields uint8
+
+// once adds f, and is false if it was there: of two fields of one name, SDKs take one or the other.
+func (fs *fields) once(f fields) bool {
+	had := *fs&f != 0
+	*fs |= f
+	return !had
+}
+
+// page decodes the body.
+func (s *scratch) page() (*kinesis.GetRecordsOutput, bool) {
+	const (
+		children fields = 1 << iota
+		behind
+		iterator
+		records
+	)
+	s.i, s.text, s.recs = 0, s.text[:0], s.recs[:0]
+	out := &kinesis.GetRecordsOutput{}
+	var seen fields
+	ok := s.object(func(key []byte) bool {
+		switch string(key) {
+		case "ChildShards":
+			return seen.once(children) && (s.null() || s.children(&out.ChildShards))
+		case "MillisBehindLatest":
+			return seen.once(behind) && (s.null() || s.integer(&out.MillisBehindLatest))
+		case "NextShardIterator":
+			return seen.once(iterator) && (s.null() || s.alone(&out.NextShardIterator))
+		case "Records":
+			return seen.once(records) && (s.null() || s.array(s.record) && s.records(&out.Records))
+		}
+		return s.skip(0)
+	})
+	s.space()
+	return out, ok && s.i == len(s.body)
+}
+
+// record reads a record.
+func (s *scratch) record() bool {
+	const (
+		data fields = 1 << iota
+		key
+		seq
+		arrival
+		encryption
+	)
+	s.recs = append(s.recs, record{})
+	r := &s.recs[len(s.recs)-1]
+	var seen fields
+	return s.object(func(name []byte) bool {
+		switch string(name) {
+		case "Data":
+			return seen.once(data) && (s.null() || s.base64(&r.data))
+		case "PartitionKey":
+			return seen.once(key) && (s.null() || s.str(&r.key))
+		case "SequenceNumber":
+			return seen.once(seq) && (s.null() || s.str(&r.seq))
+		case "ApproximateArrivalTimestamp":
+			return seen.once(arrival) && (s.null() || s.time(r))
+		case "EncryptionType":
+			return seen.once(encryption) && (s.null() || s.encryption(&r.encryption))
+		}
+		return s.skip(0)
+	})
+}
+
+// records makes the records that were read. Their data is in one block, keys and sequence numbers are in one string.
+func (s *scratch) records(list *[]types.Record) bool {
+	size := 0
+	for i := range s.recs {
+		n, ok := size64(s.recs[i].data.of(s.body))
+		if !ok {
+			return false
+		}
+		size += n
+	}
+	n := len(s.recs)
+	out, block, text := make([]types.Record, n), make([]byte, size), string(s.text)
+	strings, times := make([]string, 0, 2*n), make([]time.Time, 0, n)
+	str := func(at span) *string {
+		if !at.found {
+			return nil
+		}
+		strings = append(strings, text[at.from:at.to])
+		return &strings[len(strings)-1]
+	}
+	for i := range s.recs {
+		in, r := &s.recs[i], &out[i]
+		r.PartitionKey, r.SequenceNumber, r.EncryptionType = str(in.key), str(in.seq), in.encryption
+		if in.arrived {
+			times = append(times, in.arrival)
+			r.ApproximateArrivalTimestamp = &times[len(times)-1]
+		}
+		if in.data.found {
+			src := in.data.of(s.body)
+			n, _ := size64(src)
+			r.Data, block = block[:n:n], block[n:]
+			if !decode64(r.Data, src) {
+				return false
+			}
+		}
+	}
+	*list = out
+	return true
+}
+
+// base64 reads a string in base64. A backslash in it shows when it is decoded.
+func (s *scratch) base64(at *span) bool {
+	if !s.eat('"') {
+		return false
+	}
+	n := bytes.IndexByte(s.body[s.i:], '"')
+	if n < 0 {
+		return false
+	}
+	*at = found(s.i, s.i+n)
+	s.i += n + 1
+	return true
+}
+
+// alone reads a string that keeps nothing else alive.
+func (s *scratch) alone(p **string) bool {
+	var at span
+	if !s.str(&at) {
+		return false
+	}
+	*p = new(string)
+	**p = string(at.of(s.text))
+	s.text = s.text[:at.from]
+	return true
+}
+
+// encryption reads a string that nearly always is one of two.
+func (s *scratch) encryption(e *types.EncryptionType) bool {
+	var at span
+	if !s.str(&at) {
+		return false
+	}
+	switch b := at.of(s.text); string(b) {
+	case string(types.EncryptionTypeNone):
+		*e = types.EncryptionTypeNone
+	case string(types.EncryptionTypeKms):
+		*e = types.EncryptionTypeKms
+	default:
+		*e = types.EncryptionType(b)
+	}
+	s.text = s.text[:at.from]
+	return true
+}
+
+// integer reads a number without a fraction.
+func (s *scratch) integer(p **int64) bool {
+	b, ok := s.number()
+	if !ok {
+		return false
+	}
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	*p = &n
+	return err == nil
+}
+
+// time reads a time of arrival: seconds, in floating point.
+func (s *scratch) time(r *record) bool {
+	b, ok := s.number()
+	if !ok {
+		return false
+	}
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil {
+		return false
+	}
+	r.arrival, r.arrived = epoch(f), true
+	return true
+}
+
+// epoch is smithytime.ParseEpochSeconds, less its big numbers where nothing overflows.
+func epoch(seconds float64) time.Time {
+	if math.Abs(seconds) < 9e9 {
+		return time.Unix(0, int64(seconds*1e3)*1e6).UTC()
+	}
+	return smithytime.ParseEpochSeconds(seconds)
+}
+
+// children reads a list of shards.
+func (s *scratch) children(list *[]types.ChildShard) bool {
+	const (
+		hashes fields = 1 << iota
+		parents
+		id
+	)
+	*list = []types.ChildShard{}
+	return s.array(func() bool {
+		var c types.ChildShard
+		var seen fields
+		ok := s.object(func(key []byte) bool {
+			switch string(key) {
+			case "HashKeyRange":
+				return seen.once(hashes) && (s.null() || s.hashes(&c.HashKeyRange))
+			case "ParentShards":
+				return seen.once(parents) && (s.null() || s.list(&c.ParentShards))
+			case "ShardId":
+				return seen.once(id) && (s.null() || s.alone(&c.ShardId))
+			}
+			return s.skip(0)
+		})
+		*list = append(*list, c)
+		return ok
+	})
+}
+
+func (s *scratch) hashes(p **types.HashKeyRange) bool {
+	const (
+		start fields = 1 << iota
+		end
+	)
+	r := &types.HashKeyRange{}
+	*p = r
+	var seen fields
+	return s.object(func(key []byte) bool {
+		switch string(key) {
+		case "StartingHashKey":
+			return seen.once(start) && (s.null() || s.alone(&r.StartingHashKey))
+		case "EndingHashKey":
+			return seen.once(end) && (s.null() || s.alone(&r.EndingHashKey))
+		}
+		return s.skip(0)
+	})
+}
+
+// list reads a list of strings.
+func (s *scratch) list(list *[]string) bool {
+	*list = []string{}
+	return s.array(func() bool {
+		var p *string
+		ok := s.alone(&p)
+		if ok {
+			*list = append(*list, *p)
+		}
+		return ok
+	})
+}
