@@ -768,6 +768,50 @@ func TestStaleLists(t *testing.T) {
 	})
 }
 
+// A stale list shows a row that nobody had seen when it was young. What a look says is younger, though it was seen before.
+func TestOldRowSeenLate(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		a, b := start(t, rows, "a"), start(t, rows, "b")
+		defer b.stop()
+		var stale []checkpoint.Entry // nil: lists show what is there
+		show := func(list []checkpoint.Entry) {
+			b.wire.mu.Lock()
+			defer b.wire.mu.Unlock()
+			stale = list
+		}
+		b.wire.mu.Lock()
+		b.wire.list = func(now []checkpoint.Entry) []checkpoint.Entry {
+			if stale != nil {
+				return stale
+			}
+			return now
+		}
+		b.wire.mu.Unlock()
+		read := func() []checkpoint.Entry {
+			list, err := rows.List(t.Context(), "group/member/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list
+		}
+		pass(5 * time.Second)
+		show(read())
+		pass(Beat)
+		unseen := read()
+		pass(Beat)
+		show(nil)
+		pass(2 * Beat)
+		a.stop()
+		pass(Beat)
+		show(unseen)
+		pass(Beat + time.Second)
+		show(nil)
+		pass(2*Term + 2*Beat)
+		is(t, "row", says(t, rows, "a/a1"), "DEAD")
+		is(t, "told", b.hears(), "fenced a/a1")
+	})
+}
+
 // A list that hangs holds no heartbeat up.
 func TestHangingList(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {

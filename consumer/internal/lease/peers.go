@@ -134,9 +134,13 @@ func (w *watch) see(e checkpoint.Entry, now time.Time) {
 		}
 		w.members[e.Key] = s
 	}
-	if !s.news(e.Revision) {
-		return
+	if s.news(e.Revision) {
+		w.take(s, e, now)
 	}
+}
+
+// take takes a row for the present one.
+func (w *watch) take(s *sighting, e checkpoint.Entry, now time.Time) {
 	if s.entry.Revision != "" {
 		s.moves++
 		s.forget(s.entry.Revision)
@@ -181,8 +185,9 @@ func (w *watch) look(ctx context.Context, s *sighting) error {
 	switch now := time.Now(); {
 	case err != nil:
 		return fmt.Errorf("lease: read the member row of %s: %w", s.id, err)
-	case e.Revision != "":
-		w.see(e, now)
+	case e.Revision == s.entry.Revision:
+	case e.Revision != "": // also if it was seen before: a list may have shown an older one since
+		w.take(s, e, now)
 	default: // it has left, or was collected
 		delete(w.members, s.key)
 		w.said.note("member "+s.id, nil)
