@@ -8,7 +8,7 @@ import (
 )
 
 // A step of a script may wait for a write of a kind, whose worker it is done to then: before the reply, or any other thing.
-// Beside the kinds of events these are:
+// These are kinds beside those of events.
 const (
 	simOnJoin  = "join"  // of a worker
 	simOnFence = "fence" // one declares another dead

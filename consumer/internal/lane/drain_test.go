@@ -52,8 +52,12 @@ func TestDrainBehindALapse(t *testing.T) {
 		stops bool
 		cut   bool
 	}{
-		{batch.Interrupted, false, false}, {batch.Progressed, false, false}, {batch.Failed, false, false},
-		{batch.Aborted, true, true}, {batch.Progressed, true, true}, {batch.Succeeded, true, false},
+		{batch.Interrupted, false, false},
+		{batch.Progressed, false, false},
+		{batch.Failed, false, false},
+		{batch.Aborted, true, true},
+		{batch.Progressed, true, true},
+		{batch.Succeeded, true, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			now := time.Now()

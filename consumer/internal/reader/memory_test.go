@@ -20,7 +20,7 @@ func TestPollerKeepsNoPage(t *testing.T) {
 		text := strings.Repeat("4", 1000)
 		names := weak.Make(unsafe.StringData(text))
 		s, l := &script{replies: []func() (*kinesis.GetRecordsOutput, error){reply("a", 9, text[:56], text[:57])}}, &log{}
-		text = ""
+		text = "" //nolint:wastedassign // or this variable keeps it
 		p := poller(s, l, checkpoint.TrimHorizon)
 		p.poll(t.Context())
 		if n := len(l.seqs()); n != 2 || len(p.lastSeq) != 57 {

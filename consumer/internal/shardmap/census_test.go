@@ -75,7 +75,9 @@ func ptr(s State) *State { return &s }
 // What the listing says of a shard stays what the listing says, whatever its row does.
 func TestListing(t *testing.T) {
 	listed := []Shard{
-		{ID: "1", HashStart: "0", HashEnd: "9", Closed: true}, {ID: "2", HashStart: "0", HashEnd: "9", Closed: true}, {ID: "3", Closed: true},
+		{ID: "1", HashStart: "0", HashEnd: "9", Closed: true},
+		{ID: "2", HashStart: "0", HashEnd: "9", Closed: true},
+		{ID: "3", Closed: true},
 		{ID: "4", HashStart: "0", HashEnd: "9", Parents: []string{"1"}},
 	}
 	c := NewCensus()

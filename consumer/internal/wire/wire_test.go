@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -37,9 +38,7 @@ func text(s string) answer { return answer{body: []byte(s), kind: jsonKind} }
 // Do implements the SDK's HTTP client.
 func (a answer) Do(r *http.Request) (*http.Response, error) {
 	h := http.Header{"Content-Type": {a.kind}, "X-Amzn-Requestid": {"r"}}
-	for k, v := range a.header {
-		h[k] = v
-	}
+	maps.Copy(h, a.header)
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
@@ -304,10 +303,20 @@ func TestSize(t *testing.T) {
 		length        int64
 		fast          bool
 	}{
-		{0, 0, 0, true}, {0, 0, -1, true}, {0, 0, 1 << 20, true}, {0, 0, 1 << 62, true},
-		{1000, 0, 1, true}, {1000, 0, -1, true}, {1000, 0, 4026, true}, {1000, 0, 4027, true},
-		{100_000, 0, 0, true}, {100_000, 0, -1, true}, {100_000, 0, 10, true}, {100_000, 0, 1 << 62, true},
-		{1, 33 << 20, 0, false}, {1, 33 << 20, 100, false},
+		{0, 0, 0, true},
+		{0, 0, -1, true},
+		{0, 0, 1 << 20, true},
+		{0, 0, 1 << 62, true},
+		{1000, 0, 1, true},
+		{1000, 0, -1, true},
+		{1000, 0, 4026, true},
+		{1000, 0, 4027, true},
+		{100_000, 0, 0, true},
+		{100_000, 0, -1, true},
+		{100_000, 0, 10, true},
+		{100_000, 0, 1 << 62, true},
+		{1, 33 << 20, 0, false},
+		{1, 33 << 20, 100, false},
 	} {
 		if fast := same(t, answer{body: page(tt.quads, tt.spaces), kind: jsonKind, length: tt.length}); fast != tt.fast {
 			t.Errorf("%d quads and %d spaces, said to be %d bytes: decoded: %v", tt.quads, tt.spaces, tt.length, fast)
