@@ -116,7 +116,7 @@ func (w *simWorld) loseLease(s simStep, who string) bool {
 
 // Times within which all must be in order when faults have stopped.
 const (
-	simOwned   = 20 * time.Second // every shard has an owner: two terms
+	simOwned   = 25 * time.Second // every shard has an owner: two terms, where a member's row was deleted, and two looks
 	simCaught  = 60 * time.Second // all is handled
 	simRest    = 90 * time.Second // nothing changes hands any more: a shard that was handed over stays for a minute
 	simStill   = 40 * time.Second // and for so long it is looked at

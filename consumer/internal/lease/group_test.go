@@ -293,6 +293,35 @@ func TestValidity(t *testing.T) {
 	}
 }
 
+// In a lapse a row that is gone is not put back: another worker may have had the shard since, and its epoch would come again.
+func TestRowGoneInALapse(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		a := start(t, rows, "a")
+		defer a.stop()
+		pass(time.Second)
+		table := a.Tenure().Table(stream)
+		put(t, rows, table.Key(shard), `{"v":1,"by":"z.1","epoch":3,"ck":"0/trim"}`)
+		l, err := table.Claim(t.Context(), shard)
+		want(t, err, nil)
+		a.wire.set(func(_, key string) fault {
+			if strings.Contains(key, "/member/") {
+				return before
+			}
+			return fine
+		})
+		pass(valid + Beat)
+		e, _ := rows.Get(t.Context(), table.Key(shard))
+		want(t, rows.Delete(t.Context(), e), nil)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), ErrLapsed)
+		e, _ = rows.Get(t.Context(), table.Key(shard))
+		is(t, "the row", string(e.Value), "")
+		a.wire.set(nil)
+		pass(2 * Beat)
+		want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
+		is(t, "epoch", l.Epoch(), int64(5))
+	})
+}
+
 // A process that was frozen over the end of its validity does not go on in the old period, whatever comes first then.
 func TestPeriods(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {

@@ -181,6 +181,9 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 		}
 		next := l.row.at(l.high())
 		if l.gone {
+			if err := l.table.tenure.check(); err != nil { // another worker may have taken the shard before the row was deleted
+				return fmt.Errorf("%w: %s", err, l.shard)
+			}
 			next.Epoch++ // the re-put; the operation itself follows
 		} else {
 			if as == open && l.row.progress().covers(l.high()) {
