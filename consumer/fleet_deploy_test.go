@@ -230,6 +230,7 @@ func TestFleetSettingsDiffer(t *testing.T) {
 	inFleet(t, 2, func(f *fleet) {
 		f.stop <- struct{}{}
 		go func() { <-f.stop }()
+		f.srv.SetLatency(8 * time.Second) // nothing is read
 		var first, second notices
 		both := func() [2]int { return [2]int{first.count("SettingsDiffer"), second.count("SettingsDiffer")} }
 		told := func(when string, want int) {
