@@ -113,6 +113,9 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	s.mu.Unlock()
 	if stopped {
 		if err := l.Release(call, lease.Progress{}, ""); err != nil {
+			s.mu.Lock()
+			s.unsure = append(s.unsure, id) // settle tries again
+			s.mu.Unlock()
 			return failed(err)
 		}
 		return nil

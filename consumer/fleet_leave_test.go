@@ -3,8 +3,10 @@ package consumer_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,6 +158,49 @@ func TestFleetLeavesNoRestoredShard(t *testing.T) {
 		}
 		two := f.start("two")
 		f.balanced(3*time.Second, 1, two)
+		f.end(two)
+	})
+}
+
+// A late link stops its worker as soon as a claim of it is applied, and refuses the write behind that.
+type late struct {
+	*link
+	stop    func()
+	claimed atomic.Int64
+}
+
+func (l *late) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, error) {
+	if strings.Contains(e.Key, "/lease/") && l.claimed.Load() == 1 {
+		l.claimed.Add(1)
+		return e, fmt.Errorf("slow down: %w", checkpoint.ErrNotApplied)
+	}
+	stored, err := l.link.Swap(ctx, e)
+	if err == nil && strings.Contains(e.Key, "/lease/") && bytes.Contains(e.Value, []byte(`"owner":"one/`)) && l.claimed.CompareAndSwap(0, 1) {
+		l.stop()
+		time.Sleep(100 * time.Millisecond)
+	}
+	return stored, err
+}
+
+// A claim that comes through while its worker stops is given back, though the store does not take that at once.
+func TestFleetLeavesNoLateClaim(t *testing.T) {
+	inFleet(t, 1, func(f *fleet) {
+		one := &replica{f: f, name: "one", link: &link{Store: f.store}}
+		way := &late{link: one.link, stop: func() { one.cancel() }}
+		one.running = start(f.t, f.srv, one.handle, consumer.WithGroup("g"), consumer.WithCheckpointer(way), consumer.WithWorker("one"))
+		if err := <-one.ended; err != nil {
+			t.Error(err)
+		}
+		if n := way.claimed.Load(); n != 2 {
+			t.Errorf("%d writes of the claim and behind it, want 2", n)
+		}
+		for shard, row := range rows(f.t, f.store) {
+			if strings.Contains(row, `"owner":"one/`) {
+				t.Errorf("%s is named by %s, whose worker has stopped", shard, row)
+			}
+		}
+		two := f.start("two")
+		f.until("two has the shard", 3*time.Second, func() bool { return two.owned() == 1 })
 		f.end(two)
 	})
 }

@@ -94,6 +94,7 @@ type simRecord struct {
 }
 
 type simWorker struct {
+	id         string // as a member, the last one
 	dead, over bool
 	paused     time.Duration // until when, at the latest
 	fenced     bool

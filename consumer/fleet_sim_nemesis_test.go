@@ -98,18 +98,18 @@ func (w *simWorld) loseMember(l *simLife) bool {
 }
 
 // loseLease deletes the row of a shard by hand that somebody, or a certain worker, works: the one that the step is about, or
-// any. It is one that has been there for half a minute. Of a younger one the others may not know: they put it anew then, beside
-// an owner that cannot notice since it is cut off.
+// any. Somebody has had it for half a minute. Of a younger owner the others may not know: they put the row as it was before then,
+// beside one that cannot notice since it is cut off.
 func (w *simWorld) loseLease(s simStep, who string) bool {
 	w.mu.Lock()
 	var entries []checkpoint.Entry
 	for _, key := range slices.Sorted(maps.Keys(w.versions)) {
 		versions := w.versions[key]
-		put := len(versions)
-		for put > 0 && versions[put-1].e.Revision != "" {
+		put := len(versions) - 1 // when it got its present owner
+		for put > 0 && versions[put-1].e.Revision != "" && decoded(versions[put-1].e).Owner == decoded(versions[put].e).Owner {
 			put--
 		}
-		if put == len(versions) || w.now()-versions[put].at < 30*time.Second {
+		if versions[len(versions)-1].e.Revision == "" || w.now()-versions[put].at < 30*time.Second {
 			continue
 		}
 		if v := versions[len(versions)-1].e; strings.Contains(key, "/lease/") && strings.HasSuffix(key, s.shard) {

@@ -105,7 +105,7 @@ func (c *simChecker) created(sh *simShard, e simEvent) {
 		if e.row.Owner != "" || e.row.Epoch != 0 {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v", e.who, e.row)
 		}
-	case workerOf(e.row.Owner) == e.who:
+	case e.row.Owner == sh.last.Owner && e.row.Owner == c.lives[e.who].id:
 		c.w.counts["row put back by its owner"]++
 		if e.row.Epoch != sh.last.Epoch+1 || e.row.Ck < sh.last.Ck {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v back after %v", e.who, e.row, sh.last)
@@ -172,6 +172,9 @@ func (c *simChecker) member(e simEvent) {
 	}
 	inc, _, _ := strings.Cut(e.note, ".")
 	own := strings.HasSuffix(e.member, "/"+inc)
+	if own {
+		c.lives[e.who].id = e.member
+	}
 	switch {
 	case own && (m.st == simDeadRow || m.st == "LOST") && !m.absent:
 		c.violate(simUndead, nil, "", "%s writes %s over its row, which is %s", e.who, e.st, m.st)
