@@ -105,14 +105,17 @@ func (w *simWorld) loseLease(s simStep, who string) bool {
 	var entries []checkpoint.Entry
 	for _, key := range slices.Sorted(maps.Keys(w.versions)) {
 		versions := w.versions[key]
+		if !strings.Contains(key, "/lease/") || versions[len(versions)-1].e.Revision == "" {
+			continue
+		}
 		put := len(versions) - 1 // when it got its present owner
 		for put > 0 && versions[put-1].e.Revision != "" && decoded(versions[put-1].e).Owner == decoded(versions[put].e).Owner {
 			put--
 		}
-		if versions[len(versions)-1].e.Revision == "" || w.now()-versions[put].at < 30*time.Second {
+		if w.now()-versions[put].at < 30*time.Second {
 			continue
 		}
-		if v := versions[len(versions)-1].e; strings.Contains(key, "/lease/") && strings.HasSuffix(key, s.shard) {
+		if v := versions[len(versions)-1].e; strings.HasSuffix(key, s.shard) {
 			if owner := decoded(v).Owner; owner != "" && (who == "" || workerOf(owner) == who) {
 				entries = append(entries, v)
 			}
