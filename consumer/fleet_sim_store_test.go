@@ -65,6 +65,12 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 			}
 			return "", 0, err
 		}
+		w.mu.Lock()
+		down = w.down - w.now()
+		w.mu.Unlock()
+		if down > 0 { // another outage goes on where that one has ended
+			return "before", 0, nil
+		}
 	case frozen > 0:
 		w.count("call held back")
 		if err := k.l.wait(ctx, frozen, "held "+who); err != nil {
