@@ -100,12 +100,12 @@ func (c *simChecker) marks(sh *simShard, e simEvent) {
 
 // created checks a row that is put where there was none.
 func (c *simChecker) created(sh *simShard, e simEvent) {
-	switch {
+	switch own := c.lives[e.who].id; {
 	case !sh.tampered:
 		if e.row.Owner != "" || e.row.Epoch != 0 {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v", e.who, e.row)
 		}
-	case e.row.Owner == sh.last.Owner && e.row.Owner == c.lives[e.who].id:
+	case e.row.Owner == own && sh.last.Owner == own:
 		c.w.counts["row put back by its owner"]++
 		if e.row.Epoch != sh.last.Epoch+1 || e.row.Ck < sh.last.Ck {
 			c.violate(simRows, nil, e.shard, "%s puts a row %v back after %v", e.who, e.row, sh.last)
