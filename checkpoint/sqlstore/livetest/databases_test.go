@@ -137,7 +137,10 @@ func (d database) table(t *testing.T) (*sql.DB, string) {
 	if err := sqlstore.New(db, d.dialect, sqlstore.WithTable(name)).Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { execute(t, db, "DROP TABLE IF EXISTS "+name) })
+	t.Cleanup(func() {
+		_ = db.PingContext(context.Background()) // a connection from before a restart is noticed, and thrown away
+		execute(t, db, "DROP TABLE IF EXISTS "+name)
+	})
 	return db, name
 }
 
