@@ -86,9 +86,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 			s.forget(id)
 			s.tell.Mend(op)
 		}
-		s.mu.Lock()
-		s.unsure = append(s.unsure, id)
-		s.mu.Unlock()
+		s.doubt(id)
 		return err
 	}
 	s.tell.Mend(op)
@@ -113,9 +111,7 @@ func (s *stream) claim(ctx context.Context, id string) error {
 	s.mu.Unlock()
 	if stopped {
 		if err := l.Release(call, lease.Progress{}, ""); err != nil {
-			s.mu.Lock()
-			s.unsure = append(s.unsure, id) // settle tries again
-			s.mu.Unlock()
+			s.doubt(id) // settle tries again
 			return failed(err)
 		}
 		return nil
@@ -144,6 +140,13 @@ func (s *stream) offered(ctx context.Context) bool {
 		_ = each(ids, func(id string) error { return s.fetch(ctx, id) })
 	}
 	return len(ids) > 0
+}
+
+// doubt takes note that a shard may be this worker's although it does not run it.
+func (s *stream) doubt(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsure = append(s.unsure, id)
 }
 
 // doubtful reads the rows of the shards that may be this worker's after all: a claim whose result is unknown may be applied

@@ -32,9 +32,9 @@ type difference struct {
 
 // differing tells, once, that another worker has handled the stream by other settings for longer than a deploy takes.
 func (s *stream) differing(view lease.View, now time.Time) {
-	other := ""
+	other, mine := "", s.cfg.fingerprint()
 	for _, p := range view.Serving(s.key) {
-		if set := p.SettingsOf(s.key); set != "" && set != s.cfg.fingerprint() {
+		if set := p.SettingsOf(s.key); set != "" && set != mine {
 			other = p.ID
 		}
 	}
