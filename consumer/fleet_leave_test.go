@@ -186,8 +186,10 @@ func (l *late) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, 
 func TestFleetLeavesNoLateClaim(t *testing.T) {
 	inFleet(t, 1, func(f *fleet) {
 		one := &replica{f: f, name: "one", link: &link{Store: f.store}}
-		way := &late{link: one.link, stop: func() { one.cancel() }}
+		started := make(chan struct{})
+		way := &late{link: one.link, stop: func() { <-started; one.cancel() }}
 		one.running = start(f.t, f.srv, one.handle, consumer.WithGroup("g"), consumer.WithCheckpointer(way), consumer.WithWorker("one"))
+		close(started)
 		if err := <-one.ended; err != nil {
 			t.Error(err)
 		}

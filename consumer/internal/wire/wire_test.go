@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,11 +121,15 @@ func same(t testing.TB, a answer) (fast bool) {
 	return n == 1
 }
 
+// quoted is what of a text that is no JSON its error quotes: since Go 1.27 that depends on how the text came, in one piece
+// or in several.
+var quoted = regexp.MustCompile("(invalid character|invalid escape sequence) ('[^']*'|`[^`]*`)")
+
 func message(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return quoted.ReplaceAllString(err.Error(), "$1")
 }
 
 func shown(b []byte) []byte { return b[:min(len(b), 2000)] }
