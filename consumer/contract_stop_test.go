@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,33 @@ func TestContractFailureInDrain(t *testing.T) {
 				want(t, "documents", tr.documents())
 				life.stop()
 			})
+		})
+	}
+}
+
+// A handler that a stop without a drain cuts off at once has not failed: its batch is not given up.
+func TestContractStopWithoutDrain(t *testing.T) {
+	proves(t, "C15")
+	for range 40 { // the stop and the cut come at one instant, while handlers begin
+		inContract(t, 16, func(f *field) {
+			for i := range 16 {
+				f.letters(fmt.Sprintf("shardId-%012d", i), "abcdefgh")
+			}
+			tr := new(trace)
+			var life *fieldLife
+			begun := make(chan struct{})
+			life = startField(f, func(ctx context.Context, ev events.KinesisEvent) error {
+				<-begun
+				tr.add(ctx, ev.Records)
+				life.cancel()
+				<-ctx.Done()
+				return ctx.Err()
+			}, consumer.WithParallelizationFactor(10), consumer.WithMaxRetryAttempts(0), consumer.WithOnFailure(tr), consumer.WithDrainTimeout(0))
+			close(begun)
+			if err := life.wait(time.Minute); !errors.Is(err, consumer.ErrDrainTimeout) {
+				t.Errorf("Run: %v, want %v", err, consumer.ErrDrainTimeout)
+			}
+			want(t, "documents", tr.documents())
 		})
 	}
 }

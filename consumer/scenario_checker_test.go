@@ -77,6 +77,7 @@ type lived struct {
 	began    time.Duration
 	stopped  time.Duration // when it was asked to
 	stopping bool
+	itself   bool                       // nobody has asked it to: it stops soon
 	reads    map[string][]time.Duration // by shard
 	claims   map[string]row
 	started  map[*rec]bool
@@ -89,6 +90,10 @@ type lived struct {
 	passable map[string]int   // by shard: leading records that the checkpoint may pass, in window mode
 	untold   map[string]event // discards that it has to tell of, by notice and request
 }
+
+// turning reports whether nobody knows at this instant if the stop of a life has come to its lanes: if what has just ended was
+// cut off, and if progress counted.
+func (l *lived) turning(at time.Duration) bool { return l.stopping && (l.itself || at == l.stopped) }
 
 type call struct {
 	life    *lived
@@ -128,7 +133,7 @@ func (h *history) check() []violation {
 				c.losses[e.shard] = e.at
 			}
 		case evStopped:
-			c.life.stopping, c.life.stopped = true, e.at
+			c.life.stopping, c.life.stopped, c.life.itself = true, e.at, e.note != ""
 		case evCut:
 			c.told(e)
 			clear(c.running)

@@ -115,8 +115,8 @@ func (p *process) notify(n consumer.Notice) {
 	case "RetentionLost":
 		p.log(event{kind: evTold, shard: n.Shard, note: n.Name})
 	case "StreamRecreated":
-		if w.replaced > 0 && !p.stopping { // from here on it stops
-			p.log(event{kind: evStopped})
+		if w.replaced > 0 && !p.stopping { // it stops as soon as it comes to that
+			p.log(event{kind: evStopped, note: n.Name})
 			p.stopping = true
 		}
 	case "OutOfRange":

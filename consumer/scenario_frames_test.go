@@ -32,7 +32,7 @@ func (c *checker) frame(e event, call *call) {
 	if length := l.tumbling; w.end.Sub(w.start) != length || w.start.UnixNano()%int64(length) != 0 {
 		bad("it ends at %s", w.end.Format("15:04:05"))
 	}
-	if l := call.life; !slices.Equal(w.state, f.state) && (!l.stopping || e.at != l.stopped) { // at that instant progress counts, or does not
+	if l := call.life; !slices.Equal(w.state, f.state) && !l.turning(e.at) {
 		bad("it gets a state of %d records, want %d", len(w.state), len(f.state))
 	}
 	if f.open && !f.start.Equal(w.start) {

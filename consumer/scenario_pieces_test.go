@@ -27,8 +27,8 @@ func (c *checker) tries(e event, call *call) {
 	if age, _ := first.age.bounds(e.at); l.maxAge > 0 && age >= l.maxAge {
 		c.violate(ruleGiveUp, first.key, e.shard, "%s is tried at the age of %v", first, age)
 	}
-	if l.stopping && e.at == l.stopped {
-		return // at the very instant of a stop, nobody knows whether what has just ended was cut off
+	if l.turning(e.at) {
+		return
 	}
 	p := l.pieces[first]
 	for _, r := range call.recs {

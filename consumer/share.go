@@ -205,12 +205,12 @@ func (s *stream) handOver(now time.Time, shed []lease.Offer) (wait time.Duration
 // give ends a shard's tenure here and releases it to another worker: running handlers finish, within the drain timeout, and
 // what waits is dropped.
 func (s *stream) give(sh *shard, to string) {
+	began := time.Now()
+	sh.halt() // first: what a handler that was cut off returns before it is a failure
 	cut := time.AfterFunc(s.cfg.drain, sh.cut)
 	defer cut.Stop()
 	leave := time.AfterFunc(s.cfg.drain+unwindTime, sh.abandon)
 	defer leave.Stop()
-	began := time.Now()
-	sh.halt()
 	err := sh.drained()
 	if errors.Is(err, ErrHandlerRunning) {
 		sh.checkpoint() // the lease is kept, and the shard waits for its handler

@@ -57,7 +57,15 @@ func (w *worker) run(ctx context.Context, streams []*stream) error {
 	case <-work.Done():
 	case <-ctx.Done():
 	}
-	cut := time.AfterFunc(w.drain, w.cut)
+	halt := func() {
+		for _, s := range streams {
+			s.halt() // what waits is dropped now, whatever the rest takes
+		}
+	}
+	cut := time.AfterFunc(w.drain, func() {
+		halt() // first: what a handler that was cut off returns before it is a failure
+		w.cut()
+	})
 	defer cut.Stop()
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.drain+releaseTime)
 	defer cancel()
@@ -71,9 +79,7 @@ func (w *worker) run(ctx context.Context, streams []*stream) error {
 		sleep(work, ended, announceTime)
 	}
 	stop()
-	for _, s := range streams {
-		s.halt() // what waits is dropped now, whatever the rest takes
-	}
+	halt()
 	<-ended
 	<-polls
 	<-checkpoints
