@@ -1,6 +1,6 @@
 // Rules reads the output of go test -json and prints, for every rule of batch/SEMANTICS.md, the tests that prove it: those
 // that named it by t.Attr("rule", id), ran, and passed. It fails when a rule has no test, when a test names a rule that
-// does not exist, and when a test failed.
+// does not exist, and when a test failed, whose output it shows.
 //
 //	go test -json ./... | go run .ci/rules/main.go batch/SEMANTICS.md
 package main
@@ -17,7 +17,10 @@ import (
 	"strings"
 )
 
-type event struct{ Action, Package, Test, Key, Value string }
+type event struct {
+	Action, Package, Test, Key, Value, Output string
+	Elapsed                                   float64
+}
 
 func main() {
 	text, err := os.ReadFile(os.Args[1])
@@ -36,23 +39,41 @@ func main() {
 	})
 
 	named, passed, failed := map[[2]string][]string{}, map[[2]string]bool{}, 0
+	output := map[[2]string]*strings.Builder{}
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 64<<20)
 	for in.Scan() {
 		var e event
 		if json.Unmarshal(in.Bytes(), &e) != nil {
-			continue // what a build prints
+			fmt.Fprintln(os.Stderr, in.Text()) // what a build prints
+			continue
 		}
 		test := [2]string{e.Package, e.Test}
 		switch e.Action {
+		case "output":
+			if output[test] == nil {
+				output[test] = new(strings.Builder)
+			}
+			output[test].WriteString(e.Output)
+		case "build-output":
+			fmt.Fprint(os.Stderr, e.Output)
 		case "attr":
 			if e.Key == "rule" {
 				named[test] = append(named[test], e.Value)
 			}
 		case "pass":
 			passed[test] = true
+			delete(output, test)
+			if e.Test == "" {
+				fmt.Fprintf(os.Stderr, "ok %s %.1f s\n", e.Package, e.Elapsed)
+			}
+		case "skip":
+			delete(output, test)
 		case "fail":
 			failed++
+			if said := output[test]; said != nil {
+				fmt.Fprint(os.Stderr, said)
+			}
 			fmt.Fprintln(os.Stderr, "failed:", e.Package, e.Test)
 		}
 	}
@@ -72,7 +93,7 @@ func main() {
 			}
 		}
 	}
-	fmt.Print("# Which tests prove which rule\n\nMade by `.ci/run rules` from the tests that ran and passed; the rules are those of [SEMANTICS.md](SEMANTICS.md).\n\n| rule | tests |\n|---|---|\n")
+	fmt.Print("# Which tests prove which rule\n\nMade by `.ci/run race` from the tests that ran and passed; the rules are those of [SEMANTICS.md](SEMANTICS.md).\n\n| rule | tests |\n|---|---|\n")
 	for _, id := range rules {
 		slices.Sort(proofs[id])
 		fmt.Printf("| %s | %s |\n", id, strings.Join(proofs[id], ", "))
