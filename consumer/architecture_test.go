@@ -71,7 +71,7 @@ func picture() []tree {
 		{"./consumer/internal/reader", []string{"std", "./checkpoint", "./metrics", "./consumer/internal/page", "./consumer/internal/shardmap", "./consumer/internal/tell", "./consumer/internal/wire", aws, kinesis, smithy, backoff}, []string{"./consumer/internal/reader"}},
 		{"./consumer/internal/shardmap", []string{"std"}, nil},
 		{"./consumer/internal/tell", []string{"std", "./metrics"}, []string{"./consumer/internal/tell"}},
-		{"./consumer/internal/wire", []string{"std", kinesis, smithy, base64}, []string{"./consumer/internal/wire", "./consumer/kinesistest", aws}},
+		{"./consumer/internal/wire", []string{"std", aws, kinesis, smithy, base64}, []string{"./consumer/internal/wire", "./consumer/kinesistest"}},
 		{"./consumer/internal/mapping", []string{"std"}, nil},
 		{"./consumer/internal/lease", []string{"std", "./checkpoint"}, nil},
 		{"./consumer/kinesistest", []string{"std", aws, kinesis, smithy, event}, engine},

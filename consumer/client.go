@@ -15,6 +15,10 @@ import (
 // GetRecords may take as long as a slow line needs, and ends after 15 s of silence. Without them a call has 15 s; one for a
 // single record that takes longer gets up to 5 minutes, step by step. The options also put the consumer's own decoder of
 // records into the call; without them the SDK decodes, which takes more time.
+//
+// Where the HTTP client is the one that the SDK builds, an *awshttp.BuildableClient, GetRecords goes over connections of its
+// own, made like that one's, but of HTTP/1.1 and up to 64 of them idle for 90 s or what the client says: HTTP/2 takes more
+// processor time. Any other HTTP client carries GetRecords as it is, and where calls go is the client's matter in any case.
 type Client interface {
 	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)

@@ -13,6 +13,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
 const (
@@ -45,7 +47,7 @@ func (c *punctual) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, 
 }
 
 func onTime[I, O any](ctx context.Context, c *punctual, call func(context.Context, I, ...func(*kinesis.Options)) (O, error), in I, opts []func(*kinesis.Options)) (O, error) {
-	try := func() (O, error) { return call(ctx, in, c.signed(opts)...) }
+	try := func() (O, error) { return call(ctx, in, append(c.signed(opts), wire.Plain)...) }
 	out, err := contained("the client", try)
 	if !signatureRefused(err) || ctx.Err() != nil {
 		return out, err
@@ -61,7 +63,7 @@ func (c *punctual) signed(opts []func(*kinesis.Options)) []func(*kinesis.Options
 	if ahead.Abs() <= signatureTolerance {
 		return opts
 	}
-	return append(opts[:len(opts):len(opts)], func(o *kinesis.Options) {
+	return append(opts, func(o *kinesis.Options) {
 		if o.HTTPSignerV4 == nil || o.Credentials == nil {
 			return
 		}

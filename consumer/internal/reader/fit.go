@@ -64,7 +64,7 @@ func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, replie
 	_, in.StreamARN = StreamID(p.Stream)
 	start := time.Now()
 	c, err := p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
-		out, err = p.Client.GetRecords(ctx, in, o, p.Wire.Option)
+		out, err = p.Client.GetRecords(ctx, in, o, p.Line.Option, p.Wire.Option)
 		return err
 	})
 	if err != nil {
