@@ -87,12 +87,12 @@ func TestLineSpeaksHTTP1(t *testing.T) {
 		client      kinesis.HTTPClient
 		alone, line string
 	}{
-		"the SDK's":                {h.trusting(), "HTTP/2.0", "HTTP/1.1"},
-		"that offers HTTP/2":       {h.trusting().WithTransportOptions(offers), "HTTP/2.0", "HTTP/1.1"},
-		"with a limit":             {h.trusting().WithTimeout(time.Minute), "HTTP/2.0", "HTTP/1.1"},
-		"with HTTP/2 only":         {h.trusting(only2), "HTTP/2.0", "HTTP/2.0"},
-		"of net/http":              {h.Client(), "HTTP/2.0", "HTTP/2.0"},
-		"of somebody else": {another{h.Client()}, "HTTP/2.0", "HTTP/2.0"},
+		"the SDK's":          {h.trusting(), "HTTP/2.0", "HTTP/1.1"},
+		"that offers HTTP/2": {h.trusting().WithTransportOptions(offers), "HTTP/2.0", "HTTP/1.1"},
+		"with a limit":       {h.trusting().WithTimeout(time.Minute), "HTTP/2.0", "HTTP/1.1"},
+		"with HTTP/2 only":   {h.trusting(only2), "HTTP/2.0", "HTTP/2.0"},
+		"of net/http":        {h.Client(), "HTTP/2.0", "HTTP/2.0"},
+		"of somebody else":   {another{h.Client()}, "HTTP/2.0", "HTTP/2.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l wire.Line
