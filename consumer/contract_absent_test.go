@@ -20,6 +20,7 @@ import (
 // Records without an arrival time have no age: what is told of them, and health, say nothing of the year 1, and they are
 // given up by other limits only.
 func TestRecordsWithoutArrival(t *testing.T) {
+	t.Parallel()
 	proves(t, "C27")
 	inContract(t, 1, func(f *field) {
 		f.srv.Fail("GetRecords", kinesistest.Omit("ApproximateArrivalTimestamp", 0))
@@ -66,6 +67,7 @@ func TestRecordsWithoutArrival(t *testing.T) {
 
 // An open window takes records without an arrival time; without one they are in the current time's.
 func TestWindowsOfRecordsWithoutArrival(t *testing.T) {
+	t.Parallel()
 	proves(t, "C27")
 	inContract(t, 1, func(f *field) {
 		f.srv.Fail("GetRecords", kinesistest.Omit("ApproximateArrivalTimestamp", 0))
@@ -90,6 +92,7 @@ func TestWindowsOfRecordsWithoutArrival(t *testing.T) {
 // A page that does not say how far behind it is may have records behind it: it is not the tip. It ends no run, and closes no
 // window for want of records, and Behind grows from what was told last.
 func TestPagesWithoutLag(t *testing.T) {
+	t.Parallel()
 	untold := func(f *field, more ...*kinesistest.Fault) (stop func()) {
 		faults := f.srv.Fail("GetRecords", append(more, kinesistest.Omit("MillisBehindLatest", 0))...)
 		return func() {

@@ -16,6 +16,7 @@ import (
 // A record that is too old before its first attempt is given up without one. Its document counts one attempt, has a
 // request id, and no response.
 func TestContractAgeBeforeFirstAttempt(t *testing.T) {
+	t.Parallel()
 	proves(t, "L31", "L27", "L43", "C18", "L67")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
@@ -47,6 +48,7 @@ func TestContractAgeBeforeFirstAttempt(t *testing.T) {
 // A record that comes of age during a backoff ends it, at the limit and not before. It goes without a response, however
 // many attempts there were, and what is left is the same slice.
 func TestContractAgeEndsBackoff(t *testing.T) {
+	t.Parallel()
 	proves(t, "C7", "L31", "L8", "L43", "L27")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -78,6 +80,7 @@ func TestContractAgeEndsBackoff(t *testing.T) {
 // Only what is in front of a batch is taken from it: a record that is too old waits behind one that is not. Arrival times
 // go back where the service's clock is set back.
 func TestContractAgeOfPrefixOnly(t *testing.T) {
+	t.Parallel()
 	proves(t, "L31")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -100,6 +103,7 @@ func TestContractAgeOfPrefixOnly(t *testing.T) {
 
 // Records grow old while a batch waits to fill, and while they wait behind another one.
 func TestContractAgeWhileWaiting(t *testing.T) {
+	t.Parallel()
 	proves(t, "L31")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -169,6 +173,7 @@ func TestContractClockThatIsOff(t *testing.T) {
 
 // LATEST and an ending position go by the service's clock, too, and a restart within the retention loses nothing.
 func TestContractClockThatIsOffAtStart(t *testing.T) {
+	t.Parallel()
 	proves(t, "C9", "C11", "C10")
 	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {

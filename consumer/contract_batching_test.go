@@ -15,6 +15,7 @@ import (
 // The batching window begins when the lane is free and has a record. It ends early with a full batch, which may join
 // records of several reads. Without a window, what waits is a batch.
 func TestContractBatchingWindow(t *testing.T) {
+	t.Parallel()
 	proves(t, "C4", "C5", "L15", "L17", "L18", "L20", "L23")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -61,6 +62,7 @@ func TestContractBatchingWindow(t *testing.T) {
 // Size and window of a batch are those of a lane, of which there may be up to 1,000; each batch is of one shard, in its
 // order.
 func TestContractBatchOfOneLane(t *testing.T) {
+	t.Parallel()
 	proves(t, "B1", "C2", "L15", "L24", "L18")
 	inField(t, 2, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
@@ -100,6 +102,7 @@ func TestContractBatchOfOneLane(t *testing.T) {
 // The starting position counts where no checkpoint is; then the checkpoint does. Consumers of other groups have their own,
 // and see all records. What was stored never goes back.
 func TestContractCheckpointWins(t *testing.T) {
+	t.Parallel()
 	proves(t, "L13", "L14", "L41", "C24")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

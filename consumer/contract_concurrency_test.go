@@ -66,6 +66,7 @@ func (f *field) spread(factor uint64, n int) {
 // Never do more handlers run in the worker than its cap, over shards and lanes; while others wait, none of the shards has
 // more than half of it, rounded up; and no capacity is left unused.
 func TestContractMaxConcurrency(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "L24")
 	for limit := 1; limit <= 7; limit++ {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
@@ -99,6 +100,7 @@ func TestContractMaxConcurrency(t *testing.T) {
 // While lanes of another shard wait, a shard has half of the cap, rounded up, however many of its own lanes came first.
 // Alone it has all of it. Within a shard lanes get on in the order in which they came.
 func TestContractMaxConcurrencyIsShared(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13")
 	inField(t, 2, func(f *field) {
 		var g gauge
@@ -149,6 +151,7 @@ func TestContractMaxConcurrencyIsShared(t *testing.T) {
 
 // Ages are looked at behind the wait for the cap: what becomes too old in it is not handled.
 func TestContractAgeBehindTheWait(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "L31", "C18")
 	inContract(t, 2, func(f *field) {
 		tr := new(trace)
@@ -175,6 +178,7 @@ func TestContractAgeBehindTheWait(t *testing.T) {
 
 // A stop ends the wait for the cap at once; only the handler that runs is waited for.
 func TestContractStopInTheWait(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "C15")
 	inField(t, 3, func(f *field) {
 		f.work = func(context.Context, fieldBatch) error {
@@ -203,6 +207,7 @@ func jsonHandler(g *gauge) func(context.Context, []byte) ([]byte, error) {
 
 // Calls of a handler of the JSON form do not overlap, at any factor and over all shards, unless it says that they may.
 func TestContractJSONIsSerial(t *testing.T) {
+	t.Parallel()
 	proves(t, "P1", "L2", "L6")
 	for name, most := range map[string]int{"plain": 1, "Concurrent": 16, "adapt": 16, "typed": 16} {
 		t.Run(name, func(t *testing.T) {

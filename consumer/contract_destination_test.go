@@ -15,6 +15,7 @@ import (
 // A delivery that fails, however it does, is told of and counted once, its records as dropped; nothing tries again, and
 // the lane goes on behind them.
 func TestContractDeliveryFails(t *testing.T) {
+	t.Parallel()
 	proves(t, "C23", "L67", "B6", "L27", "C18")
 	errQueue := errors.New("the queue does not exist")
 	for name, tt := range map[string]struct {
@@ -82,6 +83,7 @@ func TestContractDeliveryFails(t *testing.T) {
 
 // All destinations get every document, also behind one that fails; then it has not been delivered.
 func TestContractAllDestinations(t *testing.T) {
+	t.Parallel()
 	proves(t, "C23", "L67", "B6")
 	for _, fails := range []bool{false, true} {
 		inContract(t, 1, func(f *field) {
@@ -114,6 +116,7 @@ func TestContractAllDestinations(t *testing.T) {
 
 // Without a destination what is given up is dropped: told of and counted.
 func TestContractNoDestination(t *testing.T) {
+	t.Parallel()
 	proves(t, "C18", "L27", "L67")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
@@ -140,6 +143,7 @@ func TestContractNoDestination(t *testing.T) {
 
 // Destinations of lanes and shards are called side by side, and one that is slow holds up its lane alone.
 func TestContractSlowDestination(t *testing.T) {
+	t.Parallel()
 	proves(t, "C3", "L35")
 	inField(t, 2, func(f *field) {
 		bad := laneKey("bad", 0)

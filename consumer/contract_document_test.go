@@ -21,6 +21,7 @@ var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[89ab][0
 
 // The documents of a real run, byte for byte.
 func TestContractDocument(t *testing.T) {
+	t.Parallel()
 	proves(t, "L43", "L44", "L45", "L46", "L59", "L60", "L61", "C12", "L8")
 	for _, set := range []bool{false, true} {
 		t.Run(fmt.Sprintf("options set: %v", set), func(t *testing.T) {
@@ -87,6 +88,7 @@ func TestContractDocument(t *testing.T) {
 
 // The mapping's UUID is the same after every restart, and another one for another group or stream.
 func TestContractMappingUUID(t *testing.T) {
+	t.Parallel()
 	proves(t, "C12", "L14", "L46")
 	inContract(t, 1, func(f *field) {
 		f.srv.CreateStream("clicks", 1)

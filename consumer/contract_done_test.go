@@ -36,6 +36,7 @@ func (f *field) holding(key string) (release func()) {
 // What is handled behind a record that waits does not come again, after a stop and after a crash; that record does, and what
 // waits with it. If aggregates are split from then on, or windows are formed, or the row cannot be read, all comes again.
 func TestContractDoneAboveCheckpoint(t *testing.T) {
+	t.Parallel()
 	proves(t, "C19", "C24", "L26", "L40")
 	for name, tt := range map[string]struct {
 		end     func(l *fieldLife)
@@ -99,6 +100,7 @@ func TestContractDoneAboveCheckpoint(t *testing.T) {
 
 // A stop cuts aggregates: of each the user records without an outcome come again, and nothing else.
 func TestContractDoneWithinAggregate(t *testing.T) {
+	t.Parallel()
 	proves(t, "C21", "L40")
 	for name, end := range map[string]func(*fieldLife){"stop": (*fieldLife).stop, "crash": (*fieldLife).kill} {
 		t.Run(name, func(t *testing.T) {

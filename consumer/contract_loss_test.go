@@ -29,6 +29,7 @@ func (f *field) lossIsTold() {
 
 // LATEST is anchored, nothing comes, and the process is away for longer than the retention.
 func TestAnchorOlderThanRetention(t *testing.T) {
+	t.Parallel()
 	proves(t, "C30")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)
@@ -47,6 +48,7 @@ func TestAnchorOlderThanRetention(t *testing.T) {
 
 // The children of a split run and have nothing; the process is away for longer than the retention.
 func TestChildOlderThanRetention(t *testing.T) {
+	t.Parallel()
 	proves(t, "C30")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)
@@ -123,6 +125,7 @@ func TestQuietStreamIsNoLoss(t *testing.T) {
 
 // A loss is logged as an error.
 func TestLossIsLoud(t *testing.T) {
+	t.Parallel()
 	proves(t, "C30")
 	inContract(t, 1, func(f *field) {
 		f.slowReads(10 * time.Second)

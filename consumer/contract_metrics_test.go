@@ -16,6 +16,7 @@ import (
 
 // A run in which everything happens once, with every one of Lambda's metrics by its name and to the record.
 func TestContractMetrics(t *testing.T) {
+	t.Parallel()
 	proves(t, "L67", "C18", "L21", "L22", "L58", "L18")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
@@ -110,6 +111,7 @@ func TestContractMetrics(t *testing.T) {
 
 // A read that brings nothing records 0, and nothing that has not happened is recorded.
 func TestContractMetricsOfAnIdleShard(t *testing.T) {
+	t.Parallel()
 	proves(t, "L67", "C18", "L22")
 	inContract(t, 1, func(f *field) {
 		snap := new(metrics.Snapshot)
@@ -136,6 +138,7 @@ func TestContractMetricsOfAnIdleShard(t *testing.T) {
 
 // What is filtered out is resolved without a call, also at the end of what was read, and is in no document.
 func TestContractFilteredIsResolved(t *testing.T) {
+	t.Parallel()
 	proves(t, "L22", "L39", "L58", "L21")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)

@@ -38,6 +38,7 @@ func (invalidStore) Validate() error { return errors.New("the table has no name"
 
 // Every value out of its range is refused before any call, by an error that names option, value and range.
 func TestContractInvalidOptions(t *testing.T) {
+	t.Parallel()
 	proves(t, "L7", "L8", "L10", "L11", "L12", "L13", "B1", "B2", "B3", "B5", "C14")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
@@ -111,6 +112,7 @@ func TestContractInvalidOptions(t *testing.T) {
 
 // The ends of the ranges are within them, and a given 0 is one.
 func TestContractValidOptions(t *testing.T) {
+	t.Parallel()
 	proves(t, "L7", "L8", "L9", "L10", "L2", "B1", "B2", "B3", "B5")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
@@ -133,6 +135,7 @@ func TestContractValidOptions(t *testing.T) {
 
 // Windows go with the handlers that know them, with one lane and without filters.
 func TestContractWindowOptions(t *testing.T) {
+	t.Parallel()
 	proves(t, "L10", "B3", "L2", "B5")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
@@ -176,6 +179,7 @@ func TestContractWindowOptions(t *testing.T) {
 
 // Consumers that run as one worker share one cap: theirs must be the same.
 func TestContractRunAllSharesTheCap(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "L12")
 	inContract(t, 1, func(f *field) {
 		f.srv.CreateStream("clicks", 1)

@@ -18,6 +18,7 @@ import (
 // A record whose event exceeds the payload limit does not reach the handler. It fails, with attempts and backoffs, and
 // what is around it is handled in batches of its own. Its document has no response.
 func TestContractOversizedRecord(t *testing.T) {
+	t.Parallel()
 	proves(t, "L19", "L32", "L17", "C18", "C6")
 	for _, bisect := range []bool{false, true} {
 		t.Run(fmt.Sprintf("bisect %v", bisect), func(t *testing.T) {
@@ -54,6 +55,7 @@ func TestContractOversizedRecord(t *testing.T) {
 // With a higher limit, or none, the same record is handled; without one, beside whatever comes with it. The limit is
 // exact: an event of that many bytes is within it.
 func TestContractPayloadLimit(t *testing.T) {
+	t.Parallel()
 	proves(t, "B2", "L19", "L18", "L17", "C6")
 	overhead := len(batch.AppendEvent(nil, events.KinesisEvent{Records: []events.KinesisEventRecord{}}))
 	for _, tt := range []struct {
@@ -96,6 +98,7 @@ func TestContractPayloadLimit(t *testing.T) {
 
 // Nothing that a stream can hold is too big without a limit.
 func TestContractLargestRecord(t *testing.T) {
+	t.Parallel()
 	proves(t, "B2", "L32", "C18", "L67")
 	for limit, handled := range map[int]bool{-1: true, 16 << 20: true, 6 << 20: false} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {

@@ -37,6 +37,7 @@ func bisected(slice, bad string, retries int) (attempts, gone []string) {
 // Bisecting isolates what fails, wherever it is: halves of ⌊n/2⌋, the left one and all that is cut from it before the
 // right one. Each poison is given up alone, with all its retries and one document.
 func TestContractBisect(t *testing.T) {
+	t.Parallel()
 	proves(t, "L27", "L28", "L29", "L43", "L23")
 	for _, tt := range []struct {
 		slice, bad string
@@ -81,6 +82,7 @@ func (f *field) startTrace(tr *trace, h wholeBatch, opts ...consumer.Option) *fi
 
 // There is no backoff after a split, and the pieces of a slice go on without one after a discard.
 func TestContractNoBackoffAfterSplit(t *testing.T) {
+	t.Parallel()
 	proves(t, "L34", "L29")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -150,6 +152,7 @@ func TestContractRetryLimit(t *testing.T) {
 // What is given up is told to the destination first and resolved then: a process that dies in between repeats the
 // document and loses none.
 func TestContractDocumentBeforeCheckpoint(t *testing.T) {
+	t.Parallel()
 	proves(t, "L35", "L26")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -188,6 +191,7 @@ func TestContractDocumentBeforeCheckpoint(t *testing.T) {
 
 // A panic, and a handler that ends its goroutine, is a failed attempt like any other, of its slice alone.
 func TestContractPanicAndGoexit(t *testing.T) {
+	t.Parallel()
 	proves(t, "L1", "L28")
 	none := fmt.Errorf("%w", error(nil))
 	none = errors.Unwrap(none)

@@ -15,6 +15,7 @@ import (
 // The lowest record reported cuts the batch: what is before it is resolved, the rest is a new slice with a request id and
 // attempts of its own, tried at once. Without progress the slice is tried again after its backoff.
 func TestContractProgress(t *testing.T) {
+	t.Parallel()
 	proves(t, "L27", "L36", "L37", "L39", "L28", "L34")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
@@ -59,6 +60,7 @@ func TestContractProgress(t *testing.T) {
 // With bisecting and reports, progress cuts at the lowest record reported; an error, and a report of the first record,
 // halves. Every piece has a request id and all its attempts, and the right half follows all of the left one.
 func TestContractProgressAndBisect(t *testing.T) {
+	t.Parallel()
 	proves(t, "L30", "L29", "L28", "L27")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -99,6 +101,7 @@ func TestContractProgressAndBisect(t *testing.T) {
 
 // Identifiers that are none of the batch fail it as a whole, also beside valid ones: nothing is resolved.
 func TestContractUnknownIdentifiers(t *testing.T) {
+	t.Parallel()
 	proves(t, "C8", "L38", "L36")
 	for name, id := range map[string]string{"of no record": "49671000000000000000000000000000000000000000000000000012", "empty": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +128,7 @@ func TestContractUnknownIdentifiers(t *testing.T) {
 
 // An error counts, whatever response comes with it.
 func TestContractErrorBesideResponse(t *testing.T) {
+	t.Parallel()
 	proves(t, "L3")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

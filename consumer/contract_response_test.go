@@ -14,6 +14,7 @@ import (
 // What a handler of the JSON form returns is read for item failures only where that is asked for; elsewhere it counts for
 // nothing, whatever it is.
 func TestContractJSONResponse(t *testing.T) {
+	t.Parallel()
 	proves(t, "L2", "L4", "C8", "L36")
 	success, failure := []string{"1 abc"}, []string{"1 abc", "2 abc"}
 	for _, tt := range []struct {

@@ -99,6 +99,7 @@ func TestContractAgeBeforeRetention(t *testing.T) {
 
 // A restart later than the retention reports a possible loss.
 func TestContractRestartAfterRetention(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10")
 	for _, away := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
 		t.Run(fmt.Sprint(away), func(t *testing.T) {
@@ -123,6 +124,7 @@ func TestContractRestartAfterRetention(t *testing.T) {
 // A host that sleeps learns the time from the service when it wakes. That is not when the shard was read to its tip: reads
 // that fail from then on leave records unread, and the next start says that some may be lost.
 func TestContractRestartBehindSleep(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10", "C30")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -155,6 +157,7 @@ func TestContractRestartBehindSleep(t *testing.T) {
 
 // The age of a checkpoint whose record has no arrival time is that of the tip to which the shard was read with it.
 func TestContractRestartWithoutArrival(t *testing.T) {
+	t.Parallel()
 	proves(t, "C10", "C27", "C30")
 	for _, away := range []time.Duration{23 * time.Hour, 25 * time.Hour} {
 		t.Run(fmt.Sprint(away), func(t *testing.T) {

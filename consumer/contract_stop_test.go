@@ -25,6 +25,7 @@ func (f *field) unresolved() {
 // An attempt that fails during the drain is aborted, even if it is the last one of its slice: nothing is given up, and
 // the records come again, with attempts from 1.
 func TestContractFailureInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15", "L26")
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errPoison }, "throttled": func() error { return batch.ErrThrottled },
@@ -70,6 +71,7 @@ func TestContractFailureInDrain(t *testing.T) {
 
 // A handler that a stop without a drain cuts off at once has not failed: its batch is not given up.
 func TestContractStopWithoutDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15")
 	for range 40 { // the stop and the cut come at one instant, while handlers begin
 		inContract(t, 16, func(f *field) {
@@ -97,6 +99,7 @@ func TestContractStopWithoutDrain(t *testing.T) {
 
 // Progress during the drain counts: what was handled before the lowest record that is reported does not come again.
 func TestContractProgressInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -119,6 +122,7 @@ func TestContractProgressInDrain(t *testing.T) {
 
 // A delivery that the drain timeout cuts off resolves nothing; one that ends before it counts.
 func TestContractDeliveryInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15", "L35", "C23")
 	for name, takes := range map[string]time.Duration{"cut off": 25 * time.Second, "in time": 10 * time.Second} {
 		t.Run(name, func(t *testing.T) {
@@ -164,6 +168,7 @@ func TestContractDeliveryInDrain(t *testing.T) {
 
 // One that ignores its context does not keep Run from returning in time.
 func TestContractDeliveryHangsInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15", "C23")
 	inContract(t, 1, func(f *field) {
 		tr, free := new(trace), make(chan struct{})
@@ -183,6 +188,7 @@ func TestContractDeliveryHangsInDrain(t *testing.T) {
 // A worker that loses its shard during a delivery, or during an attempt that fails, resolves nothing of it: the one that
 // took the shard over does.
 func TestContractShardLostMeanwhile(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15", "L26", "L41")
 	for _, during := range []string{"delivery", "attempt"} {
 		t.Run(during, func(t *testing.T) {
@@ -230,6 +236,7 @@ func TestContractShardLostMeanwhile(t *testing.T) {
 
 // A success during the drain counts, and is the last of its lane: pieces of its batch that wait are not begun.
 func TestContractPiecesInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15", "L39")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

@@ -28,6 +28,7 @@ func (tr *trace) refuses(n int) wholeBatch {
 // A handler that has no capacity is asked again, by a backoff of its own, and loses no retry. It is never split, and
 // nothing moves meanwhile. Its calls count as invoked and as failed.
 func TestContractThrottled(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "L27", "L39", "C18")
 	inContract(t, 1, func(f *field) {
 		tr, snap := new(trace), new(metrics.Snapshot)
@@ -81,6 +82,7 @@ func TestContractThrottledUntilTooOld(t *testing.T) {
 
 // A record that is refused, of a batch of records that are handled one by one, is throttled, too.
 func TestContractThrottledRecord(t *testing.T) {
+	t.Parallel()
 	proves(t, "C13", "L36")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -105,6 +107,7 @@ func TestContractThrottledRecord(t *testing.T) {
 
 // A stop ends the wait at once.
 func TestContractThrottledStop(t *testing.T) {
+	t.Parallel()
 	proves(t, "C9", "C15")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

@@ -17,6 +17,7 @@ import (
 // A handler sees its deadline. At the deadline its context ends and the attempt has failed, whatever it returns later;
 // its lane waits for it to return, and is told of.
 func TestContractHandlerTimeout(t *testing.T) {
+	t.Parallel()
 	proves(t, "C14", "L1", "L27", "L28")
 	for _, tt := range []struct {
 		name  string
@@ -128,6 +129,7 @@ func TestContractDefaultTimeout(t *testing.T) {
 
 // Every attempt gets the original records, whatever an earlier one has done to its event and whatever it keeps of it.
 func TestContractFreshEvents(t *testing.T) {
+	t.Parallel()
 	proves(t, "L5")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)
@@ -170,6 +172,7 @@ var errLate = errors.New("late")
 
 // An attempt that is past its deadline has failed, also when the drain ends while it still runs: the record comes again.
 func TestContractTimeoutInDrain(t *testing.T) {
+	t.Parallel()
 	proves(t, "C14", "C15")
 	inContract(t, 1, func(f *field) {
 		tr := new(trace)

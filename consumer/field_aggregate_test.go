@@ -71,6 +71,7 @@ func names(from, n int) (all []string) {
 // TestField_F09: a stop inside an aggregate resumes at the next user record, not behind the aggregate, and not at its
 // beginning; after a crash none is missing.
 func TestField_F09(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C21")
 	split := consumer.Options(consumer.WithDeaggregation(true), consumer.WithBatchSize(1), consumer.WithDrainTimeout(5*time.Second))
 	inField(t, 1, func(f *field) {
@@ -134,6 +135,7 @@ func TestField_F09(t *testing.T) {
 
 // TestField_F17: a corrupt aggregate is one record, handed over as it is, and its neighbours are split as ever.
 func TestField_F17(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L62")
 	t.Attr("rule", "B4")
 	inField(t, 1, func(f *field) {
@@ -154,6 +156,7 @@ func TestField_F17(t *testing.T) {
 // TestField_F38: aggregates are handed over as they are only where that is Lambda's way, with one warning per shard that
 // says what to do; or where it is asked for, without one.
 func TestField_F38(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L63")
 	for _, given := range []bool{false, true} {
 		inField(t, 2, func(f *field) {
@@ -185,6 +188,7 @@ func TestField_F38(t *testing.T) {
 // another shard. Only these are left out, since such a producer puts them again. The others keep their place in the
 // numbering, and checkpoints pass what is left out.
 func TestField_F50(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"L65", "C25"} {
 		t.Attr("rule", rule)
 	}

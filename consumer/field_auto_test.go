@@ -124,6 +124,7 @@ func TestField_F67(t *testing.T) {
 // Only what a stale shard map explains is left out. In every other case a user record whose hash key is another shard's is
 // delivered where it is.
 func TestOutOfRangeIsDelivered(t *testing.T) {
+	t.Parallel()
 	proves(t, "C25", "L65")
 	foreign := func(id, hash string) []kpl.UserRecord {
 		return append(users(50, 1), kpl.UserRecord{PartitionKey: id, ExplicitHashKey: hash, Data: []byte(id)})

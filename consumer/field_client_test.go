@@ -58,6 +58,7 @@ func strictly(f *field) (*strict, *kinesis.Client) {
 // denied access. A clock that is set anew while it runs changes nothing. A secret that is wrong ends Run, after some
 // tries, and is told apart as far as it can be.
 func TestField_F62(t *testing.T) {
+	t.Parallel()
 	t.Run("clock", func(t *testing.T) {
 		for _, off := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
 			inField(t, 2, func(f *field) {

@@ -47,6 +47,7 @@ func (f *field) again(key string, n int) (records int) {
 // Nothing stalls: the row keeps its size, and what is left out of it comes again after a crash, in order. A clean stop has
 // room for all of them. What cannot be read in the row is done again, all of it.
 func TestField_F57(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C26")
 	inField(t, 1, func(f *field) {
 		const n = 100

@@ -13,6 +13,7 @@ import (
 // TestField_F05: a worker is cut off from the store for 30 s. It begins nothing from 7 s after its last heartbeat on, and
 // drops its shards when it is back: by then they are another's, and what it still writes of them is refused.
 func TestField_F05(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		store := f.tapped()
 		one, two := f.start("one"), f.start("two")
@@ -43,6 +44,7 @@ func TestField_F05(t *testing.T) {
 // TestField_F14: a shard gets another owner while its checkpoint is under way. The checkpoint, which is on the row as it was,
 // changes nothing of the owner's row.
 func TestField_F14(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		store := f.tapped()
 		way := f.way()
@@ -75,6 +77,7 @@ func TestField_F14(t *testing.T) {
 // TestField_F39: a worker that is cut off is stopped, and its shards are another's before its way to the store is back. Its
 // late releases change nothing: the other one's rows stay as they are.
 func TestField_F39(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		store := f.tapped()
 		one, two := f.start("one"), f.start("two")
@@ -104,6 +107,7 @@ func TestField_F39(t *testing.T) {
 // TestField_F41: while a claim is under way, the row is claimed and released by somebody else: it names nobody again, and is
 // another one. The claim is refused, and made anew on the row as it is.
 func TestField_F41(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		store := f.tapped()
 		one := f.start("one")
@@ -136,6 +140,7 @@ func TestField_F41(t *testing.T) {
 // TestField_F55: what a worker lists of the shards is 20 s old when it takes them. It starts at the checkpoints of the rows
 // that its claims have written, and no record is handled again.
 func TestField_F55(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		one := f.start("one", consumer.WithDrainTimeout(time.Second))
 		f.balanced(5*time.Second, 2, one)

@@ -31,6 +31,7 @@ func held(shard func(id string) bool, free chan struct{}) func(r *replica) whole
 // TestField_F40: a shard was read to its end, and its last batches take 40 s. It has its owner until they are done and the
 // end is stored, although there is another worker with nothing to do, and its row stays.
 func TestField_F40(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		store := f.tapped()
 		free := make(chan struct{})
@@ -64,6 +65,7 @@ func TestField_F40(t *testing.T) {
 // TestField_F43: all handlers of a worker block for 3 minutes. It keeps its shards, which nobody claims, not even itself,
 // and none of the handlers is interrupted.
 func TestField_F43(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		store := f.tapped()
 		free := make(chan struct{})

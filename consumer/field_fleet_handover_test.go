@@ -15,6 +15,7 @@ import (
 // TestField_F37: a worker joins while the only one is in the middle of batches of 2 s. The owner finishes what it runs, and
 // gives the shard up in one write; only after that is it claimed. Nothing is handled twice.
 func TestField_F37(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		f.work = 2 * time.Second
 		store := f.tapped()
@@ -39,6 +40,7 @@ func TestField_F37(t *testing.T) {
 
 // TestField_F46: each worker of a fleet is stopped in its turn. Its shards are released, and go on elsewhere within a second.
 func TestField_F46(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 6, func(f *fleet) {
 		replicas := []*replica{f.start("a0"), f.start("b0"), f.start("c0")}
 		f.balanced(30*time.Second, 2, replicas...)
@@ -63,6 +65,7 @@ func TestField_F46(t *testing.T) {
 // TestField_F23: a fourth worker joins three that have 4 shards each, and leaves again. 3 shards move each time; the owners
 // of the others are the same, and they are handled all the time.
 func TestField_F23(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 12, func(f *fleet) {
 		store := f.tapped()
 		three := []*replica{f.start("one"), f.start("two"), f.start("three")}
@@ -106,6 +109,7 @@ func TestField_F23(t *testing.T) {
 // the drain timeout; one that does not heed that keeps the shard where it is; and where the target dies on the way,
 // somebody else takes it.
 func TestField_F48(t *testing.T) {
+	t.Parallel()
 	hangs := func(heed bool, free chan struct{}) func(r *replica) wholeBatch {
 		return func(r *replica) wholeBatch {
 			return func(ctx context.Context, ev events.KinesisEvent) error {

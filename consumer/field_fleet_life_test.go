@@ -13,6 +13,7 @@ import (
 // TestField_F47: each of three workers dies in its turn. There is none without whom the others cannot go on: its shards have
 // living owners within 13 s.
 func TestField_F47(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 6, func(f *fleet) {
 		replicas := []*replica{f.start("one"), f.start("two"), f.start("three")}
 		f.balanced(30*time.Second, 2, replicas...)
@@ -45,6 +46,7 @@ func throttle() func(op string, e checkpoint.Entry) error {
 // TestField_F20: a store refuses four of five calls for 5 minutes. No worker ends or pauses, none is taken for dead, no shard
 // gets another owner, and no record is handled twice.
 func TestField_F20(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		var seen notices
 		ways := []*tap{f.way(), f.way()}
@@ -86,6 +88,7 @@ func TestField_F20(t *testing.T) {
 // TestField_F10: for 5 minutes, what two workers ask of the store is what the cost formula says, and a tenth: a heartbeat and a
 // list of the members each every 2.5 s, and every 10 s a checkpoint of each shard that has records, of which most have none.
 func TestField_F10(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 20, func(f *fleet) {
 		f.srv.SetLatencyFunc(func(op string) time.Duration {
 			if op == "GetRecords" {

@@ -11,6 +11,7 @@ import (
 // TestField_F15: two shards of two workers are merged, and a batch of one of them takes 30 s, so that it has no checkpoint.
 // The child waits for both, whichever it is.
 func TestField_F15(t *testing.T) {
+	t.Parallel()
 	for _, slow := range []string{shardID(0), shardID(1)} {
 		t.Run(fmt.Sprintf("%s is slow", slow), func(t *testing.T) {
 			inFleet(t, 2, func(f *fleet) {
@@ -48,6 +49,7 @@ func TestField_F15(t *testing.T) {
 // TestField_F16: a child waits for a parent whose batch takes a minute. The parent's lease is kept all the time, and the worker
 // that has come to the end of the other parent stops at once.
 func TestField_F16(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		store := f.tapped()
 		free := make(chan struct{})

@@ -10,6 +10,7 @@ import (
 
 // TestField_F13: 100 shards that nobody has are read by the worker that starts, all of them within 2 s.
 func TestField_F13(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 100, func(f *fleet) {
 		one := f.start("one")
 		f.balanced(2*time.Second, 100, one)
@@ -20,6 +21,7 @@ func TestField_F13(t *testing.T) {
 // TestField_F18: workers come to an even share while a shard has no owner, since its row takes no writes; and from rows that
 // name workers of which nothing is known.
 func TestField_F18(t *testing.T) {
+	t.Parallel()
 	t.Run("a shard that cannot be claimed", func(t *testing.T) {
 		inFleet(t, 5, func(f *fleet) {
 			store := f.tapped()
@@ -66,6 +68,7 @@ func TestField_F18(t *testing.T) {
 // TestField_F51: 6 of 10 shards have come to their ends under one worker. A second one gets half of the others, as
 // what has ended does not count.
 func TestField_F51(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		one := f.start("one")
 		f.balanced(5*time.Second, 4, one)

@@ -13,6 +13,7 @@ import (
 // TestField_F64: explicit hash keys put the records of one partition key into two shards. All are handled, each shard's in
 // their order and one after another; between the shards there is none, and none waits for the other.
 func TestField_F64(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L24")
 	inContract(t, 2, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {

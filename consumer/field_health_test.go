@@ -14,6 +14,7 @@ import (
 // TestField_F71: caught up; then reads fail for an hour while records come. Behind grows from the first failure on, and
 // health tells.
 func TestField_F71(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		life := f.start()
 		f.put(shard0, "a", 1)
@@ -42,6 +43,7 @@ func TestField_F71(t *testing.T) {
 
 // Before the first page, too, Behind grows while reads fail, and the consumer is not ready.
 func TestBehindBeforeTheFirstPage(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		outage := f.srv.Control("GetShardIterator", func(*kinesistest.Request) *kinesistest.Fault {
 			return kinesistest.Error("InternalFailure", 1)
@@ -65,6 +67,7 @@ func TestBehindBeforeTheFirstPage(t *testing.T) {
 
 // A handler that does not return is told of 2 s after its timeout, and a quarter of an hour after it began where it has none.
 func TestHealthTellsOfHandlersThatHang(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ timeout, quiet, told time.Duration }{
 		"timeout": {time.Minute, 58 * time.Second, 8 * time.Second},
 		"none":    {-1, 15 * time.Minute, 8 * time.Second},
@@ -94,6 +97,7 @@ func TestHealthTellsOfHandlersThatHang(t *testing.T) {
 
 // A call that never returns, whatever its context says, is told of: the shard is not read.
 func TestHealthTellsOfReadsThatHang(t *testing.T) {
+	t.Parallel()
 	inContract(t, 2, func(f *field) {
 		f.slowReads(time.Second)
 		f.srv.Control("GetRecords", func(r *kinesistest.Request) *kinesistest.Fault {
@@ -115,6 +119,7 @@ func TestHealthTellsOfReadsThatHang(t *testing.T) {
 
 // Behind grows from the first failure on, not some time later, and a consumer that drains is not ready.
 func TestBehindAtTheFirstFailure(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		life := f.start()
 		time.Sleep(time.Minute)
@@ -144,6 +149,7 @@ func TestBehindAtTheFirstFailure(t *testing.T) {
 
 // A handler has 2 s after its timeout to return.
 func TestHealthLetsAHandlerUnwind(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		f.work = func(ctx context.Context, _ fieldBatch) error {
 			<-ctx.Done()

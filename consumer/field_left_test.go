@@ -14,6 +14,7 @@ import (
 // TestField_F72: a handler ignores its context, and Run returns ErrHandlerRunning. A second Run of the same Consumer leaves
 // the shard alone until that handler has returned: no two calls with one key run at once, and the record comes again then.
 func TestField_F72(t *testing.T) {
+	t.Parallel()
 	inContract(t, 1, func(f *field) {
 		release := make(chan struct{})
 		running, most := 0, 0
@@ -77,6 +78,7 @@ func TestDestinationThatIgnoresItsContext(t *testing.T) {
 
 // A process that dies every 9 s comes forward: its first checkpoint follows its first outcome within about a second.
 func TestCrashLoopMoves(t *testing.T) {
+	t.Parallel()
 	proves(t, "C24")
 	inContract(t, 1, func(f *field) {
 		f.work = func(ctx context.Context, b fieldBatch) error {
@@ -106,6 +108,7 @@ func TestCrashLoopMoves(t *testing.T) {
 
 // The shard of a handler that was left behind is not given up, and what the others have done is stored.
 func TestLeftBehindKeepsItsShard(t *testing.T) {
+	t.Parallel()
 	proves(t, "C15")
 	inContract(t, 1, func(f *field) {
 		release := make(chan struct{})
@@ -135,6 +138,7 @@ func TestLeftBehindKeepsItsShard(t *testing.T) {
 
 // The first checkpoint of each tenure is stored within a second of its first outcome, whenever the shard's turn is.
 func TestFirstCheckpointIsEarly(t *testing.T) {
+	t.Parallel()
 	proves(t, "C24")
 	inContract(t, 1, func(f *field) {
 		for range 6 {

@@ -21,6 +21,7 @@ func (f *field) fail(op string) {
 
 // TestField_F06: no trouble that passes ends Run, of the service or of the store, at the start or later.
 func TestField_F06(t *testing.T) {
+	t.Parallel()
 	inField(t, 2, func(f *field) {
 		put := func() {
 			for _, sh := range f.srv.Shards("orders") {
@@ -71,6 +72,7 @@ func TestField_F06(t *testing.T) {
 
 // TestField_F07: Run returns, when its context is done and when it cannot go on, however many shards fail at that moment.
 func TestField_F07(t *testing.T) {
+	t.Parallel()
 	const shards = 8
 	put := func(f *field) {
 		for n := range shards {

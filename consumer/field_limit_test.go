@@ -89,6 +89,7 @@ func TestField_F53(t *testing.T) {
 // TestField_F34: a shard is consumed at defaults as fast as it accepts records, 1,000 a second, with reads that take
 // 100 ms and a handler that takes 80 ms for a batch.
 func TestField_F34(t *testing.T) {
+	t.Parallel()
 	inField(t, 1, func(f *field) {
 		f.srv.SetLatencyFunc(func(string) time.Duration { return 100 * time.Millisecond })
 		f.work = func(context.Context, fieldBatch) error {

@@ -125,6 +125,7 @@ func (c lateIterators) GetShardIterator(ctx context.Context, in *kinesis.GetShar
 // TestField_F63: an answer without an iterator, where nothing can follow, is the end of the shard. Elsewhere it is none, and
 // the shard is read.
 func TestField_F63(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L25")
 	inField(t, 1, func(f *field) { f.closedAtEnd(kinesistest.NoIterators(0)) })
 	inField(t, 1, func(f *field) { // the first answer for each shard has none, but there are records
@@ -148,6 +149,7 @@ func TestField_F63(t *testing.T) {
 // TestField_F69: an iterator that is refused behind the last record of a closed shard is the end of the shard: nothing of it
 // is read to the handler again.
 func TestField_F69(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L26")
 	inField(t, 1, func(f *field) {
 		f.closedAtEnd(kinesistest.RefuseEnds(0))

@@ -15,6 +15,7 @@ import (
 // TestField_F65: what a template has by reference only, and New has besides, is not needed from the template; what New has
 // not is an error that says what to give. The result metadata in a program's dump is none of its settings.
 func TestField_F65(t *testing.T) {
+	t.Parallel()
 	const (
 		start  = `"StartingPosition": "TRIM_HORIZON"`
 		stream = `{"Fn::GetAtt": ["Orders", "Arn"]}`

@@ -25,6 +25,7 @@ func laneKey(prefix string, lane uint64) string {
 
 // TestField_F04: as many invocations run at once as there are shards, times the parallelization factor; and no more.
 func TestField_F04(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L23")
 	t.Attr("rule", "L24")
 	inField(t, 3, func(f *field) {
@@ -63,6 +64,7 @@ func TestField_F04(t *testing.T) {
 // TestField_F25: shards are independent: one whose handler hangs, and more of them whose reads hang, delay no record of
 // another.
 func TestField_F25(t *testing.T) {
+	t.Parallel()
 	inField(t, 6, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
 			if b.has("slow") {
@@ -97,6 +99,7 @@ func TestField_F25(t *testing.T) {
 // TestField_F35: several lanes keep the order of each key, and none waits for the end of a page: while one key is slow,
 // the others go on over page after page.
 func TestField_F35(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L24")
 	inField(t, 1, func(f *field) {
 		slow := laneKey("slow", 0)
@@ -174,6 +177,7 @@ func TestField_F45(t *testing.T) {
 // TestField_F21: a record counts as consumed when it has an outcome, not when it was handed over: what a handler works on
 // when the process dies comes again.
 func TestField_F21(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L40")
 	t.Attr("rule", "L41")
 	inField(t, 2, func(f *field) {

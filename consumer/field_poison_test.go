@@ -56,6 +56,7 @@ func TestField_F33(t *testing.T) {
 // TestField_F36: a poison record is isolated, by bisecting and by partial failures: no other record of its batch is given
 // up with it, and none of those before it comes again, not even after a crash. Nor do those of other lanes behind it.
 func TestField_F36(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L29")
 	t.Attr("rule", "L36")
 	t.Attr("rule", "L39")
@@ -109,6 +110,7 @@ func TestField_F36(t *testing.T) {
 // TestField_F58: a start at LATEST misses nothing that arrives while it is being made, and what is given up comes with its
 // data.
 func TestField_F58(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C11")
 	inField(t, 1, func(f *field) {
 		f.put(shardID(0), "old", 5)

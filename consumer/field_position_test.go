@@ -90,6 +90,7 @@ func (c *numbering) start(f *field, opts ...consumer.Option) *fieldLife {
 // TestField_F60: a sequence number with leading zeros is one, and goes back to the service as it came. One that is no
 // number is told, and its records are handled all the same, again after each restart.
 func TestField_F60(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C28")
 	for _, form := range []string{"%012d", "%056d", "0000%d"} {
 		t.Run(form, func(t *testing.T) {

@@ -24,6 +24,7 @@ func (f *field) reads(shard string) []kinesistest.Call {
 // TestField_F02: after a throttle, an error or an expired iterator, reading goes on behind the last record fetched, not
 // where the checkpoint is; and the iterator is kept where it is still good.
 func TestField_F02(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L26")
 	inField(t, 1, func(f *field) {
 		const shard = "shardId-000000000000"
@@ -53,6 +54,7 @@ func TestField_F02(t *testing.T) {
 // TestField_F30: a shard is read 5 times a second at most, and a page of n bytes is followed by a pause of n / 2,000,000 s
 // (I17); records of a key are never in two invocations at once (I5), which sound looks at.
 func TestField_F30(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L16")
 	inField(t, 2, func(f *field) {
 		f.work = func(_ context.Context, b fieldBatch) error {
@@ -96,6 +98,7 @@ func TestField_F30(t *testing.T) {
 // of jitter (L34, C9), and begin anew after a success; the end of a shard in an empty page, with errors around it, is an
 // end like any other.
 func TestField_F31(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C9")
 	t.Attr("rule", "L34")
 	inField(t, 1, func(f *field) {

@@ -37,6 +37,7 @@ func (c changed) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, o 
 //
 //   - hand-written clients, some services: the time is absent, and read as its zero value
 func TestField_F59(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C27")
 	inField(t, 1, func(f *field) {
 		f.put(shardID(0), "alice", 30)
@@ -72,6 +73,7 @@ func TestField_F59(t *testing.T) {
 //
 //   - matchers built from the documentation: both have to match
 func TestField_F66(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C31")
 	inField(t, 1, func(f *field) {
 		data := []string{`{"status":"zoned"}`, `{"status":"active"}`, `{"status":"active","vip":true}`, `{"vip":true}`, `{"status":"zoned","vip":true}`}
@@ -94,6 +96,7 @@ func TestField_F66(t *testing.T) {
 //
 //   - kpipe, Kafka clients: one queue for all of them
 func TestField_F68(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C26")
 	inField(t, 1, func(f *field) {
 		for i := range 40 {
@@ -124,6 +127,7 @@ func TestField_F68(t *testing.T) {
 //
 //   - Go 1.27: encoding/json and strconv answer otherwise
 func TestField_F70(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C17")
 	t.Attr("rule", "C6")
 	long := strings.Repeat("9", 1<<19)

@@ -28,6 +28,7 @@ func (f *field) rows(shard string) (first checkpoint.Position, ended time.Time) 
 
 // TestField_F01: children of a reshard start at their beginning, whatever the starting position, and lose nothing.
 func TestField_F01(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C11")
 	inField(t, 2, func(f *field) {
 		f.work = func(context.Context, fieldBatch) error {
@@ -66,6 +67,7 @@ func TestField_F01(t *testing.T) {
 // TestField_F03: the end of a shard is stored, and its children start, with nothing of it in flight: not while its last
 // batch runs, is tried again, or fills.
 func TestField_F03(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L25")
 	for name, opt := range map[string]consumer.Option{
 		"runs": consumer.WithParallelizationFactor(4), "fills": consumer.WithBatchingWindow(100 * time.Second),
@@ -109,6 +111,7 @@ func TestField_F03(t *testing.T) {
 // TestField_F22: parents first, both of a merge, while one of them has a backlog for longer than an audit takes to find
 // its children.
 func TestField_F22(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L25")
 	inField(t, 2, func(f *field) {
 		f.slowReads(500 * time.Millisecond)
@@ -146,6 +149,7 @@ func TestField_F22(t *testing.T) {
 // TestField_F26: the tail of shards that were closed while nothing ran is read, by a group that had begun them and by one
 // that sees the stream for the first time.
 func TestField_F26(t *testing.T) {
+	t.Parallel()
 	for name, begun := range map[string]bool{"begun": true, "new": false} {
 		t.Run(name, func(t *testing.T) {
 			inField(t, 2, func(f *field) {
@@ -205,6 +209,7 @@ func TestField_F29(t *testing.T) {
 // TestField_F49: a child whose parent has no row waits: for a parent that was not listed yet when the child became
 // known, and for one whose row was deleted by hand.
 func TestField_F49(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L25")
 	t.Run("unlisted", func(t *testing.T) {
 		inField(t, 2, func(f *field) {

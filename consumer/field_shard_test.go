@@ -60,6 +60,7 @@ func TestField_F24(t *testing.T) {
 // TestField_F54: a shard that is gone because its stream was deleted and created again has not come to its end: Run says
 // so, no end is stored, and the new stream is read from its beginning into rows of its own.
 func TestField_F54(t *testing.T) {
+	t.Parallel()
 	for name, between := range map[string]time.Duration{"at once": 0, "later": 20 * time.Second} {
 		t.Run(name, func(t *testing.T) {
 			inField(t, 2, func(f *field) {

@@ -19,6 +19,7 @@ var errStore = errors.New("the store does not answer")
 // TestField_F11: a store that fails is no store without progress. Nothing is read before it answers, and then reading
 // goes on where it was, whichever of the rows did not come.
 func TestField_F11(t *testing.T) {
+	t.Parallel()
 	inField(t, 2, func(f *field) {
 		put := func() {
 			f.put(shardID(0), "a", 10)
@@ -119,6 +120,7 @@ func TestField_F12(t *testing.T) {
 // TestField_F32: a start at LATEST is anchored in the store before the first read, at the service's time. What comes to a
 // quiet shard between two runs is handled, after a stop and after a death.
 func TestField_F32(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C11")
 	latest := consumer.Options(consumer.WithStartingPosition(consumer.Latest()), consumer.WithDrainTimeout(0))
 	inField(t, 1, func(f *field) {

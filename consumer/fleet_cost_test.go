@@ -202,6 +202,7 @@ func (f *fleet) feed(every time.Duration) {
 
 // A fleet at work asks of its store what the formulas say, and no more, and nothing moves.
 func TestFleetCosts(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		shards, workers int
 		time            time.Duration
@@ -234,6 +235,7 @@ func (sum tally) within(t *testing.T, shards, workers int, d time.Duration) {
 
 // Who comes gets its part of the shards, and who goes gives it up: no other shard moves.
 func TestFleetMovesTheLeast(t *testing.T) {
+	t.Parallel()
 	for n := range trials(t, 1) {
 		dice, shards, workers := rand.New(rand.NewPCG(uint64(n), 3)), 100, 4
 		if n > 0 {
@@ -263,6 +265,7 @@ func TestFleetMovesTheLeast(t *testing.T) {
 
 // A shard that cannot be had costs three calls of the store in each interval of heartbeats at most, however long that lasts.
 func TestFleetWaitsQuietly(t *testing.T) {
+	t.Parallel()
 	const ghost = "ghost/0123456789ABCDEFGHIJKLMNOP"
 	owner := regexp.MustCompile(`"owner":"[^"]*"`)
 	haunted := func(row string) string { return owner.ReplaceAllString(row, `"owner":"`+ghost+`"`) }

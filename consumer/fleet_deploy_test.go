@@ -16,6 +16,7 @@ import (
 // Deploy after deploy, whichever replica comes first: nothing is lost, handled twice or unhealthy, and no shard goes back and
 // forth.
 func TestFleetDeploys(t *testing.T) {
+	t.Parallel()
 	for _, first := range []string{"new", "old"} {
 		t.Run(first+" first", func(t *testing.T) {
 			t.Parallel()
@@ -75,6 +76,7 @@ func TestFleetDeploys(t *testing.T) {
 
 // A worker whose store does not answer for a while pauses, and goes on in the same epoch.
 func TestFleetPause(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		one, two := f.start("one"), f.start("two")
 		f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
@@ -96,6 +98,7 @@ func TestFleetPause(t *testing.T) {
 
 // A stream is split and merged while two workers share it.
 func TestFleetReshards(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		one, two := f.start("one"), f.start("two")
 		f.until("1 shard each", 30*time.Second, func() bool { return one.owned() == 1 && two.owned() == 1 })
@@ -113,6 +116,7 @@ func TestFleetReshards(t *testing.T) {
 
 // Two workers with one name both work, and say so.
 func TestFleetTwins(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		var seen notices
 		one, two := f.start("pod", consumer.WithNotify(seen.add)), f.start("pod")
@@ -130,6 +134,7 @@ func TestFleetTwins(t *testing.T) {
 
 // A shard whose handler ignores its context is not handed over, and nothing is handled by two workers.
 func TestFleetHandOverWithdrawn(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		var seen notices
 		hang := make(chan struct{})
@@ -157,6 +162,7 @@ func TestFleetHandOverWithdrawn(t *testing.T) {
 
 // All shards of a stream are claimed within 10 s by a worker that starts alone.
 func TestFleetLoneStart(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		shards int
 		limit  time.Duration
@@ -176,6 +182,7 @@ func TestFleetLoneStart(t *testing.T) {
 
 // Workers with an ending position return when all shards have reached it, whoever had them.
 func TestFleetEnds(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		end := consumer.WithEndingPosition(consumer.At(time.Now().Add(time.Minute)))
 		one, two := f.start("one", end), f.start("two", end)
@@ -201,6 +208,7 @@ func TestFleetEnds(t *testing.T) {
 
 // Two services that share a group by mistake, and read progress differently, don't.
 func TestFleetOtherSettings(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		one := f.start("one")
 		f.until("one has 2 shards", 5*time.Second, func() bool { return one.owned() == 2 })
@@ -227,6 +235,7 @@ func TestFleetOtherSettings(t *testing.T) {
 // Workers of one group with different settings are no trouble while a deploy goes on. Later each says so, once, until they have
 // the same.
 func TestFleetSettingsDiffer(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		f.stop <- struct{}{}
 		go func() { <-f.stop }()

@@ -101,6 +101,7 @@ func (f *fleet) gapless(key string) (next int) {
 // A worker that stops goes on with what waits until the row of its shard has room for all that is done, and no longer: nothing
 // comes again.
 func TestFleetDrainsUntilThereIsRoom(t *testing.T) {
+	t.Parallel()
 	inHoles(t, func(slow string) func(r *replica) wholeBatch { return slowly(slow, 15*time.Second) }, func(f *fleet, one, two *replica, slow, fast string) {
 		took, err := one.running.stop()
 		if err != nil || took > 18*time.Second {
@@ -118,6 +119,7 @@ func TestFleetDrainsUntilThereIsRoom(t *testing.T) {
 
 // It does so until the drain timeout. Then the upper end of what is done comes again, and Run says so.
 func TestFleetDrainsForRoomInTime(t *testing.T) {
+	t.Parallel()
 	inHoles(t, func(slow string) func(r *replica) wholeBatch { return slowly(slow, 20*time.Second) }, func(f *fleet, one, two *replica, slow, fast string) {
 		_, err := one.running.stop()
 		if !errors.Is(err, consumer.ErrDrainTimeout) {
@@ -135,6 +137,7 @@ func TestFleetDrainsForRoomInTime(t *testing.T) {
 
 // What has failed is not tried again for the room: the shard is given up at once, and the upper end of what is done comes again.
 func TestFleetNoRoomBehindAFailure(t *testing.T) {
+	t.Parallel()
 	fails := func(slow string) func(r *replica) wholeBatch {
 		return func(r *replica) wholeBatch {
 			return func(ctx context.Context, ev events.KinesisEvent) error {

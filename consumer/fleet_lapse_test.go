@@ -18,6 +18,7 @@ import (
 // Handlers whose group cannot reach its store leave their slots to another group of the worker, whose store answers, and take
 // none too many when it is back.
 func TestFleetSlotsInALapse(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 4)
 		defer srv.Close()
@@ -86,6 +87,7 @@ func TestFleetSlotsInALapse(t *testing.T) {
 
 // A worker that runs two streams, one of them to an ending position, gets no shard of that one any more.
 func TestFleetLeavesAStream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 4)
 		defer srv.Close()
@@ -130,6 +132,7 @@ func TestFleetLeavesAStream(t *testing.T) {
 // Slow handlers have come to an end before another worker has their shards: when these are handed over, and when their worker
 // loses its store.
 func TestFleetTakesOverFromSlowHandlers(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		f.work = 8 * time.Second
 		all := consumer.WithBatchSize(10000)

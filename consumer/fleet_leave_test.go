@@ -34,6 +34,7 @@ func (m *mute) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, 
 // A worker that stops while it does not know whether a claim of it was applied gives the shard back: else its row would be
 // gone while the shard names it, and nobody could have the shard for two terms.
 func TestFleetLeavesNoClaim(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		one := &replica{f: f, name: "one", link: &link{Store: f.store}}
 		way := &mute{link: one.link, claimed: make(chan struct{})}
@@ -59,6 +60,7 @@ func TestFleetLeavesNoClaim(t *testing.T) {
 // A release whose reply is lost, while the heir is faster than the look at what became of it, is a release all the same: the
 // shard was not lost, and nobody says so.
 func TestFleetReleaseUnheard(t *testing.T) {
+	t.Parallel()
 	for _, stops := range []bool{true, false} {
 		inFleet(t, 2, func(f *fleet) {
 			var seen notices
@@ -114,6 +116,7 @@ func (b barredReply) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.E
 // A shard that was kept because its handler ran on, and whose handler returns while the worker stops, is given back like any
 // other.
 func TestFleetLeavesNoKeptShard(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		var seen notices
 		hang := make(chan struct{})
@@ -143,6 +146,7 @@ func TestFleetLeavesNoKeptShard(t *testing.T) {
 
 // A shard whose row somebody else has put back in the worker's name, which ends the tenure here, is given back at a stop, too.
 func TestFleetLeavesNoRestoredShard(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		store := f.tapped()
 		one := f.start("one")
@@ -184,6 +188,7 @@ func (l *late) Swap(ctx context.Context, e checkpoint.Entry) (checkpoint.Entry, 
 
 // A claim that comes through while its worker stops is given back, though the store does not take that at once.
 func TestFleetLeavesNoLateClaim(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		one := &replica{f: f, name: "one", link: &link{Store: f.store}}
 		started := make(chan struct{})

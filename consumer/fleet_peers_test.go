@@ -69,6 +69,7 @@ func (f *fleet) startOn(client consumer.Client, name string, opts ...consumer.Op
 
 // A worker that cannot open the stream gets no shards.
 func TestFleetNotOpened(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		one := f.start("one")
 		f.until("one has 4 shards", 5*time.Second, func() bool { return one.owned() == 4 })
@@ -84,6 +85,7 @@ func TestFleetNotOpened(t *testing.T) {
 
 // A worker claims nothing before it knows who the others are.
 func TestFleetLooksFirst(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		var bar atomic.Bool
 		bar.Store(true)
@@ -105,6 +107,7 @@ func TestFleetLooksFirst(t *testing.T) {
 
 // A worker that failed to claim shards, and could not even look at them until another one had them for long, is well.
 func TestFleetClaimMended(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		zero := f.start("zero") // puts the rows
 		f.until("zero has 4 shards", 5*time.Second, func() bool { return zero.owned() == 4 })
@@ -135,6 +138,7 @@ func TestFleetClaimMended(t *testing.T) {
 
 // Shards whose records have no readable numbers change hands like others.
 func TestFleetUnreadableNumbers(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		f.srv.SetSequencePrefix("record-")
 		one := f.start("one")
@@ -158,6 +162,7 @@ func TestFleetUnreadableNumbers(t *testing.T) {
 
 // A shard that cannot be claimed is nobody's, and keeps no worker from being ready. One that was claimed must have been read.
 func TestFleetReadyWithoutAClaim(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 4, func(f *fleet) {
 		var bar atomic.Bool
 		bar.Store(true)

@@ -11,6 +11,7 @@ import (
 // That the store went back is told while it matters: once another worker has the shard and works it, the one that lost it is
 // well.
 func TestFleetRollbackEnds(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		store := f.tapped()
 		var seen notices

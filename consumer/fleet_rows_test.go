@@ -31,6 +31,7 @@ func (s *tap) remove(t *testing.T, shard string) {
 // The row of a shard is deleted while its owner cannot reach the rows of the shards. Who puts it back has seen it, and lets
 // nothing go back behind that: neither epoch nor checkpoint, nor the owner, who lives and works the shard.
 func TestFleetRowOfAStalledOwner(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		store := f.tapped()
 		var stalled atomic.Bool
@@ -70,6 +71,7 @@ func TestFleetRowOfAStalledOwner(t *testing.T) {
 
 // An owner whose shard has nothing to store learns from a list of rows that its row is gone, and puts it back before others do.
 func TestFleetRowOfAnIdleOwner(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 2, func(f *fleet) {
 		store := f.tapped()
 		f.stop <- struct{}{}
@@ -95,6 +97,7 @@ func TestFleetRowOfAnIdleOwner(t *testing.T) {
 
 // The row of a shard that has ended comes back as one of a shard that has.
 func TestFleetRowOfAnEndedShard(t *testing.T) {
+	t.Parallel()
 	inFleet(t, 1, func(f *fleet) {
 		store := f.tapped()
 		f.stop <- struct{}{}

@@ -31,6 +31,7 @@ func scalePosition(n int) checkpoint.Position {
 // Larger fleets without streams: members, leases, checkpoints and lists at the pace of the library, and the plan. What their
 // workers ask of the store is within the formulas, too. With SHARDLANE_COSTS=1 it plays the larger ones as well.
 func TestFleetCostsAtScale(t *testing.T) {
+	t.Parallel()
 	type fleet struct{ shards, workers int }
 	fleets := []fleet{{100, 5}}
 	if os.Getenv("SHARDLANE_COSTS") != "" {

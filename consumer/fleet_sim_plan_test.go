@@ -122,6 +122,9 @@ func newSimPlan(seed uint64) *simPlan {
 		stale: r.IntN(2) == 0, failing: some(0.4, 0.1), slow: some(0.5, 0.05), overstay: some(0.3, 0.3), later: 3,
 		replies: some(0.3, 0.1), rest: r.IntN(4) == 0,
 	}
+	if p.factor*p.batch < 4 { // else one shard of it, that all others were merged into, never catches up
+		p.pace = max(p.pace, 150*time.Millisecond)
+	}
 	p.strict = p.failing == 0 && r.IntN(2) == 0
 	p.stuck, p.tardy = float64(r.IntN(2)), float64(r.IntN(2))
 	if r.IntN(3) == 0 {

@@ -53,6 +53,7 @@ func parts(what string, a, b []string) string {
 // TestFleetTraces plays seeds twice and wants the same trace each time: the first and each hundredth of TestFleetSeeds, or
 // those that SHARDLANE_FLEET_TWICE names.
 func TestFleetTraces(t *testing.T) {
+	t.Parallel()
 	name, every := "SHARDLANE_FLEET_SEEDS", uint64(100)
 	if os.Getenv("SHARDLANE_FLEET_TWICE") != "" {
 		name, every = "SHARDLANE_FLEET_TWICE", 1

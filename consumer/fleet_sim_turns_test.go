@@ -106,6 +106,7 @@ func mixed(seed uint64, what string, at int64) uint64 {
 
 // TestFleetTurns holds that turns are given one at a time, in an order that the seed alone decides.
 func TestFleetTurns(t *testing.T) {
+	t.Parallel()
 	play := func(seed uint64) (order string) {
 		synctest.Test(t, func(t *testing.T) {
 			turns := newSimTurns(seed, false)

@@ -13,6 +13,7 @@ import (
 
 // The stories of the protocol: what is told in testdata/stories happens, line by line. DESIGN.md says how they are written.
 func TestFleetStories(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/stories/*.txt")
 	if err != nil || len(files) < 6 {
 		t.Fatalf("%d stories, %v", len(files), err)
@@ -39,6 +40,7 @@ func TestFleetStories(t *testing.T) {
 
 // A story that does not come true fails at the line that does not.
 func TestFleetStoryFails(t *testing.T) {
+	t.Parallel()
 	for line, script := range map[string]string{
 		`line 5: "5s one has 3 shards"`:                     "0s one starts\n5s one has 3 shards",
 		`line 6: "by 9s one has 1 shard"`:                   "0s one starts\n5s one has 2 shards\nby 9s one has 1 shard",
@@ -66,6 +68,7 @@ func TestFleetStoryFails(t *testing.T) {
 
 // What the parser does not know, it refuses.
 func TestFleetStoryRefused(t *testing.T) {
+	t.Parallel()
 	const why = "Why (coordination §1).\n---\n"
 	for text, want := range map[string]string{
 		"":                                     "no line ---",

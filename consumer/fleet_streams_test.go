@@ -61,6 +61,7 @@ func (a *tallies) once(t *testing.T, n int, names ...string) {
 // Two workers run two streams and two groups of one of them: each stream and group is shared by itself, and each worker beats
 // once for each group.
 func TestFleetOfSeveralStreams(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		srv := kinesistest.NewServer("orders", 4)
 		defer srv.Close()
@@ -143,6 +144,7 @@ func TestFleetOfSeveralStreams(t *testing.T) {
 
 // One stream, given by its name and by its ARN, needs two groups, as it does when it is given twice by one of them.
 func TestFleetOneStreamTwice(t *testing.T) {
+	t.Parallel()
 	for _, other := range []string{"g", "h"} {
 		synctest.Test(t, func(t *testing.T) {
 			srv := kinesistest.NewServer("orders", 2)

@@ -54,6 +54,7 @@ func (f *fleet) pair(dice *rand.Rand) (one, two *replica) {
 
 // After a crash every shard has a handler at work within 13 s, whenever it happens.
 func TestFleetCrashTrials(t *testing.T) {
+	t.Parallel()
 	var took []time.Duration
 	for n := range trials(t, 4) {
 		dice := rand.New(rand.NewPCG(uint64(n), 1))
@@ -84,6 +85,7 @@ func TestFleetCrashTrials(t *testing.T) {
 
 // A shard that is handed over at a stop is not handled for less than a second, and nothing is handled twice.
 func TestFleetHandOverTrials(t *testing.T) {
+	t.Parallel()
 	var took []time.Duration
 	for n := range trials(t, 4) {
 		dice := rand.New(rand.NewPCG(uint64(n), 2))

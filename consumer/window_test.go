@@ -85,6 +85,7 @@ var everyMinute = consumer.WithTumblingWindow(time.Minute)
 // A window ends with the first record of a later one, and 120 s after its end when none comes and the shard is caught up;
 // one without records has no call.
 func TestWindowEnds(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"L47", "L51", "L52", "C20"} {
 		t.Attr("rule", rule)
 	}
@@ -117,6 +118,7 @@ func TestWindowEnds(t *testing.T) {
 
 // A shard that is not caught up does not close its window for want of records: they may be on their way.
 func TestWindowIdleOnlyCaughtUp(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C20")
 	inField(t, 1, func(f *field) {
 		w := &tumbler{f: f}
@@ -141,6 +143,7 @@ func TestWindowIdleOnlyCaughtUp(t *testing.T) {
 
 // A restart replays the open window from an empty state, by a stop and by a crash, and no window is short.
 func TestWindowRestart(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"C19", "L42", "L50"} {
 		t.Attr("rule", rule)
 	}
@@ -176,6 +179,7 @@ func TestWindowRestart(t *testing.T) {
 
 // The end of a shard closes its window early, before its children start with windows of their own, at a split and at a merge.
 func TestWindowReshard(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"L52", "L25"} {
 		t.Attr("rule", rule)
 	}
@@ -210,6 +214,7 @@ func TestWindowReshard(t *testing.T) {
 
 // A state of 1 MiB ends its window at once; later records of the window begin anew, and have a final call of their own.
 func TestWindowLargeState(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L53")
 	inField(t, 1, func(f *field) {
 		w := &tumbler{f: f, pad: 1 << 20}
@@ -232,6 +237,7 @@ func TestWindowLargeState(t *testing.T) {
 
 // A final call that fails has the budget and the destination of a batch, and the shard waits for it.
 func TestWindowFinalFails(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"L54", "L44", "L42"} {
 		t.Attr("rule", rule)
 	}
@@ -281,6 +287,7 @@ func TestWindowFinalFails(t *testing.T) {
 
 // What cannot go with windows is refused (L10).
 func TestWindowOptions(t *testing.T) {
+	t.Parallel()
 	for _, rule := range []string{"L10", "B3"} {
 		t.Attr("rule", rule)
 	}

@@ -11,6 +11,7 @@ import (
 
 // Empty pages with records behind them are no reason to close a window, however long they last.
 func TestWindowIdleBehindEmptyPages(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C20")
 	inField(t, 1, func(f *field) {
 		w := &tumbler{f: f}
@@ -35,6 +36,7 @@ func TestWindowIdleBehindEmptyPages(t *testing.T) {
 
 // Windows are those of the service's clock: where this machine's is off, an idle window is closed neither early nor late.
 func TestWindowIdleOfServiceTime(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "C9")
 	t.Attr("rule", "C20")
 	for _, off := range []time.Duration{-time.Minute, time.Minute} {
@@ -63,6 +65,7 @@ func TestWindowIdleOfServiceTime(t *testing.T) {
 
 // At the ending position an open window is closed: early if its time was not over there.
 func TestWindowAtEndingPosition(t *testing.T) {
+	t.Parallel()
 	t.Attr("rule", "L52")
 	for name, tt := range map[string]struct {
 		end   time.Duration // from a second into the minute
