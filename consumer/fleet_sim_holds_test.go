@@ -58,7 +58,7 @@ func (w *simWorld) replace(s simStep) {
 		return // the script does
 	}
 	w.busy.Go(func() {
-		w.turns.sleep(min(s.d, w.plan.over-w.now()), "replace")
+		w.turns.sleep(min(s.d, w.plan.over-w.now()), fmt.Sprint("replace ", s.slot))
 		w.start(s.slot)
 	})
 }
