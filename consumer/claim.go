@@ -19,6 +19,7 @@ const (
 	identityTime = time.Second            // what is known of the stream's identity may be as old when shards are claimed
 	offerPoll    = 250 * time.Millisecond // between looks at a row that is offered to this worker
 	manyOffer    = 16                     // more than that are listed at once
+	gatherTime   = time.Millisecond       // before a look: what has changed at one time is seen together
 	restTime     = time.Minute            // a shard that was handed over is not handed over again before
 )
 
@@ -237,19 +238,19 @@ func (s *stream) runs(id string) bool {
 	return s.shards[id] != nil
 }
 
-// adopt takes the worker's present place in the group. Shards of an earlier one are lost.
-func (s *stream) adopt() {
+// adopt takes the worker's present place in the group. Shards of an earlier one are lost; it tells whether there were any.
+func (s *stream) adopt() (lost bool) {
 	t := s.seat.Tenure()
 	was := s.tenure.Load()
 	if t == was || t == nil {
-		return
+		return false
 	}
 	t.Table(s.key).Restored = func(shard string, _ lease.Row) {
 		s.tell.For(shard).Event(metrics.RowRestored, nil, "the row of a shard that is being worked was gone and was put back")
 	}
 	s.tenure.Store(t)
 	if was == nil {
-		return
+		return false
 	}
 	for _, sh := range s.owned() {
 		if sh.tenure != t {
@@ -257,8 +258,10 @@ func (s *stream) adopt() {
 				Op: "heartbeat", Err: fmt.Errorf("%w: %w", ErrLeaseLost, lease.ErrFenced),
 				Hint: "this worker was taken for dead: the store was slow, or the process stood still; it goes on under a new incarnation",
 			})
+			lost = true
 		}
 	}
+	return lost
 }
 
 // table is that of the worker's present place in the group.

@@ -72,10 +72,13 @@ func (s *stream) run(ctx context.Context) error {
 	s.pool.spawn(func() { s.follow(ctx) })
 	var next time.Time // of the audit
 	for {
+		s.gather(ctx)
 		if err := s.failure(); err != nil {
 			return err
 		}
-		s.adopt()
+		if s.adopt() {
+			continue // what was lost and has no handler running is free a moment later, all of it
+		}
 		now := time.Now()
 		offered := s.offered(ctx)
 		s.doubtful(ctx, now)
@@ -136,6 +139,15 @@ func (s *stream) run(ctx context.Context) error {
 			}
 		}
 		sleep(ctx, s.kick, wait)
+	}
+}
+
+// gather waits a moment, so that what changes at one time is looked at together, in whatever order it comes.
+func (s *stream) gather(ctx context.Context) {
+	sleep(ctx, nil, gatherTime)
+	select {
+	case <-s.kick: // of what came in that moment
+	default:
 	}
 }
 
