@@ -128,7 +128,7 @@ func newSimPlan(seed uint64) *simPlan {
 	p.strict = p.failing == 0 && r.IntN(2) == 0
 	p.stuck, p.tardy = float64(r.IntN(2)), float64(r.IntN(2))
 	if r.IntN(3) == 0 {
-		p.slow = some(1, 0.6)
+		p.slow, p.drain = some(1, 0.6), seconds(3, 8).Round(time.Second) // so that hand-overs come to the drain timeout
 	}
 	if r.IntN(3) == 0 {
 		p.overstay = some(1, 1)
@@ -170,7 +170,7 @@ func newSimPlan(seed uint64) *simPlan {
 		p.script = append(p.script, simStep{at: seconds(0, 10), op: simStart, slot: slot})
 	}
 	mean := 3 + 7*r.Float64()
-	moments, hands := some(0.5, 0.6), some(0.4, 0.7) // steps that wait for a moment; pauses in which rows are deleted
+	moments, hands := some(0.7, 0.8), some(0.6, 0.8) // steps that wait for a moment; pauses in which rows are deleted
 	for at := 8 * time.Second; sum > 0; {
 		at += time.Duration(-math.Log(1-r.Float64()) * mean * float64(time.Second)).Round(10 * time.Millisecond)
 		if at >= p.over {

@@ -44,6 +44,8 @@ func (k simLink) enter(ctx context.Context, op, key string) (fault string, later
 		half *= 200
 	case tail < 0.02:
 		half *= 20
+	case tail < 0.3 && op == "swap" && strings.Contains(key, "/member/") && !strings.Contains(key, "/member/"+k.l.name+"/"):
+		half *= 100 // of who declares another dead, which may show life meanwhile
 	}
 	if err := k.l.wait(ctx, half, op+" "+key); err != nil {
 		return "", 0, err
