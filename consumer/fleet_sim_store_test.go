@@ -262,7 +262,10 @@ func (w *simWorld) swap(l *simLife, e checkpoint.Entry, late bool) (checkpoint.E
 		w.counts["applied late: "+ev.kind]++
 	}
 	w.log = append(w.log, ev)
-	steps := w.moment(l, ev)
+	var steps []simStep
+	if !isClosed(l.dead) { // else it was on its way, and there is nobody to do anything to
+		steps = w.moment(l, ev)
+	}
 	w.mu.Unlock()
 	for _, s := range steps {
 		if w.nemesis(s, l) {
