@@ -3,6 +3,7 @@ package kinesistest
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -19,10 +20,11 @@ type childBody struct {
 	HashKeyRange rangeBody
 }
 
-// page is the answer of GetRecords.
+// page is what a read comes to.
 type page struct {
 	records  []Record // as they are told
-	next     string   // "" at the end of a shard
+	end      int      // index in the shard's records, after the last of them
+	next     iterator // zero at the end of a shard
 	children []childBody
 	lag      time.Duration
 }
@@ -77,17 +79,13 @@ func (s *Server) apiGetRecords(c *call, in *getRecordsInput) (any, error) {
 		limit = *in.Limit
 	}
 	p := s.page(c, sh, it, limit, budget)
-	p.records = told(p.records, s.settings.prefix)
-	if c.records = len(p.records); c.records > 0 {
-		c.first, c.last = p.records[0].SequenceNumber, p.records[c.records-1].SequenceNumber
-	}
 	if s.settings.readLimits && c.bytes > 0 {
 		sh.readBytes.add(c.Time, c.bytes)
 	}
 	return p.encode, nil
 }
 
-// page reads from an iterator: so many records and bytes, one record at least.
+// page reads from an iterator: so many records and bytes, one record at least. The call tells what was read.
 func (s *Server) page(c *call, sh *shard, it iterator, limit, budget int) (p page) {
 	rest := sh.records[min(max(it.Index, sh.trimmed), len(sh.records)):]
 	start := len(sh.records) - len(rest)
@@ -127,8 +125,10 @@ func (s *Server) page(c *call, sh *shard, it iterator, limit, budget int) (p pag
 		next = it
 		next.Issued, p.children = c.Time.UnixMilli(), nil
 	}
-	if next != (iterator{}) {
-		p.next = next.String()
+	p.end, p.next = start+len(p.records), next
+	p.records = told(p.records, s.settings.prefix)
+	if c.records = len(p.records); c.records > 0 {
+		c.first, c.last = p.records[0].SequenceNumber, p.records[c.records-1].SequenceNumber
 	}
 	return p
 }
@@ -141,13 +141,25 @@ func (sh *shard) childBodies() []childBody {
 	return bodies
 }
 
-// encode writes the answer by hand: pages are large, and tests of throughput are bound by it.
+// encode writes the answer of GetRecords.
 func (p page) encode() []byte {
+	b := p.appendJSON([]byte{'{'})
+	if p.next != (iterator{}) {
+		b = append(b, `,"NextShardIterator":"`...)
+		b = append(b, p.next.String()...)
+		b = append(b, '"')
+	}
+	return append(b, '}')
+}
+
+// appendJSON writes the members that answers of GetRecords and pushed events have in common, by hand: pages are large,
+// and tests of throughput are bound by it.
+func (p page) appendJSON(b []byte) []byte {
 	size := 512
 	for _, r := range p.records {
 		size += base64.StdEncoding.EncodedLen(len(r.Data)) + len(r.PartitionKey) + 192
 	}
-	b := append(make([]byte, 0, size), `{"Records":[`...)
+	b = append(slices.Grow(b, size), `"Records":[`...)
 	for i, r := range p.records {
 		if i > 0 {
 			b = append(b, ',')
@@ -168,17 +180,12 @@ func (p page) encode() []byte {
 	}
 	b = append(b, `],"MillisBehindLatest":`...)
 	b = strconv.AppendInt(b, p.lag.Milliseconds(), 10)
-	if p.next != "" {
-		b = append(b, `,"NextShardIterator":"`...)
-		b = append(b, p.next...)
-		b = append(b, '"')
-	}
 	if len(p.children) > 0 {
 		children, _ := json.Marshal(p.children)
 		b = append(b, `,"ChildShards":`...)
 		b = append(b, children...)
 	}
-	return append(b, '}')
+	return b
 }
 
 func appendString(b []byte, s string) []byte {
