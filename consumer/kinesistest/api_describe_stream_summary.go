@@ -16,7 +16,7 @@ func (s *Server) apiDescribeStreamSummary(_ *call, in *describeStreamSummaryInpu
 		// Of streams on demand only. The lowest release of the SDK that we build with has no field for it.
 		RecordDistributionStrategy Distribution `json:",omitempty"`
 	}
-	sum := summary{streamBody: st.body(), OpenShardCount: len(st.open)}
+	sum := summary{streamBody: st.body(), OpenShardCount: len(st.open), ConsumerCount: len(st.consumers)}
 	if st.onDemand {
 		sum.RecordDistributionStrategy = st.distribution
 	}

@@ -61,7 +61,7 @@ func (s *Server) SetLatency(d time.Duration) {
 }
 
 // SetLatencyFunc sets the latency of each call to what f returns for the call's operation. f is called by many
-// goroutines at once. SetLatency replaces it.
+// goroutines at once; "SubscribeToShardEvent" is for a record on its way to a subscription. SetLatency replaces it.
 func (s *Server) SetLatencyFunc(f func(op string) time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -238,8 +238,8 @@ func (s *Server) SetMaxRecordSize(stream string, bytes int) {
 	})
 }
 
-// SetTransition sets how long a stream stays CREATING, UPDATING or DELETING after a call through a client; what the
-// call changes, it changes at the end of that time. Methods of Server are not concerned. Zero changes it at once.
+// SetTransition sets how long a stream, or a consumer of one, stays CREATING, UPDATING or DELETING after a call through a
+// client; what the call changes, it changes at the end of that time. Methods of Server are not concerned. Zero changes it at once.
 // Defaults to 500 ms.
 func (s *Server) SetTransition(d time.Duration) {
 	s.mu.Lock()
@@ -247,8 +247,9 @@ func (s *Server) SetTransition(d time.Duration) {
 	s.settings.transition = d
 }
 
-// SetShardEnd sets where GetRecords tells the end of a closed shard, by a nil NextShardIterator and ChildShards: with 0
-// in the answer that has the last records, with n in the n-th empty answer after it. The service does either, and readers
+// SetShardEnd sets where GetRecords tells the end of a closed shard, by a nil NextShardIterator and ChildShards, and a
+// subscription, by a nil ContinuationSequenceNumber and ChildShards: with 0 in the answer or event that has the last
+// records, with n in the n-th empty one after it. The service does either, and readers
 // have to bear both. Defaults to 0.
 func (s *Server) SetShardEnd(n int) {
 	s.mu.Lock()
@@ -257,7 +258,8 @@ func (s *Server) SetShardEnd(n int) {
 }
 
 // SetEmptyPages puts n empty pages before each page of GetRecords that has records, each with an iterator that goes on
-// and MillisBehindLatest above 0: what [EmptyPages] does to single calls. Defaults to 0.
+// and MillisBehindLatest above 0, and n empty events before each that has some: what [EmptyPages] does to single ones.
+// Defaults to 0.
 func (s *Server) SetEmptyPages(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

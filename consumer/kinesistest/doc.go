@@ -23,8 +23,9 @@
 //
 // Operations: CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards, PutRecord,
 // PutRecords, GetShardIterator, GetRecords, SplitShard, MergeShards, UpdateShardCount, the two that change the
-// retention, and UpdateStreamRecordDistributionStrategy. Streams are named by name or ARN everywhere. A refused call gets
-// the service's error code.
+// retention, UpdateStreamRecordDistributionStrategy, and the five of enhanced fan-out: RegisterStreamConsumer,
+// DescribeStreamConsumer, ListStreamConsumers, DeregisterStreamConsumer and SubscribeToShard. Streams are named by name or
+// ARN everywhere. A refused call gets the service's error code.
 //
 //   - Streams are CREATING, UPDATING or DELETING for 500 ms ([Server.SetTransition]), at most five CREATING at once. An
 //     ACTIVE or UPDATING one is read and written, an ACTIVE one resharded. An account has at most 20,000 open shards
@@ -46,6 +47,15 @@
 //     the old one gave out is good for it.
 //   - Throughput per shard is limited on demand: [Server.SetReadLimits], [Server.SetWriteLimits]. So is the line to the
 //     clients: [Server.SetBandwidth].
+//   - A stream has up to 20 registered consumers ([Server.SetConsumerLimit]). They are CREATING or DELETING as long as
+//     streams are, at most five CREATING at once, and their ARNs hold the second of their creation.
+//   - SubscribeToShard begins where an iterator can, and sends an initial-response and then events: the first at once, later
+//     ones 200 ms after the one before when there is something, and after 3 s when there is nothing. An event has at most
+//     2 MiB of data and keys, or one record, and a ContinuationSequenceNumber that gets on without records, too. The last
+//     one of a closed shard has none, and names the children ([Server.SetShardEnd]). The stream ends after 5 minutes.
+//   - A consumer has one subscription to a shard. A second one within 5 s of the last that succeeded is refused
+//     (ResourceInUseException); later it takes over, and the old one ends with a ResourceInUseException. It ends with a
+//     ResourceNotFoundException when the consumer or the stream is deleted.
 //
 // # What goes wrong
 //
@@ -56,10 +66,17 @@
 // what few answer that speak its protocol: without a field that is optional ([Omit]), without an iterator at a shard's end
 // ([NoIterators]), or with a refusal there ([RefuseEnds]). [Server.Control] decides call by call.
 //
+// On "SubscribeToShard" they meet the call, whose answer's body is the initial-response: with [Drip] it is late, with
+// [StallAfter] or [NoInitialResponse] it does not come. On "SubscribeToShardEvent" they meet single events: [Hang] leaves
+// the stream half-open, [Drop], [Truncate] and [CutAfter] cut it, [Error] sends an exception that ends it, [Delay] makes an
+// event late, [RepeatPages] makes its records come twice. [EndEarly], [OldContinuation] and [Corrupt] are for events alone.
+//
+//	srv.Fail("SubscribeToShardEvent", kinesistest.Hang(1).OnShard("shardId-000000000001").After(10))
+//
 // # What is left out
 //
-// Stream consumers (enhanced fan-out), encryption, tags, monitoring and resource policies do not exist; calls for them
-// get UnknownOperationException. Of a signature only the date is checked, on demand ([Server.SetClockCheck]), and
-// permissions are not: [Error] stands in for a denial. The limits on calls other than GetRecords, as ten ListShards a
-// second, are not kept: [Throttle] stands in.
+// Encryption, tags, monitoring and resource policies do not exist; calls for them get UnknownOperationException, and tags
+// of a consumer are passed over. Of a signature only the date is checked, on demand ([Server.SetClockCheck]), and
+// permissions are not: [Error] stands in for a denial. The limits on calls other than GetRecords and SubscribeToShard, as
+// ten ListShards a second, are not kept: [Throttle] stands in.
 package kinesistest

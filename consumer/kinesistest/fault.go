@@ -8,7 +8,7 @@ type Request struct {
 	Stream string    // name, "" when the request names none
 	Shard  string    // "" when the request is about no shard; of an iterator, its shard
 	Time   time.Time // of arrival, by the clock of this process
-	Body   []byte    // JSON; not to be changed
+	Body   []byte    // JSON, nil of an event; not to be changed
 }
 
 // A Fault is something that goes wrong with a call. The functions that make one say how many calls it is for; a count
@@ -27,8 +27,8 @@ type Fault struct {
 	lasts  time.Duration
 	rate   float64
 	does   func(c *call, e *effects)
-	ends   bool // it decides the call's outcome: at most one such fault meets a call
-	only   string
+	ends   bool     // it decides the call's outcome: at most one such fault meets a call
+	only   []string // operations
 }
 
 // effects is what the faults of one call come to.
@@ -53,6 +53,11 @@ type effects struct {
 	refuseEnd  bool
 	keep       func(size int) int // bytes of a body that go out
 	stall      bool               // then nothing does, but the connection stays
+
+	noInitial       bool // no initial-response
+	corrupt         bool
+	endEarly        bool
+	oldContinuation bool
 }
 
 func fault(n int, ends bool, does func(*call, *effects)) *Fault {
@@ -109,7 +114,8 @@ func Hang(n int) *Fault {
 }
 
 // Truncate carries n calls out and closes their connections after half of the answer's body. Status and headers say
-// success, and the caller fails while it reads the body.
+// success, and the caller fails while it reads the body. Of an event, half arrives; the SDK's client may take that for an
+// end without an error.
 func Truncate(n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.keep = func(size int) int { return size / 2 } })
 }
@@ -126,11 +132,11 @@ func StallAfter(bytes, n int) *Fault {
 	return fault(n, true, func(_ *call, e *effects) { e.keep, e.stall = func(int) int { return max(bytes, 0) }, true })
 }
 
-// EmptyPages makes n GetRecords calls return no record although there are some, with an iterator that goes on and a
-// MillisBehindLatest above 0. The service does so for a sparse shard; a reader that takes an empty page for the tip
+// EmptyPages makes n GetRecords calls, or events, return no record although there are some, with an iterator that goes on
+// and a MillisBehindLatest above 0. The service does so for a sparse shard; a reader that takes an empty page for the tip
 // stops too early. Where there is no record it changes nothing.
 func EmptyPages(n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.empty = true }).of("GetRecords")
+	return fault(n, false, func(_ *call, e *effects) { e.empty = true }).of("GetRecords", pushOp)
 }
 
 // ExpireIterators refuses n GetRecords calls with ExpiredIteratorException, as if their iterators were older than
@@ -140,21 +146,22 @@ func ExpireIterators(n int) *Fault {
 }
 
 // RepeatPages makes n GetRecords calls return their records with an iterator that reads the same page again, also at the
-// end of a shard: a caller that trusts the iterator delivers records twice.
+// end of a shard: a caller that trusts the iterator delivers records twice. Of n events of a subscription, the records
+// come again in the next one.
 func RepeatPages(n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.repeat = true }).of("GetRecords")
+	return fault(n, false, func(_ *call, e *effects) { e.repeat = true }).of("GetRecords", pushOp)
 }
 
-// WrongLag makes n GetRecords calls return d as MillisBehindLatest, whatever their page. With 0 a shard seems caught up
-// that is not.
+// WrongLag makes n GetRecords calls, or events, return d as MillisBehindLatest, whatever their page. With 0 a shard seems
+// caught up that is not.
 func WrongLag(d time.Duration, n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.lag = &d }).of("GetRecords")
+	return fault(n, false, func(_ *call, e *effects) { e.lag = &d }).of("GetRecords", pushOp)
 }
 
-// HideChildren makes n GetRecords calls that come to a shard's end leave ChildShards out, as some emulators do: children
-// have to be found by ListShards.
+// HideChildren makes n GetRecords calls, or events, that come to a shard's end leave ChildShards out, as some emulators do:
+// children have to be found by ListShards.
 func HideChildren(n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.childless = true }).of("GetRecords")
+	return fault(n, false, func(_ *call, e *effects) { e.childless = true }).of("GetRecords", pushOp)
 }
 
 // NoIterators makes n GetShardIterator calls answer with success and without an iterator where a closed shard has nothing
@@ -163,11 +170,11 @@ func NoIterators(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.noIterator = true }).of("GetShardIterator")
 }
 
-// RefuseEnds makes n GetShardIterator calls that ask AFTER_SEQUENCE_NUMBER get InvalidArgumentException where a closed
-// shard has nothing after the number, as after its last record. A reader that takes it for a bad number and starts again
-// reads the shard twice.
+// RefuseEnds makes n GetShardIterator or SubscribeToShard calls that ask AFTER_SEQUENCE_NUMBER get InvalidArgumentException
+// where a closed shard has nothing after the number, as after its last record. A reader that takes it for a bad number and
+// starts again reads the shard twice.
 func RefuseEnds(n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.refuseEnd = true }).of("GetShardIterator")
+	return fault(n, false, func(_ *call, e *effects) { e.refuseEnd = true }).of("GetShardIterator", "SubscribeToShard")
 }
 
 // Omit makes n calls leave a field out of their answers, wherever it stands in them: one that the API has as optional.
@@ -183,9 +190,10 @@ func HideParents(n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.orphans = true }).of("ListShards")
 }
 
-// ShortPages makes n ListShards calls return at most so many shards, 1 if shards is less, and a NextToken for the rest.
+// ShortPages makes n ListShards or ListStreamConsumers calls return at most so many shards or consumers, 1 if it is less,
+// and a NextToken for the rest.
 func ShortPages(shards, n int) *Fault {
-	return fault(n, false, func(_ *call, e *effects) { e.page = max(shards, 1) }).of("ListShards")
+	return fault(n, false, func(_ *call, e *effects) { e.page = max(shards, 1) }).of("ListShards", "ListStreamConsumers")
 }
 
 // ListLate makes n ListShards calls leave out shards that were created less than d ago: a list from before a split, whose
@@ -206,8 +214,8 @@ func FailRecords(code string, k, n int) *Fault {
 	return fault(n, false, func(_ *call, e *effects) { e.failPuts, e.failPutsBy = max(k, 1), code }).of("PutRecords")
 }
 
-func (f *Fault) of(op string) *Fault {
-	f.only = op
+func (f *Fault) of(ops ...string) *Fault {
+	f.only = ops
 	return f
 }
 

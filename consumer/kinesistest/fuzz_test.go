@@ -5,7 +5,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestTokensAreSealed(t *testing.T) {
@@ -26,6 +28,9 @@ func TestTokensAreSealed(t *testing.T) {
 	}
 }
 
+// fuzzed is when a consumer is registered that requests can name.
+var fuzzed = time.Now()
+
 // FuzzRequest sends any body to every operation: each answers or refuses, and the stream stays whole.
 func FuzzRequest(f *testing.F) {
 	const ref = `{"StreamName":"s",`
@@ -42,6 +47,10 @@ func FuzzRequest(f *testing.F) {
 		ref + `"StreamModeDetails":{"StreamMode":"ON_DEMAND"},"RecordDistributionStrategy":"AUTO"}`,
 		`{"StreamARN":"` + arn("s") + `","RecordDistributionStrategy":"USER_PARTITION_KEY","Data":"AA=="}`,
 		`{"ShardIterator":"` + iterator{Stream: "s", Birth: 1, Shard: shardID(0), Index: -7, Issued: 1 << 62}.String() + `"}`,
+		`{"StreamARN":"` + arn("s") + `","ConsumerName":"c"}`,
+		`{"StreamARN":"` + arn("s") + `","ConsumerName":"d","NextToken":"` + seal('c', listToken{Stream: "s", Birth: 1, After: "a", Issued: 1 << 62}) + `"}`,
+		`{"ConsumerARN":"` + consumerARN("s", "c", fuzzed) + `","ShardId":"` + shardID(0) + `","StartingPosition":{"Type":"LATEST"}}`,
+		`{"ConsumerARN":"` + consumerARN("s", "c", fuzzed) + `","ShardId":"` + shardID(1) + `","StartingPosition":{"Type":"AT_TIMESTAMP","Timestamp":-1}}`,
 		`{"NextToken":"` + listToken{Stream: "s", Birth: 1, Issued: 1 << 62}.String() + `"}`,
 	} {
 		f.Add([]byte(body))
@@ -52,6 +61,9 @@ func FuzzRequest(f *testing.F) {
 		srv.SetLatency(0)
 		srv.SetTransition(0)
 		srv.SetShardLimit(100)
+		srv.mu.Lock()
+		srv.register(srv.streams["s"], "c", fuzzed)
+		srv.mu.Unlock()
 		for _, op := range slices.Sorted(maps.Keys(srv.ops)) {
 			_, err := srv.answer(t.Context(), &call{Request: Request{Body: body}}, "Kinesis_20131202."+op)
 			var refused *apiError
@@ -71,6 +83,24 @@ func FuzzSequence(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if q, ok := parseSequence(s); ok && q.String() != s {
 			t.Errorf("%q is taken for %+v, which is %s", s, q, q)
+		}
+	})
+}
+
+func FuzzConsumerARN(f *testing.F) {
+	f.Add("")
+	f.Add(arn("s") + "/consumer/c:1")
+	f.Add(arn("s") + "/consumer/c:-1")
+	f.Add(arn("s") + "/consumer/c:01")
+	f.Add(arn("s") + "/consumer/a/consumer/b:c:1")
+	f.Fuzz(func(t *testing.T, s string) {
+		stream, name, created, ok := parseConsumerARN(s)
+		var v validation
+		if v.consumerARN(s); ok && v.err() != nil {
+			t.Errorf("%q is taken for stream %q, consumer %q of %v, but: %v", s, stream, name, created, v.err())
+		}
+		if back := streamName(s); ok && stream != "" && !strings.Contains(stream, "/") && back != stream {
+			t.Errorf("%q is about stream %q, and of %q", s, back, stream)
 		}
 	})
 }

@@ -19,7 +19,8 @@ type Injected struct {
 	stopped bool
 }
 
-// Fail puts faults on an operation ("GetRecords"), or on all with "*". It returns what was injected, one for each fault.
+// Fail puts faults on an operation ("GetRecords"), on the events of subscriptions ("SubscribeToShardEvent"), or on all of
+// these with "*". It returns what was injected, one for each fault.
 //
 // Faults that decide how a call ends (Throttle, Error, ErrorAfter, Drop, DropAfter, Hang, Truncate, CutAfter, StallAfter,
 // ExpireIterators) take turns, in the order in which they were given: at most one meets a call, and the next waits until
@@ -34,8 +35,8 @@ func (s *Server) Fail(op string, faults ...*Fault) []*Injected {
 		if f == nil {
 			panic("kinesistest: Fail: nil fault")
 		}
-		if f.only != "" && op != f.only {
-			panic(fmt.Sprintf("kinesistest: Fail: a fault of %s on %s", f.only, op))
+		if f.only != nil && !slices.Contains(f.only, op) {
+			panic(fmt.Sprintf("kinesistest: Fail: a fault of %s on %s", strings.Join(f.only, " and "), op))
 		}
 		all[i] = &Injected{s: s, op: op, fault: *f, left: f.count}
 		if f.count <= 0 {
@@ -56,10 +57,11 @@ func (s *Server) Fail(op string, faults ...*Fault) []*Injected {
 	return all
 }
 
-// Control calls f for each call of an operation, or of all with "*", when it arrives, before its latency. f returns the
-// fault that the call meets, or nil; the fault's count and its other limits mean nothing here. Control functions come
-// before the faults of Fail, which still meet the call unless both decide how it ends. f may use the server, and is
-// called by many goroutines at once. It panics on an operation that there is not.
+// Control calls f for each call of an operation, or of all with "*", when it arrives, before its latency, and for each
+// event of a subscription ("SubscribeToShardEvent") when it is due. f returns the fault that the call meets, or nil; the
+// fault's count and its other limits mean nothing here. Control functions come before the faults of Fail, which still meet
+// the call unless both decide how it ends. f may use the server, and is called by many goroutines at once. It panics on an
+// operation that there is not.
 func (s *Server) Control(op string, f func(*Request) *Fault) *Injected {
 	s.checkOp("Control", op)
 	in := &Injected{s: s, op: op, control: f}
@@ -70,7 +72,7 @@ func (s *Server) Control(op string, f func(*Request) *Fault) *Injected {
 }
 
 func (s *Server) checkOp(method, op string) {
-	if _, ok := s.ops[op]; !ok && op != "*" {
+	if _, ok := s.ops[op]; !ok && op != pushOp && op != "*" {
 		panic(fmt.Sprintf("kinesistest: %s: no operation %q", method, op))
 	}
 }
@@ -153,7 +155,8 @@ func (s *Server) meets(in *Injected, c *call, ended bool) bool {
 
 // streamName returns the name in a name or an ARN.
 func streamName(nameOrARN string) string {
-	if _, name, ok := strings.Cut(nameOrARN, ":stream/"); ok {
+	if _, rest, ok := strings.Cut(nameOrARN, ":stream/"); ok {
+		name, _, _ := strings.Cut(rest, "/") // of a consumer's ARN, its stream
 		return name
 	}
 	return nameOrARN

@@ -37,7 +37,8 @@ const (
 
 // SetReadLimits turns the limits of reads on or off: 5 GetRecords calls a second and 2 MiB a second, averaged over
 // 5 s, for each shard. A call above them gets ProvisionedThroughputExceededException and counts for nothing; a page has
-// no more than what the 10 MiB of 5 s leave, one record at least. Defaults to off.
+// no more than what the 10 MiB of 5 s leave, one record at least. A consumer has 2 MiB a second of its own for each shard
+// that it has subscribed to, and may call SubscribeToShard once a second, else LimitExceededException. Defaults to off.
 func (s *Server) SetReadLimits(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -74,10 +74,7 @@ func (s *Server) sendAll(ctx context.Context, w http.ResponseWriter, e *effects,
 	}
 	http.NewResponseController(w).Flush()
 	if e.stall {
-		select {
-		case <-s.done:
-		case <-ctx.Done(): // the caller gave up
-		}
+		s.hang(ctx)
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -68,7 +68,8 @@ func (s *Server) Records(stream string) []Record {
 	return told(all, prefix)
 }
 
-// A Call is a call as the server carried it out. Calls that hang, name no operation or cannot be decoded are none.
+// A Call is a call as the server carried it out. Calls that hang, name no operation or cannot be decoded are none. Each
+// event of a subscription is one, too: SubscribeToShardEvent.
 type Call struct {
 	Op      string    // "GetRecords"
 	Stream  string    // name, "" when the call names none

@@ -54,6 +54,8 @@ type call struct {
 	bytes   int    // of data and keys of them
 	first   string // sequence numbers of the first and the last of them
 	last    string
+
+	subscription *subscription // that it began
 }
 
 func define[In any](run func(s *Server, c *call, in *In) (any, error)) operation {
@@ -74,17 +76,22 @@ func operations() map[string]operation {
 		"CreateStream":                  define((*Server).apiCreateStream),
 		"DecreaseStreamRetentionPeriod": define((*Server).apiDecreaseRetention),
 		"DeleteStream":                  define((*Server).apiDeleteStream),
+		"DeregisterStreamConsumer":      define((*Server).apiDeregisterStreamConsumer),
 		"DescribeStream":                define((*Server).apiDescribeStream),
+		"DescribeStreamConsumer":        define((*Server).apiDescribeStreamConsumer),
 		"DescribeStreamSummary":         define((*Server).apiDescribeStreamSummary),
 		"GetRecords":                    define((*Server).apiGetRecords),
 		"GetShardIterator":              define((*Server).apiGetShardIterator),
 		"IncreaseStreamRetentionPeriod": define((*Server).apiIncreaseRetention),
 		"ListShards":                    define((*Server).apiListShards),
+		"ListStreamConsumers":           define((*Server).apiListStreamConsumers),
 		"ListStreams":                   define((*Server).apiListStreams),
 		"MergeShards":                   define((*Server).apiMergeShards),
 		"PutRecord":                     define((*Server).apiPutRecord),
 		"PutRecords":                    define((*Server).apiPutRecords),
+		"RegisterStreamConsumer":        define((*Server).apiRegisterStreamConsumer),
 		"SplitShard":                    define((*Server).apiSplitShard),
+		"SubscribeToShard":              define((*Server).apiSubscribeToShard),
 		"UpdateShardCount":              define((*Server).apiUpdateShardCount),
 
 		"UpdateStreamRecordDistributionStrategy": define((*Server).apiUpdateDistribution),

@@ -28,6 +28,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errDropped) {
 		panic(http.ErrAbortHandler)
 	}
+	if err == nil && c.subscription != nil {
+		s.head(w, http.StatusOK, eventStreamType)
+		flush(w)
+		s.sendAll(r.Context(), w, &c.faults, out)
+		flush(w)
+		s.push(r.Context(), w, c.subscription)
+		return
+	}
 	s.reply(r.Context(), w, c, out, err)
 }
 
@@ -49,11 +57,7 @@ func (s *Server) answer(ctx context.Context, c *call, target string) (body []byt
 	c.Stream, c.Shard = s.subject(in)
 	s.inject(c)
 	if c.faults.hang {
-		select {
-		case <-s.done:
-		case <-ctx.Done(): // the caller gave up
-		}
-		return nil, errDropped
+		s.hang(ctx)
 	}
 	s.mu.Lock()
 	latency := s.settings.latency
@@ -85,6 +89,9 @@ func (s *Server) answer(ctx context.Context, c *call, target string) (body []byt
 		return nil, nil
 	case func() []byte:
 		body = out()
+		if c.subscription != nil { // no JSON
+			return body, nil
+		}
 	default:
 		if body, err = json.Marshal(out); err != nil {
 			return nil, err
@@ -156,11 +163,6 @@ func (s *Server) subject(in any) (stream, shard string) {
 }
 
 func (s *Server) reply(ctx context.Context, w http.ResponseWriter, c *call, body []byte, err error) {
-	s.mu.Lock()
-	s.requests++
-	date := time.Now().Add(s.settings.offset)
-	id := fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests)
-	s.mu.Unlock()
 	status := http.StatusOK
 	h := w.Header()
 	if err != nil {
@@ -175,12 +177,32 @@ func (s *Server) reply(ctx context.Context, w http.ResponseWriter, c *call, body
 			Message string `json:"message"`
 		}{refused.code, refused.message})
 	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	s.head(w, status, contentType)
+	s.sendAll(ctx, w, &c.faults, body)
+}
+
+// head writes the status and what every answer has in its header.
+func (s *Server) head(w http.ResponseWriter, status int, contentType string) {
+	s.mu.Lock()
+	s.requests++
+	date := time.Now().Add(s.settings.offset)
+	id := fmt.Sprintf("00000000-0000-4000-8000-%012x", s.requests)
+	s.mu.Unlock()
+	h := w.Header()
 	h.Set("Date", date.UTC().Format(http.TimeFormat))
 	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Amzn-RequestId", id)
 	w.WriteHeader(status)
-	s.sendAll(ctx, w, &c.faults, body)
+}
+
+// hang waits until the caller gives up or the server is closed, and ends the connection.
+func (s *Server) hang(ctx context.Context) {
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+	}
+	panic(http.ErrAbortHandler)
 }
 
 func deref[T any](p *T) (v T) {

@@ -59,9 +59,11 @@ type settings struct {
 	readLimits  bool
 	writeLimits bool
 	shardLimit  int
-	prefix      string // of sequence numbers
-	clockCheck  bool
-	bandwidth   int // bytes per second; 0: no limit
+
+	consumerLimit int    // of a stream
+	prefix        string // of sequence numbers
+	clockCheck    bool
+	bandwidth     int // bytes per second; 0: no limit
 }
 
 // A TB is what [New] needs of a *testing.T, B or F.
@@ -92,6 +94,8 @@ func NewServer(stream string, shards int) *Server {
 			latency:    defaultLatency,
 			transition: 500 * time.Millisecond,
 			shardLimit: 20_000,
+
+			consumerLimit: 20,
 		},
 	}
 	s.ops = operations()

@@ -23,8 +23,10 @@ type streamState struct {
 	open         []*shard // in order of hash keys
 	n            uint64   // counter of sequence numbers
 	horizon      time.Time
-	oldest       time.Time   // when the horizon passes it, something is to be trimmed; zero: nothing is there
-	scalings     []time.Time // UpdateShardCount
+	oldest       time.Time                  // when the horizon passes it, something is to be trimmed; zero: nothing is there
+	scalings     []time.Time                // UpdateShardCount
+	consumers    map[string]*streamConsumer // by name
+	registered   map[string]time.Time       // when a consumer of a name was last created
 
 	// status is CREATING, UPDATING or DELETING until changeAt, when change is made; then it is ACTIVE, or the stream
 	// is gone. settle does so at the next look.
@@ -51,6 +53,7 @@ type shard struct {
 	readBytes  window
 	writes     window
 	writeBytes window
+	news       chan struct{} // closed by stir; nil: nobody waits
 }
 
 // A Record is one record as it is stored.
@@ -79,6 +82,7 @@ func (s *Server) newStream(name string, shards int, at time.Time) *streamState {
 	st := &streamState{
 		name: name, birth: s.births, created: created, retention: 24 * time.Hour, maxRecord: 1 << 20,
 		horizon: at, status: active, distribution: UserPartitionKey,
+		consumers: make(map[string]*streamConsumer), registered: make(map[string]time.Time),
 	}
 	if shards > 0 {
 		st.populate(shards, at)
@@ -125,6 +129,7 @@ func (st *streamState) addShard(start, end hash, at time.Time, parents ...*shard
 func (st *streamState) closeShard(sh *shard, at time.Time) {
 	sh.closed, sh.last = at, st.next(sh, at)
 	st.age(at)
+	sh.stir()
 	st.open = slices.DeleteFunc(st.open, func(o *shard) bool { return o == sh })
 }
 
@@ -144,6 +149,7 @@ func (st *streamState) put(sh *shard, key string, data []byte, at time.Time) str
 	seq := st.next(sh, at)
 	sh.records = append(sh.records, Record{SequenceNumber: seq, PartitionKey: key, Data: data, Arrival: at})
 	st.age(at)
+	sh.stir()
 	return seq
 }
 
@@ -202,6 +208,7 @@ func (s *Server) settle(at time.Time) {
 				continue
 			}
 		}
+		st.settleConsumers(at)
 		st.trim(at.Add(-st.retention))
 	}
 }
@@ -209,6 +216,7 @@ func (s *Server) settle(at time.Time) {
 // bury forgets a stream.
 func (s *Server) bury(st *streamState) {
 	delete(s.streams, st.name)
+	st.stir()
 	for _, sh := range st.shards {
 		s.buried = max(s.buried, sh.createdSec)
 	}
@@ -219,4 +227,5 @@ func (s *Server) bury(st *streamState) {
 func (s *Server) during(st *streamState, status string, at time.Time, change func(at time.Time)) {
 	st.status, st.changeAt, st.change = status, at.Add(s.settings.transition), change
 	s.settle(at)
+	st.stir()
 }

@@ -22,11 +22,11 @@ type iterator struct {
 	Issued int64 // ms
 }
 
-// listToken is what a NextToken of ListShards says.
+// listToken is what a NextToken of ListShards says, or with the name of a consumer one of ListStreamConsumers.
 type listToken struct {
 	Stream string
 	Birth  int
-	After  string // shard id
+	After  string // shard id, or name
 	Filter *shardFilter
 	Issued int64 // ms
 }
@@ -38,6 +38,9 @@ func (it iterator) String() string { return seal('i', it) }
 func parseIterator(s string) (it iterator, err error) { return it, unseal('i', s, &it) }
 
 func (t listToken) String() string { return seal('l', t) }
+
+// parseConsumerToken reads a NextToken of ListStreamConsumers.
+func parseConsumerToken(s string) (t listToken, err error) { return t, unseal('c', s, &t) }
 
 func parseListToken(s string) (t listToken, err error) { return t, unseal('l', s, &t) }
 
