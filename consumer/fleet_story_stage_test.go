@@ -305,13 +305,13 @@ func (s *stage) states(part string) (states []string) {
 }
 
 // remove deletes rows by hand.
-func (s *stage) remove(prefix string) error {
-	list, err := s.f.store.List(context.Background(), prefix)
+func (f *fleet) remove(prefix string) error {
+	list, err := f.store.List(context.Background(), prefix)
 	if err == nil && (len(list) == 0 || prefix == "") {
 		err = errors.New("there is no row")
 	}
 	for _, e := range list {
-		err = errors.Join(err, s.f.store.Delete(context.Background(), e))
+		err = errors.Join(err, f.store.Delete(context.Background(), e))
 	}
 	return err
 }

@@ -60,8 +60,8 @@ var sentences = []*sentence{
 	{form: "the store comes back", act: func(s *stage, _ []string) error { s.cut(false); return nil }},
 	{form: "the next release of <worker> is held up", act: func(s *stage, w []string) error { s.actors[w[0]].hold.Store(true); return nil }},
 	{form: "the release that was held up arrives", act: func(s *stage, _ []string) error { return s.deliver() }},
-	{form: "somebody deletes the row of worker <worker>", act: func(s *stage, w []string) error { return s.remove("g/member/" + s.actors[w[0]].name + "/") }},
-	{form: "somebody deletes the row of shard <n>", act: func(s *stage, w []string) error { return s.remove(s.row(w[0]).key) }},
+	{form: "somebody deletes the row of worker <worker>", act: func(s *stage, w []string) error { return s.f.remove("g/member/" + s.actors[w[0]].name + "/") }},
+	{form: "somebody deletes the row of shard <n>", act: func(s *stage, w []string) error { return s.f.remove(s.row(w[0]).key) }},
 	{form: "shard <n> is split", act: func(s *stage, w []string) error { s.f.srv.Split("orders", shardID(number(w[0]))); return nil }},
 	{form: "shards <n> and <n> are merged", act: func(s *stage, w []string) error {
 		s.f.srv.Merge("orders", shardID(number(w[0])), shardID(number(w[1])))
