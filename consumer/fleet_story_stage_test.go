@@ -217,7 +217,10 @@ func (a *actor) handle(ctx context.Context, ev events.KinesisEvent) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, rec := range ev.Records {
-		f.log = append(f.log, fleetCall{a.name, inv.Shard, rec.Kinesis.PartitionKey, string(rec.Kinesis.Data), inv.Epoch, began, time.Now()})
+		f.log = append(f.log, fleetCall{
+			worker: a.name, shard: inv.Shard, key: rec.Kinesis.PartitionKey, data: string(rec.Kinesis.Data), epoch: inv.Epoch,
+			began: began, ended: time.Now(),
+		})
 	}
 	return nil
 }

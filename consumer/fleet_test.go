@@ -40,6 +40,8 @@ type fleetCall struct {
 	worker, shard, key, data string
 	epoch                    int64
 	began, ended             time.Time // ended is zero where it had no effect
+	left                     time.Time // when the handler returned, if it has
+	call                     int       // of the handler: the same for all records of a batch
 }
 
 // A replica is a worker of the fleet.
@@ -98,14 +100,15 @@ func (l *link) Delete(ctx context.Context, e checkpoint.Entry) error {
 }
 
 // inFleet runs a test in a bubble of virtual time with a stream of so many shards, into which 10 keys put a record every
-// 100 ms. At the end all that was put must have been handled, in the order of each key, and never by two workers at once.
+// 100 ms. At the end all that was put must have been handled, in the order of each key, one after the other, and never by two
+// workers at once.
 func inFleet(t *testing.T, shards int, test func(f *fleet)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fleet{t: t, srv: kinesistest.NewServer("orders", shards), store: new(checkpoint.Memory), work: 20 * time.Millisecond, stop: make(chan struct{})}
 		t.Cleanup(f.srv.Close)
 		done := make(chan struct{})
-		go func() { defer close(done); f.produce() }()
+		go func() { defer close(done); f.produce("orders") }()
 		test(f)
 		close(f.stop)
 		<-done
@@ -113,12 +116,12 @@ func inFleet(t *testing.T, shards int, test func(f *fleet)) {
 	})
 }
 
-func (f *fleet) produce() {
+func (f *fleet) produce(stream string) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		for k := range 10 {
-			f.srv.Put("orders", fmt.Sprint("key", k), fmt.Append(nil, n))
+			f.srv.Put(stream, fmt.Sprint("key", k), fmt.Append(nil, n))
 		}
 		f.mu.Lock()
 		f.sent = n + 1
@@ -165,9 +168,19 @@ func (r *replica) handle(ctx context.Context, ev events.KinesisEvent) error {
 	r.f.mu.Lock()
 	at := len(r.f.log)
 	for _, rec := range ev.Records {
-		r.f.log = append(r.f.log, fleetCall{r.name, inv.Shard, rec.Kinesis.PartitionKey, string(rec.Kinesis.Data), inv.Epoch, began, time.Time{}})
+		r.f.log = append(r.f.log, fleetCall{
+			worker: r.name, shard: inv.Shard, key: rec.Kinesis.PartitionKey, data: string(rec.Kinesis.Data), epoch: inv.Epoch,
+			began: began, call: at,
+		})
 	}
 	r.f.mu.Unlock()
+	defer func() {
+		r.f.mu.Lock()
+		defer r.f.mu.Unlock()
+		for i := range ev.Records {
+			r.f.log[at+i].left = time.Now()
+		}
+	}()
 	select {
 	case <-time.After(r.f.takes(r.f.work)):
 	case <-ctx.Done():
@@ -261,8 +274,12 @@ func (f *fleet) sound() {
 	seen, next := map[string]bool{}, map[string]int{}
 	calls := slices.Clone(f.log)
 	slices.SortStableFunc(calls, func(a, b fleetCall) int { return a.began.Compare(b.began) })
-	busy := map[string]fleetCall{} // by shard
+	busy, keys := map[string]fleetCall{}, map[string]fleetCall{} // by shard, by key
 	for _, c := range calls {
+		if last, ok := keys[c.key]; ok && last.call != c.call && c.began.Before(last.left) {
+			f.t.Errorf("%s handles %s of %s at %v, while %s handles %s until %v", c.worker, c.data, c.key, c.began, last.worker, last.data, last.left)
+		}
+		keys[c.key] = c
 		if last, ok := busy[c.shard]; ok && last.worker != c.worker && c.began.Before(last.ended) {
 			f.t.Errorf("%s handles %s of %s at %v, while %s does until %v", c.worker, c.data, c.shard, c.began, last.worker, last.ended)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/checkpoint"
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
@@ -27,7 +28,7 @@ type running struct {
 type wholeBatch = func(context.Context, events.KinesisEvent) error
 
 // start runs a consumer with a Memory store of its own, unless opts say otherwise.
-func start(t *testing.T, srv *kinesistest.Server, h wholeBatch, opts ...consumer.Option) *running {
+func start[H batch.Func](t *testing.T, srv *kinesistest.Server, h H, opts ...consumer.Option) *running {
 	t.Helper()
 	c, err := consumer.New(srv.Client(), "orders", h, append([]consumer.Option{silent()}, opts...)...)
 	if err != nil {
