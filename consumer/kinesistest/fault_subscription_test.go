@@ -211,6 +211,27 @@ func TestOldContinuation(t *testing.T) {
 	})
 }
 
+// TestRepeatedBacklog has more to push than one event holds, which comes at once, but not when it repeats.
+func TestRepeatedBacklog(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, srv *Server, c *kinesis.Client) {
+		consumer := register(t, c, "c")
+		for range 3 {
+			srv.Put("s", "k", make([]byte, 1<<20-1))
+		}
+		srv.Fail(pushOp, RepeatPages(1))
+		r := must(subscribe(t.Context(), c, consumer, 0, horizon))
+		defer r.Close()
+		first := *r.event().Records[0].SequenceNumber
+		again := r.event()
+		if took := time.Since(r.began).Round(10 * time.Millisecond); *again.Records[0].SequenceNumber != first || took != 200*time.Millisecond {
+			t.Errorf("after %v the records from %s come again from %s", took, first, *again.Records[0].SequenceNumber)
+		}
+		if e := r.event(); len(e.Records) != 1 || time.Since(r.began) > 300*time.Millisecond {
+			t.Errorf("the rest: %d records after %v", len(e.Records), time.Since(r.began))
+		}
+	})
+}
+
 func TestFaultsOfSubscriptionEnds(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, srv *Server, c *kinesis.Client) {
 		consumer := register(t, c, "c")

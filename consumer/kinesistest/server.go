@@ -37,7 +37,7 @@ type Server struct {
 	url      string
 	streams  map[string]*streamState
 	births   int    // streams created so far
-	buried   uint64 // the highest second of creation in the sequence numbers of deleted streams
+	buried   uint64 // the highest second of creation in what deleted streams gave out
 	requests uint64
 	calls    []Call
 	counts   map[callKey]int

@@ -213,12 +213,15 @@ func (s *Server) settle(at time.Time) {
 	}
 }
 
-// bury forgets a stream.
+// bury forgets a stream. What it gave out, sequence numbers and the ARNs of consumers, is older than any later one.
 func (s *Server) bury(st *streamState) {
 	delete(s.streams, st.name)
 	st.stir()
 	for _, sh := range st.shards {
 		s.buried = max(s.buried, sh.createdSec)
+	}
+	for _, created := range st.registered {
+		s.buried = max(s.buried, uint64(created.Unix()))
 	}
 }
 

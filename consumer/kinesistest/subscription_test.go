@@ -189,12 +189,12 @@ func TestTakeover(t *testing.T) {
 		// Other shards and other consumers are not concerned.
 		must(subscribe(t.Context(), c, consumer, 1, tip)).Close()
 		must(subscribe(t.Context(), c, other, 0, tip)).Close()
-		for range 4 {
+		for _, at := range []time.Duration{0, time.Second, 4980 * time.Millisecond} {
+			time.Sleep(time.Until(first.began.Add(at)))
 			_, err := subscribe(t.Context(), c, consumer, 0, tip)
 			wantCode(t, err, "ResourceInUseException")
-			time.Sleep(time.Second)
 		}
-		time.Sleep(time.Until(first.began.Add(takeover)))
+		time.Sleep(time.Until(first.began.Add(5 * time.Second)))
 		second := must(subscribe(t.Context(), c, consumer, 0, tip))
 		second.event()
 		if _, code := first.rest(); code != "ResourceInUseException" {
@@ -208,7 +208,7 @@ func TestTakeover(t *testing.T) {
 		second.Close()
 		_, err := subscribe(t.Context(), c, consumer, 0, tip)
 		wantCode(t, err, "ResourceInUseException")
-		time.Sleep(time.Until(second.began.Add(takeover)))
+		time.Sleep(time.Until(second.began.Add(5 * time.Second)))
 		must(subscribe(t.Context(), c, consumer, 0, tip)).Close()
 	})
 }
@@ -302,8 +302,7 @@ func TestSubscriptionIsLeft(t *testing.T) {
 		slow := must(subscribe(t.Context(), c, consumer, 0, horizon))
 		time.Sleep(6 * time.Minute)
 		synctest.Wait()
-		n, _ := slow.rest()
-		if n >= 8 {
+		if n, _ := slow.rest(); n != 1 { // what the client had read by itself, and none that was under way
 			t.Errorf("a reader that slept for six minutes got %d events", n)
 		}
 		open := must(subscribe(t.Context(), c, consumer, 1, tip))
