@@ -22,7 +22,7 @@ func FuzzEvent(f *testing.F) {
 	f.Cleanup(srv.Close)
 	f.Fuzz(func(t *testing.T, key string, data []byte, at uint16) {
 		if !utf8.ValidString(key) || len(key) > 256 {
-			t.Skip()
+			return
 		}
 		read := func(frames ...[]byte) (events []types.SubscribeToShardEvent, err error) {
 			body := append(eventFrame("initial-response", []byte("{}")), bytes.Join(frames, nil)...)

@@ -182,7 +182,7 @@ func TestListConsumers(t *testing.T) {
 		if names, next := list(&kinesis.ListStreamConsumersInput{}); names != "" || next != nil {
 			t.Errorf("listed %q", names)
 		}
-		for _, name := range strings.Split("dbeca", "") {
+		for name := range strings.SplitSeq("dbeca", "") {
 			must(registerAs(c, "s", name))
 		}
 		first, next := list(&kinesis.ListStreamConsumersInput{MaxResults: aws.Int32(2)})
