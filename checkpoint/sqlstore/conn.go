@@ -63,8 +63,8 @@ func (g gate) leave() {
 	}
 }
 
-// A line is one connection that is kept for calls that must not wait for others. They take turns. After an error the next
-// call takes a new one. When nobody has called for a while, it goes back to the pool, so that closing the pool closes it.
+// A line is one connection that is kept for calls that must not wait for others. They take turns. After an error, and after
+// a call whose context has ended, for which a driver may have closed it, the next call takes a new one. When nobody has called for a while, it goes back to the pool, so that closing the pool closes it.
 type line struct {
 	db   *sql.DB
 	turn gate        // entered while a call, or rest, has the connection
@@ -90,12 +90,12 @@ func (l *line) take(ctx context.Context) (*sql.Conn, func(error), error) {
 		}
 		l.conn = c
 	}
-	return l.conn, l.done, nil
+	return l.conn, func(err error) { l.done(err == nil && ctx.Err() == nil) }, nil
 }
 
-func (l *line) done(err error) {
+func (l *line) done(good bool) {
 	switch {
-	case err != nil:
+	case !good:
 		l.conn.Close()
 		l.conn = nil
 	case l.idle == nil:

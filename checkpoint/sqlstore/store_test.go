@@ -251,23 +251,31 @@ func TestReserved(t *testing.T) {
 			t.Error(err)
 		}
 		expect("after a conflict", 2, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.exec = func(string) (int64, error) { cancel(); return 1, nil } // a driver may close the connection for that
+		if err := st.Delete(ctx, checkpoint.Entry{Key: "k", Revision: "r"}); err != nil {
+			t.Error(err)
+		}
+		expect("after a call whose context ended within it", 2, 0)
+		call()
+		expect("after another call", 3, 1)
 		f.exec = func(string) (int64, error) { return 0, errors.New("broken") }
 		if err := st.Delete(t.Context(), checkpoint.Entry{Key: "k", Revision: "r"}); err == nil {
 			t.Error("no error")
 		}
-		expect("after an error", 2, 0)
+		expect("after an error", 3, 0)
 		f.open = func() error { return errors.New("refused") }
 		if _, err := st.Get(t.Context(), "k"); err == nil {
 			t.Error("no error")
 		}
 		f.open = nil
 		call()
-		expect("with a new one", 3, 1)
+		expect("with a new one", 4, 1)
 		time.Sleep(lineIdle + time.Second)
 
 		db.SetMaxOpenConns(1)
 		call()
-		expect("of a pool of one", 4, 0)
+		expect("of a pool of one", 5, 0)
 	})
 }
 
