@@ -240,9 +240,9 @@ func (s *Store) take(ctx context.Context) (c *sql.Conn, done func(error), err er
 
 // Reserved returns a Store of the same rows with a connection of its own, for calls that must not wait until others give
 // theirs back: the heartbeats of a worker. It is the same one at each call. The connection is one of the pool, is taken at
-// the first call, and goes back after an error, after a call whose ctx has ended, and after 30 s without a call. A pool of less than 4
-// connections keeps them all, and Reserved then takes one for each call as its Store does. So it is with SQLite, which
-// does not talk to a server and lets one connection write at a time.
+// the first call, and goes back after an error, after a call whose ctx has ended, and after 30 s without a call. A pool that
+// is limited to less than 4 connections keeps them all, and Reserved then takes one for each call as its Store does. So it
+// is with SQLite, which does not talk to a server and lets one connection write at a time.
 func (s *Store) Reserved() checkpoint.Store {
 	if s.reserved == nil {
 		return s
