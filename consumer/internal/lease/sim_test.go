@@ -22,8 +22,7 @@ const (
 	chaos = 80 * time.Second // faults stop then
 	calm  = 60 * time.Second // and all is in order, and stays so, by the end of that
 
-	repeated  = 49 // one seed in so many is played twice, whatever its last digit
-	blackouts = 3  // the last digit of the seeds with an outage of the store, and little else
+	blackouts = 3 // the last digit of the seeds with an outage of the store, and little else
 )
 
 // rarities are what must have happened in a long run, else it proves little.
@@ -39,23 +38,11 @@ func rarities() []string {
 // lists and outages, and holds what the store and the handlers see to the rules of the design. SHARDLANE_PROTOCOL_SEEDS sets
 // how many seeds, or which ones, as 7-7.
 func TestProtocol(t *testing.T) {
-	first, last := uint64(1), uint64(200)
-	if env := os.Getenv("SHARDLANE_PROTOCOL_SEEDS"); env != "" {
-		from, to, ok := strings.Cut(env, "-")
-		if !ok {
-			from, to = "1", env
-		}
-		var err1, err2 error
-		first, err1 = strconv.ParseUint(from, 10, 64)
-		last, err2 = strconv.ParseUint(to, 10, 64)
-		if err1 != nil || err2 != nil {
-			t.Fatalf("SHARDLANE_PROTOCOL_SEEDS=%q: want a number of seeds, or the first and the last one as 3-9", env)
-		}
-	}
+	first, last := seedsOf(t, "SHARDLANE_PROTOCOL_SEEDS", 200)
 	counts := make(map[string]int)
-	bad, differ, began := 0, 0, time.Now()
+	bad, began := 0, time.Now()
 	for seed := first; seed <= last; seed++ {
-		w := play(t, seed, first == last || seed%repeated == 0)
+		w := play(t, seed, first == last)
 		for what, n := range w.counts {
 			counts[what] += n
 		}
@@ -68,23 +55,9 @@ func TestProtocol(t *testing.T) {
 		if first == last {
 			t.Logf("%s", strings.Join(w.trace, "\n"))
 		}
-		if seed%repeated == 0 {
-			if again := play(t, seed, true); !slices.Equal(again.trace, w.trace) {
-				differ++
-				for i := range min(len(w.trace), len(again.trace)) {
-					if w.trace[i] != again.trace[i] {
-						t.Logf("seed %d:\n%s\nand then\n%s", seed, w.trace[i], again.trace[i])
-						break
-					}
-				}
-			}
-		}
 	}
 	if bad > 0 {
 		t.Errorf("%d of %d seeds break a rule", bad, last-first+1)
-	}
-	if differ > 0 {
-		t.Errorf("%d seeds do not play the same way twice", differ)
 	}
 	for _, what := range rarities() {
 		t.Logf("%8d %s", counts[what], what)
@@ -93,6 +66,42 @@ func TestProtocol(t *testing.T) {
 		}
 	}
 	t.Logf("%d seeds in %v", last-first+1, time.Since(began).Round(time.Millisecond))
+}
+
+// seedsOf returns the first and the last seed that an environment variable gives, or 1 and last.
+func seedsOf(t *testing.T, name string, last uint64) (uint64, uint64) {
+	env := os.Getenv(name)
+	if env == "" {
+		return 1, last
+	}
+	from, to, ok := strings.Cut(env, "-")
+	if !ok {
+		from, to = "1", env
+	}
+	first, err1 := strconv.ParseUint(from, 10, 64)
+	last, err2 := strconv.ParseUint(to, 10, 64)
+	if err1 != nil || err2 != nil {
+		t.Fatalf("%s=%q: want a number of seeds, or the first and the last one as 3-9", name, env)
+	}
+	return first, last
+}
+
+// TestProtocolTraces plays seeds twice and wants the same trace each time: those that SHARDLANE_PROTOCOL_TWICE gives, or a
+// few. About one seed in 400 has two when the processors are busy: what two goroutines of a worker do at one instant has no
+// order. The rules hold for both.
+func TestProtocolTraces(t *testing.T) {
+	first, last := seedsOf(t, "SHARDLANE_PROTOCOL_TWICE", 5)
+	for seed := first; seed <= last; seed++ {
+		one, two := play(t, seed, true).trace, play(t, seed, true).trace
+		if slices.Equal(one, two) {
+			continue
+		}
+		i := 0
+		for i < min(len(one), len(two)) && one[i] == two[i] {
+			i++
+		}
+		t.Errorf("seed %d does not play the same way twice:\n%s\nand then\n%s", seed, slices.Concat(one, []string{"the end"})[i], slices.Concat(two, []string{"the end"})[i])
+	}
 }
 
 // A world is one play: the rows, the workers and what they do, as an observer sees it who knows everything.
