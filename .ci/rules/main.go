@@ -71,8 +71,11 @@ func main() {
 			delete(output, test)
 		case "fail":
 			failed++
-			if said := output[test]; said != nil {
-				fmt.Fprint(os.Stderr, said)
+			for other, said := range output { // of a package that ends at once, what its tests have not ended
+				if other == test || e.Test == "" && other[0] == e.Package {
+					fmt.Fprint(os.Stderr, said)
+					delete(output, other)
+				}
 			}
 			fmt.Fprintln(os.Stderr, "failed:", e.Package, e.Test)
 		}
