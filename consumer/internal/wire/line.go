@@ -19,7 +19,8 @@ const connections = 64
 // gigabyte over that costs more than to decode it. The zero value is ready. It may be used by many calls at a time.
 //
 // A Line is made of the HTTP client that the SDK builds: its proxy, certificates, timeouts and dialer are kept, as is where
-// it connects to. Any other HTTP client is left as it is, and so is one that has HTTP/1.1 switched off.
+// it connects to. Any other HTTP client is left as it is, and so is one that has HTTP/1.1 switched off, or whose connections
+// of TLS are made by a function of its own, since that decides what they speak.
 type Line struct {
 	made sync.Map // by the client's own HTTP client
 }
@@ -39,7 +40,9 @@ func (l *Line) Option(o *kinesis.Options) {
 
 // line is a copy of c that speaks HTTP/1.1 only.
 func line(c *awshttp.BuildableClient) *awshttp.BuildableClient {
-	if p := c.GetTransport().Protocols; p != nil && !p.HTTP1() {
+	own := c.GetTransport()
+	dials := own.DialTLSContext != nil || own.DialTLS != nil //nolint:staticcheck // deprecated, and in use
+	if dials || own.Protocols != nil && !own.Protocols.HTTP1() {
 		return c
 	}
 	return c.WithTransportOptions(func(t *http.Transport) {
@@ -50,7 +53,9 @@ func line(c *awshttp.BuildableClient) *awshttp.BuildableClient {
 		if tls := t.TLSClientConfig; tls != nil {
 			tls.NextProtos = slices.DeleteFunc(slices.Clone(tls.NextProtos), func(p string) bool { return p == "h2" })
 		}
-		t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, connections)
+		if t.MaxIdleConnsPerHost >= 0 { // else none is kept
+			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, connections)
+		}
 		if t.MaxIdleConns > 0 {
 			t.MaxIdleConns = max(t.MaxIdleConns, connections)
 		}

@@ -83,6 +83,10 @@ func TestLineSpeaksHTTP1(t *testing.T) {
 		tr.Protocols.SetHTTP2(true)
 	}
 	offers := func(tr *http.Transport) { tr.TLSClientConfig.NextProtos = []string{"h2", "http/1.1"} }
+	both := h.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	both.NextProtos = []string{"h2", "http/1.1"}
+	dials := func(tr *http.Transport) { tr.DialTLSContext = (&tls.Dialer{Config: both}).DialContext }
+	dialed := func(tr *http.Transport) { tr.DialTLS = (&tls.Dialer{Config: both}).Dial } //nolint:staticcheck // deprecated, and in use
 	for name, tt := range map[string]struct {
 		client      kinesis.HTTPClient
 		alone, line string
@@ -91,6 +95,8 @@ func TestLineSpeaksHTTP1(t *testing.T) {
 		"that offers HTTP/2": {h.trusting().WithTransportOptions(offers), "HTTP/2.0", "HTTP/1.1"},
 		"with a limit":       {h.trusting().WithTimeout(time.Minute), "HTTP/2.0", "HTTP/1.1"},
 		"with HTTP/2 only":   {h.trusting(only2), "HTTP/2.0", "HTTP/2.0"},
+		"that dials TLS":     {h.trusting(dials), "HTTP/2.0", "HTTP/2.0"},
+		"that dialed TLS":    {h.trusting(dialed), "HTTP/2.0", "HTTP/2.0"},
 		"of net/http":        {h.Client(), "HTTP/2.0", "HTTP/2.0"},
 		"of somebody else":   {another{h.Client()}, "HTTP/2.0", "HTTP/2.0"},
 	} {
@@ -110,6 +116,19 @@ func TestLineSpeaksHTTP1(t *testing.T) {
 }
 
 type another struct{ kinesis.HTTPClient }
+
+// A client that keeps no idle connection has none kept for it.
+func TestLineKeepsNoConnection(t *testing.T) {
+	h := newHost(t)
+	c := h.trusting(func(tr *http.Transport) { tr.MaxIdleConnsPerHost = -1 })
+	var l wire.Line
+	for range 3 {
+		h.call(t, c, l.Option, wire.Plain)
+	}
+	if n := h.dials.Load(); n != 3 {
+		t.Errorf("%d connections for 3 calls", n)
+	}
+}
 
 // What the client connects through stays, here its dialer and its time limit. One connection carries all calls: none is cut
 // off because its request was closed early.
