@@ -2,6 +2,7 @@ package consumer_test
 
 import (
 	"context"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -55,8 +56,12 @@ func (h *heldHandlers) handler(takes time.Duration, free chan struct{}) func(r *
 // While a shard is handed over, the context of a handler that runs is live until the drain timeout, and ends then. Nothing else
 // of the shard begins meanwhile.
 func TestFleetContextInAHandOver(t *testing.T) {
-	const drain = 5 * time.Second
-	for name, takes := range map[string]time.Duration{"in time": 6 * time.Second, "cut off": 0} {
+	for name, tt := range map[string]struct{ takes, drain time.Duration }{
+		"in time":     {6 * time.Second, 5 * time.Second},
+		"cut off":     {0, 5 * time.Second},
+		"for however": {6 * time.Second, math.MaxInt64},
+	} {
+		takes, drain := tt.takes, tt.drain
 		t.Run(name, func(t *testing.T) {
 			inFleet(t, 2, func(f *fleet) {
 				var seen notices
@@ -81,7 +86,7 @@ func TestFleetContextInAHandOver(t *testing.T) {
 				cut := len(h.ended)
 				h.mu.Unlock()
 				switch name {
-				case "in time":
+				case "in time", "for however":
 					if cut > 0 {
 						t.Errorf("the context of %d handlers ended before the drain timeout", cut)
 					}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -209,7 +210,7 @@ func (s *stream) give(sh *shard, to string) {
 	sh.halt() // first: what a handler that was cut off returns before it is a failure
 	cut := time.AfterFunc(s.cfg.drain, sh.cut)
 	defer cut.Stop()
-	leave := time.AfterFunc(s.cfg.drain+unwindTime, sh.abandon)
+	leave := time.AfterFunc(min(s.cfg.drain, math.MaxInt64-unwindTime)+unwindTime, sh.abandon)
 	defer leave.Stop()
 	err := sh.drained()
 	if errors.Is(err, ErrHandlerRunning) {
