@@ -133,7 +133,7 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 // Run consumes until ctx is done, or until every shard has reached the ending position, and then drains: it stops reading,
 // drops the records that wait, lets running handlers finish, stores the last checkpoints and releases the shards. It
 // returns 5 s after the drain timeout at the latest. No goroutine is left then, except those of handlers and destinations
-// that do not return. A Consumer may run again after Run has returned.
+// that do not return, and those of idle connections, until the HTTP client's time for them is over. A Consumer may run again after Run has returned.
 //
 // Without an ending position, Run returns nil after a clean drain: the end of ctx is no error. With one, nil means that
 // every record before it has an outcome. These errors come wrapped in an [*Error]:

@@ -13,13 +13,12 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
-// A pool is what all shards of a worker share: its identity, the poll workers, the line to the service, the decoder of
-// replies, the read-ahead budget, the slots of the handlers, and the goroutines for what takes a while.
+// A pool is what all shards of a worker share: its identity, the poll workers, the decoder of replies, the read-ahead budget,
+// the slots of the handlers, and the goroutines for what takes a while.
 type pool struct {
 	began    time.Time
 	rnd      *random
 	sched    reader.Scheduler
-	line     wire.Line
 	replies  wire.Decoder
 	ahead    *bound.Memory[reader.Source]
 	limit    *bound.Slots[reader.Source]

@@ -3,47 +3,52 @@ package wire
 import (
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
+	"weak"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
-// connections is how many idle connections a Line keeps for a host: one for each of the calls that may run at once, twice
-// as many as there are poll workers, and some for shards whose calls take long. The SDK keeps ten, and opens and closes
-// the others again and again.
+// connections is how many idle connections a line keeps for a host: twice as many as calls run at once, unless shards hang.
+// The SDK keeps ten, and opens and closes the others again and again.
 const connections = 64
 
-// A Line carries calls of GetRecords over connections of HTTP/1.1, where the client's own would be of HTTP/2: to move a
-// gigabyte over that costs more than to decode it. The zero value is ready. It may be used by many calls at a time.
+// lines has what was made of a client, for as long as the client is there: so all who use one share its connections, one Run
+// after another.
+var lines sync.Map // of *awshttp.BuildableClient, by weak.Pointer to the client's own; nil: that is left as it is
+
+// Line is an option of a call of GetRecords: that goes over connections of HTTP/1.1, where the client's own would be of
+// HTTP/2: to move a gigabyte over that costs more than to decode it.
 //
-// A Line is made of the HTTP client that the SDK builds: its proxy, certificates, timeouts and dialer are kept, as is where
+// The line is made of the HTTP client that the SDK builds: its proxy, certificates, timeouts and dialer are kept, as is where
 // it connects to. Any other HTTP client is left as it is, and so is one that has HTTP/1.1 switched off, or whose connections
 // of TLS are made by a function of its own, since that decides what they speak.
-type Line struct {
-	made sync.Map // by the client's own HTTP client
-}
-
-// Option is an option of a call: it puts the Line in the place of the client's connections.
-func (l *Line) Option(o *kinesis.Options) {
+func Line(o *kinesis.Options) {
 	c, ok := o.HTTPClient.(*awshttp.BuildableClient)
-	if !ok {
+	if !ok || c == nil {
 		return
 	}
-	made, ok := l.made.Load(c)
+	key := weak.Make(c)
+	made, ok := lines.Load(key)
 	if !ok {
-		made, _ = l.made.LoadOrStore(c, line(c))
+		if made, ok = lines.LoadOrStore(key, line(c)); !ok {
+			runtime.AddCleanup(c, func(key weak.Pointer[awshttp.BuildableClient]) { lines.Delete(key) }, key)
+		}
 	}
-	o.HTTPClient = made.(*awshttp.BuildableClient) //nolint:forcetypeassert // as it was stored
+	if l := made.(*awshttp.BuildableClient); l != nil { //nolint:forcetypeassert // as it was stored
+		o.HTTPClient = l
+	}
 }
 
-// line is a copy of c that speaks HTTP/1.1 only.
+// line is a copy of c that speaks HTTP/1.1 only, nil where c is to be left as it is.
 func line(c *awshttp.BuildableClient) *awshttp.BuildableClient {
 	own := c.GetTransport()
 	dials := own.DialTLSContext != nil || own.DialTLS != nil //nolint:staticcheck // deprecated, and in use
 	if dials || own.Protocols != nil && !own.Protocols.HTTP1() {
-		return c
+		return nil
 	}
 	return c.WithTransportOptions(func(t *http.Transport) {
 		t.Protocols = new(http.Protocols)
@@ -63,8 +68,8 @@ func line(c *awshttp.BuildableClient) *awshttp.BuildableClient {
 }
 
 // Plain is an option of a call: of the body of its request, net/http gets to see Read and Close alone. The SDK closes that
-// body as soon as the call returns, and smithy-go v1.28 answers WriteTo on a closed one with an error, which net/http takes
-// for a broken connection: it cuts off a reply that came fast. Only clients of net/http are affected, and changed.
+// body as soon as the call returns, and what WriteTo says of a closed one net/http takes for a broken connection: it closes
+// that, and cuts off a reply that came fast. Only clients of net/http are affected, and changed.
 func Plain(o *kinesis.Options) {
 	switch o.HTTPClient.(type) {
 	case *awshttp.BuildableClient, *http.Client:
