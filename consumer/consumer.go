@@ -67,6 +67,7 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/clock"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/tell"
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 	"github.com/shardlane/shardlane/metrics"
 )
 
@@ -77,6 +78,7 @@ type Consumer struct {
 	handler batch.Handler
 	cfg     *config
 	out     *tell.Outlet
+	line    wire.Line // to the service
 
 	left    left // handlers of earlier Runs
 	busy    atomic.Bool
@@ -133,7 +135,8 @@ func Run[H batch.Func](ctx context.Context, c Client, stream string, h H, opts .
 // Run consumes until ctx is done, or until every shard has reached the ending position, and then drains: it stops reading,
 // drops the records that wait, lets running handlers finish, stores the last checkpoints and releases the shards. It
 // returns 5 s after the drain timeout at the latest. No goroutine is left then, except those of handlers and destinations
-// that do not return, and those of idle connections, until the HTTP client's time for them is over. A Consumer may run again after Run has returned.
+// that do not return, and those of idle connections, until the HTTP client's time for them is over. A Consumer may run again
+// after Run has returned.
 //
 // Without an ending position, Run returns nil after a clean drain: the end of ctx is no error. With one, nil means that
 // every record before it has an outcome. These errors come wrapped in an [*Error]:
@@ -207,7 +210,7 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 	for _, c := range cs {
 		c.warn()
 	}
-	w := newWorker(ctx, cs[0].cfg)
+	w := newWorker(ctx, cs[0].cfg, &cs[0].line)
 	streams := make([]*stream, len(cs))
 	for i, c := range cs {
 		streams[i] = newStream(c.facts(w.pool))

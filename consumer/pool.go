@@ -13,12 +13,13 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
-// A pool is what all shards of a worker share: its identity, the poll workers, the decoder of replies, the read-ahead budget,
-// the slots of the handlers, and the goroutines for what takes a while.
+// A pool is what all shards of a worker share: its identity, the poll workers, the line to the service, the decoder of
+// replies, the read-ahead budget, the slots of the handlers, and the goroutines for what takes a while.
 type pool struct {
 	began    time.Time
 	rnd      *random
 	sched    reader.Scheduler
+	line     *wire.Line
 	replies  wire.Decoder
 	ahead    *bound.Memory[reader.Source]
 	limit    *bound.Slots[reader.Source]
@@ -39,10 +40,10 @@ const (
 	unwindTime         = 2 * time.Second  // for handlers, after their context has ended
 )
 
-// newPool returns a pool without its contexts.
-func newPool(cfg *config) *pool {
+// newPool returns a pool without its contexts. Its line outlasts it, so that the next Run finds the connections of this one.
+func newPool(cfg *config, line *wire.Line) *pool {
 	return &pool{
-		began: time.Now(), rnd: cfg.random(), ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
+		began: time.Now(), rnd: cfg.random(), line: line, ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
 		nudge: make(chan struct{}, 1),
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
 // A worker is one Run or RunAll: it starts the poll workers, the checkpoint loop and the streams, and ends them. Each of
@@ -19,8 +21,8 @@ type worker struct {
 // releaseTime is what a stop gets from the drain timeout to the last write.
 const releaseTime = 4500 * time.Millisecond
 
-func newWorker(ctx context.Context, cfg *config) *worker {
-	w := &worker{pool: newPool(cfg), drain: min(cfg.drain, math.MaxInt64-releaseTime)}
+func newWorker(ctx context.Context, cfg *config, line *wire.Line) *worker {
+	w := &worker{pool: newPool(cfg, line), drain: min(cfg.drain, math.MaxInt64-releaseTime)}
 	w.handlers, w.cut = context.WithCancel(context.WithoutCancel(ctx))
 	return w
 }

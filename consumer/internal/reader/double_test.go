@@ -183,7 +183,7 @@ type double interface {
 // poller returns a Poller that no Scheduler polls.
 func poller(c Client, d double, from checkpoint.Position) *Poller {
 	return &Poller{
-		Client: c, Wire: new(wire.Decoder), Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
+		Client: c, Line: new(wire.Line), Wire: new(wire.Decoder), Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
 		Pause: &backoff.ZeroBackOff{}, idle: func(bool) time.Duration { return time.Second }, long: func(bool) {},
 	}
 }

@@ -6,8 +6,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-
-	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
 const (
@@ -66,7 +64,7 @@ func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, replie
 	_, in.StreamARN = StreamID(p.Stream)
 	start := time.Now()
 	c, err := p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
-		out, err = p.Client.GetRecords(ctx, in, o, wire.Line, p.Wire.Option)
+		out, err = p.Client.GetRecords(ctx, in, o, p.Line.Option, p.Wire.Option)
 		return err
 	})
 	if err != nil {

@@ -55,6 +55,7 @@ type Poller struct {
 	Tell   *tell.Teller                            // of the shard
 	Kept   func() time.Duration                    // the stream's retention; 0: unknown
 	Pause  backoff.BackOff                         // after failures
+	Line   *wire.Line                              // carries GetRecords
 	Wire   *wire.Decoder                           // decodes replies
 	Reply  func(service, sent, received time.Time) // told of each reply that names its time; may be nil
 

@@ -3,10 +3,8 @@ package wire
 import (
 	"io"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
-	"weak"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -16,39 +14,35 @@ import (
 // The SDK keeps ten, and opens and closes the others again and again.
 const connections = 64
 
-// lines has what was made of a client, for as long as the client is there: so all who use one share its connections, one Run
-// after another.
-var lines sync.Map // of *awshttp.BuildableClient, by weak.Pointer to the client's own; nil: that is left as it is
-
-// Line is an option of a call of GetRecords: that goes over connections of HTTP/1.1, where the client's own would be of
-// HTTP/2: to move a gigabyte over that costs more than to decode it.
+// A Line carries calls of GetRecords over connections of HTTP/1.1, where the client's own would be of HTTP/2: to move a
+// gigabyte over that costs more than to decode it. The zero value is ready. It may be used by many calls at a time.
 //
-// The line is made of the HTTP client that the SDK builds: its proxy, certificates, timeouts and dialer are kept, as is where
+// A Line is made of the HTTP client that the SDK builds: its proxy, certificates, timeouts and dialer are kept, as is where
 // it connects to. Any other HTTP client is left as it is, and so is one that has HTTP/1.1 switched off, or whose connections
 // of TLS are made by a function of its own, since that decides what they speak.
-func Line(o *kinesis.Options) {
-	c, ok := o.HTTPClient.(*awshttp.BuildableClient)
-	if !ok || c == nil {
-		return
-	}
-	key := weak.Make(c)
-	made, ok := lines.Load(key)
-	if !ok {
-		if made, ok = lines.LoadOrStore(key, line(c)); !ok {
-			runtime.AddCleanup(c, func(key weak.Pointer[awshttp.BuildableClient]) { lines.Delete(key) }, key)
-		}
-	}
-	if l := made.(*awshttp.BuildableClient); l != nil { //nolint:forcetypeassert // as it was stored
-		o.HTTPClient = l
-	}
+type Line struct {
+	made sync.Map // by the client's own HTTP client
 }
 
-// line is a copy of c that speaks HTTP/1.1 only, nil where c is to be left as it is.
+// Option is an option of a call: it puts the Line in the place of the client's connections.
+func (l *Line) Option(o *kinesis.Options) {
+	c, ok := o.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		return
+	}
+	made, ok := l.made.Load(c)
+	if !ok {
+		made, _ = l.made.LoadOrStore(c, line(c))
+	}
+	o.HTTPClient = made.(*awshttp.BuildableClient) //nolint:forcetypeassert // as it was stored
+}
+
+// line is a copy of c that speaks HTTP/1.1 only, or c where that is to be left as it is.
 func line(c *awshttp.BuildableClient) *awshttp.BuildableClient {
 	own := c.GetTransport()
 	dials := own.DialTLSContext != nil || own.DialTLS != nil //nolint:staticcheck // deprecated, and in use
 	if dials || own.Protocols != nil && !own.Protocols.HTTP1() {
-		return nil
+		return c
 	}
 	return c.WithTransportOptions(func(t *http.Transport) {
 		t.Protocols = new(http.Protocols)

@@ -101,10 +101,11 @@ func TestLineSpeaksHTTP1(t *testing.T) {
 		"of somebody else":   {another{h.Client()}, "HTTP/2.0", "HTTP/2.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var l wire.Line
 			if got := h.call(t, tt.client); got != tt.alone {
 				t.Errorf("without the line: %s, want %s", got, tt.alone)
 			}
-			if got := h.call(t, tt.client, wire.Line, wire.Plain); got != tt.line {
+			if got := h.call(t, tt.client, l.Option, wire.Plain); got != tt.line {
 				t.Errorf("with the line: %s, want %s", got, tt.line)
 			}
 			if got := h.call(t, tt.client); got != tt.alone {
@@ -120,8 +121,9 @@ type another struct{ kinesis.HTTPClient }
 func TestLineKeepsNoConnection(t *testing.T) {
 	h := newHost(t)
 	c := h.trusting(func(tr *http.Transport) { tr.MaxIdleConnsPerHost = -1 })
+	var l wire.Line
 	for range 3 {
-		h.call(t, c, wire.Line, wire.Plain)
+		h.call(t, c, l.Option, wire.Plain)
 	}
 	if n := h.dials.Load(); n != 3 {
 		t.Errorf("%d connections for 3 calls", n)
@@ -140,8 +142,9 @@ func TestLineKeepsTheClient(t *testing.T) {
 			return dial(ctx, network, addr)
 		}
 	})
+	var l wire.Line
 	for range 300 {
-		h.call(t, c, wire.Line, wire.Plain)
+		h.call(t, c, l.Option, wire.Plain)
 	}
 	if n := dialed.Load(); n != 1 {
 		t.Errorf("the client's dialer was used %d times for calls one after another, want once", n)
@@ -151,7 +154,7 @@ func TestLineKeepsTheClient(t *testing.T) {
 		Region: "eu-west-1", HTTPClient: slow, Retryer: aws.NopRetryer{}, BaseEndpoint: &h.URL,
 		Credentials: aws.CredentialsProviderFunc(credentials),
 	})
-	if _, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("i")}, wire.Line); err == nil {
+	if _, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("i")}, l.Option); err == nil {
 		t.Error("the client's time limit is gone")
 	}
 }
@@ -162,13 +165,14 @@ func TestLineKeepsConnections(t *testing.T) {
 	h := newHost(t)
 	const calls = 48
 	c := h.trusting()
+	var l wire.Line
 	h.together.Store(calls)
 	dials := func() int64 {
 		before := h.dials.Load()
 		h.waiting.Add(calls)
 		var all sync.WaitGroup
 		for range calls {
-			all.Go(func() { h.call(t, c, wire.Line, wire.Plain) })
+			all.Go(func() { h.call(t, c, l.Option, wire.Plain) })
 		}
 		all.Wait()
 		return h.dials.Load() - before
@@ -230,9 +234,10 @@ func TestLineGoesWhereTheClientGoes(t *testing.T) {
 				Region: "eu-west-1", HTTPClient: c, Retryer: aws.NopRetryer{}, Credentials: aws.CredentialsProviderFunc(credentials),
 			}, set)
 			in := &kinesis.GetRecordsInput{ShardIterator: aws.String("i"), StreamARN: arn}
+			var l wire.Line
 			var d wire.Decoder
 			_, _ = client.GetRecords(t.Context(), in)
-			_, _ = client.GetRecords(t.Context(), in, wire.Line, d.Option, wire.Plain)
+			_, _ = client.GetRecords(t.Context(), in, l.Option, d.Option, wire.Plain)
 			if len(went) != 2 || went[0] != went[1] {
 				t.Errorf("calls went to %q, want both to the same place", went)
 			}

@@ -1,6 +1,6 @@
 // Package wire decodes replies to GetRecords in place of the SDK's deserializer, which costs more than all the rest of
 // reading. A [Decoder] stands at the deserialize step of a call: the user's client, its signing, endpoints, error handling
-// and middleware are as they were. [Line] is what connections they come over.
+// and middleware are as they were. A [Line] is what connections they come over.
 //
 // The Decoder only takes replies that leave no doubt. Whatever it does not expect, it leaves to the SDK's own deserializer,
 // which gets the same bytes: then the records are the SDK's, and so is the error.
