@@ -69,6 +69,37 @@ func TestFleetRowOfAStalledOwner(t *testing.T) {
 	})
 }
 
+// A row is deleted while its owner does not know that a checkpoint was stored, and then the owner loses the shard. The row comes
+// back at that checkpoint.
+func TestFleetRowOfAnUnknownCheckpoint(t *testing.T) {
+	t.Parallel()
+	inFleet(t, 2, func(f *fleet) {
+		store := f.tapped()
+		var deaf atomic.Bool // to what the store says of shards
+		one := f.start("one", consumer.WithCheckpointer(barredReply{store, func(e checkpoint.Entry) bool {
+			return strings.Contains(e.Key, "/lease/") && deaf.Load()
+		}}))
+		f.balanced(5*time.Second, 2, one)
+		time.Sleep(10 * time.Second)
+		deaf.Store(true)
+		began := time.Now()
+		f.until("a checkpoint is stored", 20*time.Second, func() bool { return len(store.rows(shard0, began)) > 0 })
+		seen := store.rows(shard0, began)
+		store.remove(t, shard0)
+		if err := f.remove("g/member/one/"); err != nil {
+			t.Fatal(err)
+		}
+		removed := time.Now()
+		f.until("the row is back", 2*time.Minute, func() bool { return len(store.rows(shard0, removed)) > 0 })
+		deaf.Store(false)
+		if last, back := seen[len(seen)-1], store.rows(shard0, removed)[0]; back.Ck < last.Ck {
+			t.Errorf("it was %+v, and came back as %+v", last.fleetRow, back.fleetRow)
+		}
+		time.Sleep(time.Minute)
+		f.end(one)
+	})
+}
+
 // An owner whose shard has nothing to store learns from a list of rows that its row is gone, and puts it back before others do.
 func TestFleetRowOfAnIdleOwner(t *testing.T) {
 	t.Parallel()

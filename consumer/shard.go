@@ -197,12 +197,12 @@ func (sh *shard) halt() {
 	})
 }
 
-// now is what is known of the shard's row: where the lease was lost, what it said then, if that could be read.
+// now is what is known of the shard's row, or asked of it: where the lease was lost, what it said then, if that could be read.
 func (sh *shard) now() lease.Row {
 	if its := sh.lease.Its(); its.V > 0 {
 		return its
 	}
-	return sh.lease.Row()
+	return sh.lease.Furthest()
 }
 
 // abandon leaves handlers behind that still run.

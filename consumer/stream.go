@@ -272,7 +272,7 @@ func (s *stream) conclude(sh *shard) bool {
 	its := s.shards[sh.id] == sh // else it was handed over meanwhile
 	if its {
 		delete(s.shards, sh.id)
-		s.census.Put(state(sh.id, sh.lease.Row()))
+		s.census.Put(state(sh.id, sh.now()))
 	}
 	if sh.closed {
 		for id, r := range sh.put {

@@ -205,6 +205,25 @@ func TestUnresolvedClaim(t *testing.T) {
 	s.check(t)
 }
 
+// A checkpoint of unknown result counts in what a row comes back as, until something later is stored.
+func TestFurthest(t *testing.T) {
+	s, _, l := claimed(t)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(1)}), nil)
+	s.onSwap = once(after)
+	want(t, l.Checkpoint(t.Context(), Progress{Pos: pos(2)}), errReset)
+	if r := l.Row(); r.Ck != pos(1) {
+		t.Errorf("stored is %+v", r)
+	}
+	if r := l.Furthest(); r.Ck != pos(2) || r.Owner != "host/a" || r.Epoch != 1 {
+		t.Errorf("asked for was %+v", r)
+	}
+	want(t, l.End(t.Context(), nil), nil)
+	if r := l.Furthest(); r.Ck != checkpoint.End || r.Owner != "" {
+		t.Errorf("at the end: %+v", r)
+	}
+	s.check(t)
+}
+
 // A row deleted by hand is put back by its owner, with its own state and the
 // next epoch, before anything else is written.
 func TestRowGone(t *testing.T) {

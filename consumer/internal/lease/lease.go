@@ -33,17 +33,17 @@ type Lease struct {
 	busy chan struct{} // closed when the operation that runs has ended; nil while none does
 
 	// Written by the operation that runs, under mu; read by it, or under mu.
-	row  *Row  // newest state known to be stored; marks have it, too: it is not changed
-	lost *loss // nil while the row was not seen to be another's
+	row   *Row      // newest state known to be stored; marks have it, too: it is not changed
+	ahead *Progress // the furthest asked for, nil if it is that of row
+	lost  *loss     // nil while the row was not seen to be another's
 
 	// The following belong to the operation that runs.
-	rev     string    // revision of row, or of the read-back since
-	sent    []string  // By of writes on rev whose result is unknown
-	ahead   *Progress // the furthest asked for, nil if it is that of row
-	void    bool      // rev is not known to be current: read before writing
-	gone    bool      // the row was seen absent
-	closing bool      // one of sent is a release or an end
-	closed  closing   // what ended the lease, if the lease did
+	rev     string   // revision of row, or of the read-back since
+	sent    []string // By of writes on rev whose result is unknown
+	void    bool     // rev is not known to be current: read before writing
+	gone    bool     // the row was seen absent
+	closing bool     // one of sent is a release or an end
+	closed  closing  // what ended the lease, if the lease did
 
 	doubt atomic.Bool // void is to be set, which anybody may want
 }
@@ -79,6 +79,17 @@ func (l *Lease) Took() string { return l.took }
 func (l *Lease) Row() Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.row.clone()
+}
+
+// Furthest is Row with the furthest progress that was asked for, which may be stored, too: what the row comes back as where it
+// is gone.
+func (l *Lease) Furthest() Row {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if high := l.high(); l.row.Ck.Less(high.Pos) {
+		return l.row.at(high)
+	}
 	return l.row.clone()
 }
 
@@ -168,7 +179,7 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 			return fmt.Errorf("%w: %s: %q after %q", ErrRegress, l.shard, string(p.Pos), string(high.Pos))
 		}
 		high = high.onto(p)
-		l.ahead = &high
+		l.ask(&high)
 	}
 	for range maxTries {
 		if l.void {
@@ -187,7 +198,7 @@ func (l *Lease) do(ctx context.Context, op string, p Progress, as closing, chang
 			next.Epoch++ // the re-put; the operation itself follows
 		} else {
 			if as == open && l.row.progress().covers(l.high()) {
-				l.ahead = nil
+				l.ask(nil)
 				return nil
 			}
 			next = change(next)
@@ -231,6 +242,13 @@ func (l *Lease) leave() {
 	l.busy = nil
 }
 
+// ask takes note of the furthest progress that is to be stored; nil: it is.
+func (l *Lease) ask(p *Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = p
+}
+
 // high returns the furthest progress asked for.
 func (l *Lease) high() Progress {
 	if l.ahead == nil {
@@ -272,7 +290,7 @@ func (l *Lease) refuse(as closing) (bool, error) {
 // go on; a nil error means that the state of l has moved, by this write or by
 // an earlier one.
 func (l *Lease) write(ctx context.Context, next Row, as closing) error {
-	next.V, next.By = Version, l.table.tenure.sign()
+	next.V, next.By = Version, l.table.sign(l.shard)
 	stored, rev, err := l.table.swap(ctx, l.shard, next, l.rev)
 	switch {
 	case err == nil:

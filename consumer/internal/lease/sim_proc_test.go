@@ -112,9 +112,14 @@ func (p *proc) freeze(d time.Duration) {
 	p.w.log("%s freezes for %v", p.name, d)
 }
 
-// spring is a moment between check and effect.
-func (p *proc) spring() {
+// spring is a moment between check and effect. A life that was killed may get there before it knows, or not, and has none.
+func (l *life) spring() {
+	p := l.p
 	p.w.mu.Lock()
+	if l.ctx.Err() != nil {
+		p.w.mu.Unlock()
+		return
+	}
 	d := p.trap
 	p.trap = 0
 	p.w.mu.Unlock()

@@ -171,7 +171,7 @@ func (r *run) work() {
 			w.happened("resumed after a lapse")
 		}
 		s := &turn{run: r, entered: time.Now()}
-		r.life.p.spring()
+		r.life.spring()
 		if !r.life.thaw(r.shard) {
 			return
 		}
