@@ -57,9 +57,13 @@ func tenures(trails []trail) (all []*tenure) {
 
 // Figures are how long shards stood still, and how many moved.
 type figures struct {
-	crash, pause, handover, failing []time.Duration  // by what ended the tenure before; failing ones are handed over, too
-	moved                           map[string][]int // by what was done: shards that have another worker before the next event
+	crash, pause, handover []time.Duration  // by what ended the tenure before
+	failing, struck        []time.Duration  // handed over in a backoff; handed over to a worker that was struck then, perhaps
+	moved                  map[string][]int // by what was done: shards that have another worker before the next event
 }
+
+// seen is how long the others need to take a worker for dead, at most.
+const seen = 13 * time.Second
 
 // backoffs are how long a record that fails five times holds up its lane.
 const backoffs = 7 * time.Second
@@ -83,6 +87,8 @@ func measure(trails []trail, events []event) figures {
 			f.crash = append(f.crash, b.first.Sub(a.by.killed))
 		case b.first.Sub(a.failed) < backoffs: // the shard may have stood still before
 			f.failing = append(f.failing, max(0, b.first.Sub(a.last)))
+		case slices.ContainsFunc(trails, func(t trail) bool { return t.struck(a.last, b.first) }):
+			f.struck = append(f.struck, max(0, b.first.Sub(a.last)))
 		default:
 			f.handover = append(f.handover, max(0, b.first.Sub(a.last)))
 		}
@@ -99,9 +105,17 @@ func measure(trails []trail, events []event) figures {
 	return f
 }
 
+// struck tells whether the others may have given the process a shard in a span, and it was dead or stood still.
+func (t *trail) struck(from, to time.Time) bool {
+	if !t.killed.IsZero() && t.killed.Before(to) && t.killed.After(from.Add(-seen)) {
+		return true
+	}
+	return slices.ContainsFunc(t.stops, func(s span) bool { return s.from.Before(to) && s.to.After(from) })
+}
+
 // report prints the distributions.
 func (f figures) report(out io.Writer) {
-	if len(f.crash)+len(f.pause)+len(f.handover)+len(f.failing) == 0 {
+	if len(f.crash)+len(f.pause)+len(f.handover)+len(f.failing)+len(f.struck) == 0 {
 		return
 	}
 	fmt.Fprintln(out, "time without a worker          n     min     p50     p90     p99     max")
@@ -113,6 +127,7 @@ func (f figures) report(out io.Writer) {
 		{"pause to the heir's record", f.pause},
 		{"hand-over", f.handover},
 		{"hand-over in a backoff", f.failing},
+		{"hand-over beside a strike", f.struck},
 	} {
 		if len(row.all) == 0 {
 			continue

@@ -159,6 +159,15 @@ func TestFigures(t *testing.T) {
 	if !slices.Equal(f.failing, []time.Duration{3 * time.Second}) || !slices.Equal(f.handover, []time.Duration{100 * time.Millisecond}) {
 		t.Errorf("%+v", f)
 	}
+	// The heir of a shard may have been killed before its first record, or stood still.
+	dead, still := by("u"), by("v")
+	dead.killed, dead.ended, still.stops = at(900), at(900), []span{{at(500), at(9000)}}
+	for _, struck := range []trail{dead, still} {
+		f = measure([]trail{by("x", did("0", 1, 0, 1000, rec)), by("y", did("0", 4, 14_000, 14_100, rec)), by("z", did("0", 6, 31_000, 30_100, rec)), struck}, nil)
+		if !slices.Equal(f.struck, []time.Duration{13 * time.Second}) || !slices.Equal(f.handover, []time.Duration{16_900 * time.Millisecond}) {
+			t.Errorf("%+v", f)
+		}
+	}
 	for _, c := range [][3]int{{1, 99, 0}, {100, 99, 98}, {100, 50, 49}, {3, 50, 1}, {3, 0, 0}, {3, 100, 2}} {
 		if got := rank(c[0], c[1]); got != c[2] {
 			t.Errorf("rank %d of %d: %d, want %d", c[1], c[0], got, c[2])
