@@ -134,7 +134,7 @@ func (h *heart) step(ctx context.Context) error {
 		}
 	}
 	h.g.mu.Lock()
-	m, a := h.g.row(), attempt{by: h.t.sign(h.t.owner), at: time.Now(), news: h.g.news}
+	m, a := h.g.row(), attempt{by: h.t.sign(), at: time.Now(), news: h.g.news}
 	h.g.fresh = time.Time{}
 	h.g.mu.Unlock()
 	m.by = a.by

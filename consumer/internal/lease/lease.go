@@ -290,7 +290,7 @@ func (l *Lease) refuse(as closing) (bool, error) {
 // go on; a nil error means that the state of l has moved, by this write or by
 // an earlier one.
 func (l *Lease) write(ctx context.Context, next Row, as closing) error {
-	next.V, next.By = Version, l.table.sign(l.shard)
+	next.V, next.By = Version, l.table.tenure.sign()
 	stored, rev, err := l.table.swap(ctx, l.shard, next, l.rev)
 	switch {
 	case err == nil:

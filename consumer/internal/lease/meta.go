@@ -94,7 +94,7 @@ func (t *Table) Meta(ctx context.Context) (Meta, bool, error) {
 // stored counts for everybody. After an error the result is unknown and PutMeta
 // may be repeated with the same m.
 func (t *Table) PutMeta(ctx context.Context, m Meta) (Meta, error) {
-	m.V, m.By = Version, t.sign("")
+	m.V, m.By = Version, t.tenure.sign()
 	value, err := m.encode()
 	if err != nil {
 		return Meta{}, err

@@ -244,7 +244,7 @@ func (w *watch) fence(ctx context.Context, s *sighting, t *Tenure) error {
 	if m.v == 0 { // it could not be read
 		m = member{v: Version, weight: 1}
 	}
-	m.st, m.by = dead, t.sign(s.id)
+	m.st, m.by = dead, t.sign()
 	value, err := m.encode()
 	if err != nil {
 		return err

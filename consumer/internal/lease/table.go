@@ -42,7 +42,6 @@ type Table struct {
 	store         checkpoint.Store
 	group, stream string
 	owner         string
-	writes        counts // of this incarnation, by shard
 }
 
 // NewTable returns the Table of stream, "account:name:creationEpoch", in group,
@@ -119,9 +118,6 @@ func (t *Table) get(ctx context.Context, shard string) (checkpoint.Entry, Row, e
 	return e, r, nil
 }
 
-// sign returns a new value for By in the row of shard; of "", in that of the stream.
-func (t *Table) sign(shard string) string { return t.tenure.inc + "." + t.writes.next(shard) }
-
 // swap writes r, signed, in place of the row with revision rev, and returns it
 // as stored with its new revision. Its error wraps the store's.
 func (t *Table) swap(ctx context.Context, shard string, r Row, rev string) (*Row, string, error) {
@@ -154,7 +150,7 @@ func (t *Table) Create(ctx context.Context, shard string, r Row) error {
 			r = r.at(last.progress())
 		}
 	}
-	r.V, r.By = Version, t.sign(shard)
+	r.V, r.By = Version, t.tenure.sign()
 	value, err := r.encode()
 	if err != nil {
 		return err
@@ -210,7 +206,7 @@ func (t *Table) Claim(ctx context.Context, shard string) (*Lease, error) {
 			return nil, fmt.Errorf("%w: %s is not claimed", err, shard)
 		}
 		r.Owner, r.To, r.Epoch = t.owner, "", r.Epoch+1
-		r.V, r.By = Version, t.sign(shard)
+		r.V, r.By = Version, t.tenure.sign()
 		stored, rev, err := t.swap(ctx, shard, r, e.Revision)
 		switch {
 		case err == nil:
@@ -234,7 +230,7 @@ func (t *Table) gone(ctx context.Context, shard, owner string) error {
 		return fmt.Errorf("lease: claim %s: read the member row of %s: %w", shard, owner, err)
 	}
 	if e.Revision == "" {
-		value, err := member{v: Version, by: t.tenure.sign(owner), st: lost, weight: 1}.encode()
+		value, err := member{v: Version, by: t.tenure.sign(), st: lost, weight: 1}.encode()
 		if err == nil {
 			_, err = t.store.Swap(ctx, checkpoint.Entry{Key: key, Value: value})
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shardlane/shardlane/checkpoint"
@@ -44,7 +45,7 @@ type Tenure struct {
 	owner, inc string
 	sole       bool // nobody else has the store open: valid for ever, and whoever owned a row before is gone
 	wrote      *marks
-	writes     counts        // of this incarnation, by member
+	writes     atomic.Int64  // counts this incarnation's writes, for Row.By
 	over       chan struct{} // closed when the incarnation is dead
 
 	mu      sync.Mutex
@@ -183,24 +184,9 @@ func (t *Tenure) end() {
 	close(t.over)
 }
 
-// sign returns a new value for By in the row of member.
-func (t *Tenure) sign(member string) string { return t.inc + "." + t.writes.next(member) }
-
-// counts number the writes of each row on its own: those of one do not depend on when others are written.
-type counts struct {
-	mu sync.Mutex
-	of map[string]int64
-}
-
-// next returns the number of the next write of a row, from 1.
-func (c *counts) next(row string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.of == nil {
-		c.of = map[string]int64{}
-	}
-	c.of[row]++
-	return strconv.FormatInt(c.of[row], 10)
+// sign returns a new value for Row.By.
+func (t *Tenure) sign() string {
+	return t.inc + "." + strconv.FormatInt(t.writes.Add(1), 10)
 }
 
 // mine reports whether by is a signature of this incarnation, and its number.
