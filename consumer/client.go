@@ -26,7 +26,24 @@ type Client interface {
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
 }
 
+// A FanOutClient makes the calls of a consumer that reads by enhanced fan-out, too. A *kinesis.Client is one.
+//
+// SubscribeToShard goes over the client's own connections, best of HTTP/2, since each shard keeps one of HTTP/1.1 for itself. It
+// lasts up to five minutes: a shorter time limit of the HTTP client ends it, and it begins again. A client that wraps another one passes the options of that call on: by them the consumer sees bytes come, and keeps from
+// the SDK what its decoder of event streams cannot stand. In service/kinesis v1.27.0 that is a stream that does not begin with
+// an initial-response, on which it waits for ever, and a header of an unknown type, on which it panics where nobody can
+// recover. Without the options, a call that waits so is left behind after 17 s, with its goroutines.
+type FanOutClient interface {
+	Client
+	RegisterStreamConsumer(context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error)
+	DescribeStreamConsumer(context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error)
+	ListStreamConsumers(context.Context, *kinesis.ListStreamConsumersInput, ...func(*kinesis.Options)) (*kinesis.ListStreamConsumersOutput, error)
+	DeregisterStreamConsumer(context.Context, *kinesis.DeregisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DeregisterStreamConsumerOutput, error)
+	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
+}
+
 var (
-	_ Client        = (*kinesis.Client)(nil)
+	_ FanOutClient  = (*kinesis.Client)(nil)
 	_ reader.Client = Client(nil)
+	_ reader.Pusher = FanOutClient(nil)
 )

@@ -74,6 +74,7 @@ import (
 // A Consumer is a handler, a stream and its settings. It is safe for concurrent use.
 type Consumer struct {
 	client  Client
+	fanOut  FanOutClient // the same, where shards are pushed; else nil
 	stream  string
 	handler batch.Handler
 	cfg     *config
@@ -114,12 +115,19 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		err = fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	cfg := newConfig(opts)
-	stream = cfg.mapped(stream)
+	stream = cfg.consumed(cfg.mapped(stream))
 	handler.Reports = cfg.reports
 	if err := join(err, cfg.validate(c, stream, handler, time.Now())); err != nil {
 		return nil, err
 	}
-	return &Consumer{client: &punctual{Client: c}, stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}, nil
+	made := &Consumer{stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}
+	if its, ok := c.(FanOutClient); ok && cfg.pushes() {
+		made.fanOut = &pusher{&punctual{Client: c}, its}
+		made.client = made.fanOut
+	} else {
+		made.client = &punctual{Client: c}
+	}
+	return made, nil
 }
 
 // Run is [New] followed by [Consumer.Run]: it consumes a stream, given by name or ARN, with h until ctx is done or the
@@ -270,7 +278,7 @@ func (c *Consumer) ended(s *stream) {
 // facts are what a Run knows of the consumer.
 func (c *Consumer) facts(p *pool) *facts {
 	t := c.out.Teller("")
-	f := &facts{pool: p, rnd: p.rnd.part(c.stream + "\n" + c.cfg.group), seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, handler: c.handler, left: &c.left, clock: clock.New()}
+	f := &facts{pool: p, rnd: p.rnd.part(c.stream + "\n" + c.cfg.group), seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, fanOut: c.fanOut, handler: c.handler, left: &c.left, clock: clock.New()}
 	if c.handler.Serial() {
 		f.serial = bound.NewSlots[reader.Source](1)
 	}

@@ -20,6 +20,7 @@ type facts struct {
 	out     *tell.Outlet
 	tell    *tell.Teller // of the stream
 	client  Client
+	fanOut  FanOutClient // the client, where shards are pushed; else nil
 	handler batch.Handler
 	left    *left                       // handlers of earlier Runs
 	seat    *seat                       // in the group

@@ -47,7 +47,7 @@ func (sh *shard) head(now time.Time) time.Duration {
 	if _, closed := sh.books.Settled(); closed || sh.stopped() {
 		return last.behind
 	}
-	if !last.told || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator") {
+	if !last.told || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator", "SubscribeToShard") {
 		return last.behind + silent
 	}
 	return last.behind

@@ -21,7 +21,7 @@ func floors() []string {
 		"facts",
 		"caller discard",
 		"figures gate progress shard sharder sink turn",
-		"audit begun claim listing placement report rows settings share stream",
+		"audit begun claim fanout listing placement report rows settings share stream",
 		"worker",
 		"consumer",
 	}

@@ -94,7 +94,7 @@ func answered(err error, api smithy.APIError) (hint string, sentinel error) {
 		}
 		return hint, ErrAccessDenied
 	case code == "AccessDeniedException":
-		return "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream", ErrAccessDenied
+		return "allow kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords on the stream, and for enhanced fan-out SubscribeToShard, DescribeStreamConsumer and RegisterStreamConsumer", ErrAccessDenied
 	case code == "ExpiredTokenException", code == "ExpiredToken":
 		return "the session token has expired: give the client new credentials, or a source that renews them", ErrAccessDenied
 	case code == "UnrecognizedClientException", code == "InvalidClientTokenId", code == "IncompleteSignatureException",

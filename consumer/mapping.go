@@ -151,7 +151,11 @@ func (c *config) warnOfMapping(t *tell.Teller, stream string, kind batch.Kind) {
 			ignored("%s: the handler's type counts", r.Text)
 		}
 	}
-	if m.Stream != "" && nameOf(m.Stream) != nameOf(stream) {
+	of, _, pushed := strings.Cut(m.Stream, "/consumer/")
+	if pushed && !c.pushes() {
+		ignored("the mapping reads by enhanced fan-out, and shards are polled: give WithEnhancedFanOut, or no stream")
+	}
+	if m.Stream != "" && nameOf(of) != nameOf(stream) {
 		ignored("the mapping reads %s: %s, which New was given, counts", m.Stream, stream)
 	}
 	switch {

@@ -112,7 +112,7 @@ func TestMappingErrors(t *testing.T) {
 		`{` + mappedSource + `,"StartingPosition":"LATEST","StartingPositionTimestamp":1}`:                                           "StartingPositionTimestamp",
 		`{` + mappedSource + `,"StartingPosition":"EARLIEST"}`:                                                                       "want TRIM_HORIZON, LATEST or AT_TIMESTAMP",
 		`{"EventSourceArn":"arn:aws:sqs:us-east-1:1:q"}`:                                                                             "want the ARN of a Kinesis stream",
-		`{"EventSourceArn":"` + mappedStream + `/consumer/c:1"}`:                                                                     "enhanced fan-out",
+		`{"EventSourceArn":"` + mappedStream + `/consumer/c"}`:                                                                       "or of a stream consumer",
 		`{` + mappedSource + `,"State":"Disabled","LastModified":1700000000,"LastProcessingResult":"PROBLEM: Function call failed"}`: "PROBLEM: Function call failed",
 		`{"EventSourceArn":{"Ref":"OrdersArn"},"StartingPosition":"LATEST"}`:                                                         "give New the stream's name or ARN",
 		`{"EventSourceMappings":[]}`:                                                                                                 "there is no event source mapping",

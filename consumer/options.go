@@ -50,6 +50,9 @@ type config struct {
 	destination   batch.Destination
 	reports       bool
 	deaggregate   bool
+	fanOut        string // the name of a stream consumer
+	consumerARN   string // that of one, instead of the stream's
+	fallback      time.Duration
 	timeout       time.Duration
 	concurrency   int
 	payload       int
@@ -269,9 +272,32 @@ func WithReportBatchItemFailures(on bool) Option {
 // WithDeaggregation sets whether KPL aggregates are split into their user records or handed over as they are. A user record
 // whose hash key belongs to another shard is left out only where its producer will put it again, because it worked with a
 // shard map from before a split or merge: within 10 minutes of the shard's first record, and never on a stream where Kinesis
-// has placed records by itself. All others are delivered. Defaults to false: Lambda does not split when it polls.
+// has placed records by itself. All others are delivered. Defaults to false, since Lambda does not split when it polls, and to true
+// with enhanced fan-out, where it does.
 func WithDeaggregation(on bool) Option {
 	return func(c *config) { c.deaggregate = on; c.given["WithDeaggregation"] = true }
+}
+
+// WithEnhancedFanOut makes Kinesis push the records, over a subscription for each shard with 2 MB/s of its own: no other
+// consumer of the stream takes anything of it, and records come within about 70 ms. It is paid for each hour and shard of the
+// stream for which the stream consumer is registered, whether anything reads or not, and for each GB. The name is that of the
+// stream consumer, of 1 to 128 letters, digits, '_', '.' and '-'. It is registered if the stream has none of that name, which the event
+// FanOutRegistered says before; nothing but [DeregisterFanOut] removes it. Consumers of one stream in different groups need
+// different ones, or they end each other's subscriptions; the workers of a group use the same one.
+//
+// KPL aggregates are split then, unless [WithDeaggregation] says otherwise, and eventSourceARN of events and documents is the ARN of
+// the stream consumer: that is Lambda's way. The client must be a [FanOutClient]. The ARN of a stream consumer in place of the
+// stream's has the same effect, with one that is registered already, and excludes this option. Defaults to polling.
+func WithEnhancedFanOut(name string) Option {
+	return func(c *config) { c.fanOut = name; c.given["WithEnhancedFanOut"] = true }
+}
+
+// WithPollingFallback sets after which time without an event of enhanced fan-out, while it fails, a shard is polled. A
+// subscription is tried again as often, but once a minute at most, and replaces polling when it works. The events FanOutSuspended
+// and FanOutResumed tell of both. While the stream consumer cannot be registered, shards are polled, too, and events have the
+// stream's ARN. 1 s or more. Defaults to none: a shard waits until a subscription works.
+func WithPollingFallback(after time.Duration) Option {
+	return func(c *config) { c.fallback = after; c.given["WithPollingFallback"] = true }
 }
 
 // WithHandlerTimeout sets how long an attempt may take. Then its context ends and the attempt has failed, whatever it returns
@@ -355,8 +381,6 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	}
 	switch {
 	case stream == "" && (c.mappingErr != nil || c.mapping.Refers("")): // validateMapping says it
-	case strings.Contains(stream, "/consumer/"):
-		bad("stream %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", stream)
 	case !mapping.ValidStream(stream):
 		bad("stream %q: want a name of 1 to 128 letters, digits, '_', '.' and '-', or a stream ARN", stream)
 	}
@@ -407,6 +431,7 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
 		bad("WithReadAhead(%d, %d): want at least as many records as WithBatchSize(%d)", c.aheadRecords, c.aheadBytes, c.batchSize)
 	}
+	c.validateFanOut(client, bad)
 	c.validateMapping(h, bad)
 	c.validateBatch(h, bad)
 	if c.drain < 0 {
@@ -419,6 +444,40 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("WithLogger(nil): want a *slog.Logger")
 	}
 	return join(errs...)
+}
+
+// pushes tells whether enhanced fan-out is asked for.
+func (c *config) pushes() bool { return c.given["WithEnhancedFanOut"] || c.consumerARN != "" }
+
+// consumed takes the ARN of a stream consumer apart, and returns the stream's.
+func (c *config) consumed(stream string) string {
+	if of, rest, ok := strings.Cut(stream, "/consumer/"); ok && mapping.ValidConsumer(rest) && strings.HasPrefix(of, "arn:") {
+		c.consumerARN, stream = stream, of
+	}
+	if c.pushes() && !c.given["WithDeaggregation"] {
+		c.deaggregate = true // L63
+	}
+	return stream
+}
+
+// validateFanOut checks how records come.
+func (c *config) validateFanOut(client Client, bad func(format string, args ...any)) {
+	name := c.given["WithEnhancedFanOut"]
+	if name && !mapping.ValidStream(c.fanOut) || strings.HasPrefix(c.fanOut, "arn:") {
+		bad("WithEnhancedFanOut(%q): want a name of 1 to 128 letters, digits, '_', '.' and '-'", c.fanOut)
+	}
+	if name && c.consumerARN != "" {
+		bad("WithEnhancedFanOut(%q) with the stream consumer %s: give one of them", c.fanOut, c.consumerARN)
+	}
+	if _, ok := client.(FanOutClient); c.pushes() && !ok && !isNil(client) {
+		bad("enhanced fan-out needs a client that makes its calls: want a FanOutClient such as *kinesis.Client, not a %T", client)
+	}
+	switch given := c.given["WithPollingFallback"]; {
+	case given && c.fallback < time.Second:
+		bad("WithPollingFallback(%v): want 1s or more", c.fallback)
+	case given && !c.pushes():
+		bad("WithPollingFallback(%v) without enhanced fan-out: give WithEnhancedFanOut, too", c.fallback)
+	}
 }
 
 // validateBatch checks what becomes of a batch.

@@ -90,14 +90,14 @@ func TestInvalidOptions(t *testing.T) {
 
 func TestInvalidStreamsHandlersAndClients(t *testing.T) {
 	t.Attr("rule", "L12")
-	t.Attr("rule", "L66")
 	srv := kinesistest.NewServer("orders", 1)
 	defer srv.Close()
 	const arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 	for stream, valid := range map[string]bool{
 		"orders": true, arn: true, "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a.b-c_d": true,
 		"": false, "a/b": false, strings.Repeat("x", 129): false, "arn:aws:sqs:us-east-1:123456789012:orders": false,
-		arn + "/consumer/billing:1": false, "arn:aws:kinesis:us-east-1:123456789012:stream/": false,
+		arn + "/consumer/billing:1": true, arn + "/consumer/billing": false, arn + "/consumer/:1": false, arn + "/consumer/billing:x": false,
+		"orders/consumer/billing:1": false, "arn:aws:kinesis:us-east-1:123456789012:stream/": false,
 	} {
 		if _, err := consumer.New(srv.Client(), stream, nothing); valid != (err == nil) || err != nil && !errors.Is(err, consumer.ErrConfig) {
 			t.Errorf("stream %q: %v", stream, err)

@@ -47,6 +47,9 @@ func (s *stream) open(ctx context.Context) error {
 		s.mapping = nameUUID(s.cfg.group + "\n" + arn)
 	}
 	s.key = fmt.Sprintf("%s:%s:%d", part[4], s.name, s.created.Unix())
+	if err := s.enlist(ctx, arn); err != nil {
+		return err
+	}
 	if !s.seat.joined(ctx) {
 		return ctx.Err()
 	}

@@ -73,6 +73,7 @@ type shard struct {
 // An upstream is what a shard asks and tells: its stream.
 type upstream interface {
 	reader.Oracle
+	reader.Registry
 	completed(*shard)                // nothing of it is left to read or to run
 	lost(*shard, tell.Failure)       // somebody else owns it
 	closed(id string) bool           // when the shards were last listed
@@ -104,7 +105,12 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 		Client: f.client, Line: p.line, Wire: &p.replies, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
 		Since: f.since(row), Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
-	sh.source = poller.On(&p.sched)
+	if f.fanOut == nil {
+		sh.source = poller.On(&p.sched)
+	} else {
+		pushed := &reader.Subscriber{Poller: poller, Pusher: f.fanOut, Registry: up, Jitter: sh.rnd.part("renewals").jitter, Now: f.now, Fallback: cfg.fallback}
+		sh.source = pushed.On(&p.sched)
+	}
 	return sh
 }
 

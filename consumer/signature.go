@@ -46,6 +46,32 @@ func (c *punctual) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, 
 	return onTime(ctx, c, c.Client.GetRecords, in, opts)
 }
 
+// A pusher is a punctual client that makes the calls of fan-out, too.
+type pusher struct {
+	*punctual
+	its FanOutClient
+}
+
+func (c *pusher) RegisterStreamConsumer(ctx context.Context, in *kinesis.RegisterStreamConsumerInput, opts ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error) {
+	return onTime(ctx, c.punctual, c.its.RegisterStreamConsumer, in, opts)
+}
+
+func (c *pusher) DescribeStreamConsumer(ctx context.Context, in *kinesis.DescribeStreamConsumerInput, opts ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error) {
+	return onTime(ctx, c.punctual, c.its.DescribeStreamConsumer, in, opts)
+}
+
+func (c *pusher) ListStreamConsumers(ctx context.Context, in *kinesis.ListStreamConsumersInput, opts ...func(*kinesis.Options)) (*kinesis.ListStreamConsumersOutput, error) {
+	return onTime(ctx, c.punctual, c.its.ListStreamConsumers, in, opts)
+}
+
+func (c *pusher) DeregisterStreamConsumer(ctx context.Context, in *kinesis.DeregisterStreamConsumerInput, opts ...func(*kinesis.Options)) (*kinesis.DeregisterStreamConsumerOutput, error) {
+	return onTime(ctx, c.punctual, c.its.DeregisterStreamConsumer, in, opts)
+}
+
+func (c *pusher) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToShardInput, opts ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error) {
+	return onTime(ctx, c.punctual, c.its.SubscribeToShard, in, opts)
+}
+
 func onTime[I, O any](ctx context.Context, c *punctual, call func(context.Context, I, ...func(*kinesis.Options)) (O, error), in I, opts []func(*kinesis.Options)) (O, error) {
 	try := func() (O, error) { return call(ctx, in, append(c.signed(opts), wire.Plain)...) }
 	out, err := contained("the client", try)

@@ -23,17 +23,18 @@ type stream struct {
 	*facts
 	kick chan struct{}
 
-	created time.Time
-	reached bool      // all shards have come to the end; belongs to the loop
-	begun   sync.Once // that it begins has been told
-	key     string    // "account:name:creation", as rows name it
-	tenure  atomic.Pointer[lease.Tenure]
-	share   share      // belongs to the loop
-	meta    lease.Meta // the row of the stream: where reading began, and more
-	placed  placement
-	firsts  firsts
-	asking  chan struct{} // holds one element while verify asks
-	verdict verdict       // belongs to who holds it
+	created  time.Time
+	reached  bool      // all shards have come to the end; belongs to the loop
+	begun    sync.Once // that it begins has been told
+	key      string    // "account:name:creation", as rows name it
+	tenure   atomic.Pointer[lease.Tenure]
+	share    share      // belongs to the loop
+	meta     lease.Meta // the row of the stream: where reading began, and more
+	placed   placement
+	enrolled enrolment
+	firsts   firsts
+	asking   chan struct{} // holds one element while verify asks
+	verdict  verdict       // belongs to who holds it
 
 	mu         sync.Mutex
 	census     *shardmap.Census
@@ -57,7 +58,7 @@ type stream struct {
 
 func newStream(f *facts) *stream {
 	return &stream{
-		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), asking: make(chan struct{}, 1),
+		facts: f, kick: make(chan struct{}, 1), census: shardmap.NewCensus(), asking: make(chan struct{}, 1), enrolled: enrolment{search: make(chan struct{}, 1)},
 		shards: map[string]*shard{}, states: map[string]State{}, overdue: map[string]error{}, tips: map[string]bool{}, refused: map[string]bool{},
 	}
 }

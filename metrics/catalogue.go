@@ -103,6 +103,15 @@ var (
 	// DrainTimedOut: handlers of a shard still ran when the drain timeout
 	// ended, and gave up with their context.
 	DrainTimedOut = warning("DrainTimedOut", "Drains that ended by their timeout.")
+	// FanOutRegistration: a stream consumer is about to be registered, or was
+	// found. The notice says in which units it is paid.
+	FanOutRegistration = info("FanOutRegistration", "Stream consumers that were registered or found.")
+	// FanOutResumed: subscriptions to a shard work again, and it is not polled
+	// any more.
+	FanOutResumed = info("FanOutResumed", "Shards that are read by enhanced fan-out again.")
+	// FanOutSuspended: subscriptions to a shard have failed for as long as
+	// WithPollingFallback says, and it is polled.
+	FanOutSuspended = warning("FanOutSuspended", "Shards that are polled because subscriptions fail.")
 	// HandOverWithdrawn: a shard that was to be given to another worker stays,
 	// because a handler ignores its context.
 	HandOverWithdrawn = warning("HandOverWithdrawn", "Shards that were not given away because a handler still runs.")
@@ -225,7 +234,8 @@ func event(level slog.Level, name, help string) *Metric {
 // caller's.
 func Events() []*Metric {
 	return []*Metric{
-		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut, HandOverWithdrawn, HandedOver,
+		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut,
+		FanOutRegistration, FanOutResumed, FanOutSuspended, HandOverWithdrawn, HandedOver,
 		HandlerFailed, HandlerOverstayed,
 		HandlerPanicked, HandlerRunning, HashRangeHole, ItemFailuresIgnored, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
 		MappingResumed,

@@ -212,7 +212,10 @@ func TestMappingStreams(t *testing.T) {
 	for arn, want := range map[string]string{
 		`"` + mappedStream + `"`:                                               "",
 		`"arn:aws-cn:kinesis:cn-north-1:123456789012:stream/a"`:                "",
-		`"` + mappedStream + `/consumer/billing:1541139109"`:                   "is the ARN of a stream consumer",
+		`"` + mappedStream + `/consumer/billing:1541139109"`:                   "",
+		`"` + mappedStream + `/consumer/billing"`:                              "or of a stream consumer",
+		`"` + mappedStream + `/consumer/billing:x"`:                            "or of a stream consumer",
+		`"` + mappedStream + `/consumer/:1541139109"`:                          "or of a stream consumer",
 		`"arn:aws:rds:us-east-1:123456789012:cluster:c"`:                       " is a DocumentDB cluster: want the ARN of a Kinesis stream",
 		`"arn:aws:new:us-east-1:123456789012:x"`:                               " is of service new: want the ARN of a Kinesis stream",
 		`"orders"`:                                                             `?"orders": this is no ARN`,

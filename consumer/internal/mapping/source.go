@@ -20,10 +20,8 @@ func (s *Settings) source(f *fields, bad complaint) {
 			bad("%s: %w", key, &unresolved{fmt.Sprintf("%q", arn), "this is no ARN"})
 		case service != "kinesis":
 			bad("%s: %q is %s: want the ARN of a Kinesis stream", key, arn, kindOf(service))
-		case strings.Contains(arn, "/consumer/"):
-			bad("%s: %q is the ARN of a stream consumer: enhanced fan-out is not supported, want the stream's", key, arn)
-		case !ValidStream(arn):
-			bad("%s: %q: want the ARN of a Kinesis stream, as arn:aws:kinesis:us-east-1:123456789012:stream/orders", key, arn)
+		case !ValidStream(arn) && !consumerOf(arn):
+			bad("%s: %q: want the ARN of a Kinesis stream, as arn:aws:kinesis:us-east-1:123456789012:stream/orders, or of a stream consumer", key, arn)
 		default:
 			s.Stream = arn
 		}
@@ -44,6 +42,19 @@ func ValidStream(s string) bool {
 		}
 	}
 	return len(s) > 0 && len(s) <= 128 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == ""
+}
+
+// consumerOf is true for the ARN of a stream consumer.
+func consumerOf(arn string) bool {
+	stream, rest, ok := strings.Cut(arn, "/consumer/")
+	return ok && ValidStream(stream) && ValidConsumer(rest)
+}
+
+// ValidConsumer is true for what the ARN of a stream consumer has behind the stream's and "/consumer/": a name, and when it was
+// registered.
+func ValidConsumer(s string) bool {
+	name, at, ok := strings.Cut(s, ":")
+	return ok && ValidStream(name) && at != "" && strings.Trim(at, "0123456789") == ""
 }
 
 // serviceOf is the service of an ARN; empty if s is none.

@@ -1,6 +1,7 @@
 package reader
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +21,22 @@ func (p *Poller) troubled(op string, err error) {
 	if Throttled(err) {
 		m = metrics.ReadThrottled
 	}
-	_ = p.Tell.Fail(m, tell.Failure{Op: op, Err: err})
+	_ = p.Tell.Fail(m, tell.Failure{Op: op, Err: err, Hint: hint(op, err)})
+}
+
+// hint says what to do about subscriptions that fail, where that is another thing than for other calls.
+func hint(op string, err error) string {
+	switch {
+	case op != subscribeOp:
+		return ""
+	case errors.Is(err, errUnregistered):
+		return "see what registering it says"
+	case codeOf(err) == "ResourceInUseException":
+		return "somebody else subscribes by the same stream consumer, or it is not ACTIVE: give every group a stream consumer of its own"
+	case codeOf(err) == "ResourceNotFoundException":
+		return "the stream consumer is gone: one that was given by its name is registered again, another one has to be registered by you"
+	}
+	return ""
 }
 
 // trimmed tells that the place is gone, and that reading goes on at the oldest record.

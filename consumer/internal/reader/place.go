@@ -38,27 +38,31 @@ func (p *Poller) place() (seq string, whole, ok bool) {
 	return seq, whole, ok
 }
 
+// position is where reading goes on, or starts, as a call has it.
+func (p *Poller) position() (kind types.ShardIteratorType, number *string, at *time.Time) {
+	seq, whole, ok := p.place()
+	t, timed := p.From.Time()
+	p.refusal.unread = false
+	switch {
+	case p.refusal.all:
+		return types.ShardIteratorTypeTrimHorizon, nil, nil
+	case ok && whole && seq != p.refusal.seq:
+		return types.ShardIteratorTypeAfterSequenceNumber, &seq, nil
+	case ok: // the rest of an aggregate, or a refused position: the record is read again
+		p.refusal.unread = whole
+		return types.ShardIteratorTypeAtSequenceNumber, &seq, nil
+	case timed:
+		return types.ShardIteratorTypeAtTimestamp, nil, &t
+	}
+	return types.ShardIteratorTypeTrimHorizon, nil, nil
+}
+
 // locate gets an iterator: behind the last record fetched, else at the start. One that is missing from the reply stays
 // empty.
 func (p *Poller) locate(ctx context.Context) error {
 	in := &kinesis.GetShardIteratorInput{ShardId: &p.Shard}
 	in.StreamName, in.StreamARN = StreamID(p.Stream)
-	seq, whole, ok := p.place()
-	at, timed := p.From.Time()
-	p.refusal.unread = false
-	switch {
-	case p.refusal.all:
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	case ok && whole && seq != p.refusal.seq:
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, &seq
-	case ok: // the rest of an aggregate, or a refused position: the record is read again
-		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAtSequenceNumber, &seq
-		p.refusal.unread = whole
-	case timed:
-		in.ShardIteratorType, in.Timestamp = types.ShardIteratorTypeAtTimestamp, &at
-	default:
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	}
+	in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp = p.position()
 	var out *kinesis.GetShardIteratorOutput
 	start := time.Now()
 	_, err := p.call(ctx, callTimeout, func(ctx context.Context, o func(*kinesis.Options)) (err error) {

@@ -207,22 +207,28 @@ func (p *Poller) deliver(recs []types.Record, r Read) (more bool) {
 		p.lastSeq = strings.Clone(aws.ToString(recs[n-1].SequenceNumber)) // what it is cut from is the page's
 		p.refusal = refusal{}
 	}
-	p.Tell.Mend("GetRecords", "GetShardIterator")
+	p.Tell.Mend("GetRecords", "GetShardIterator", "SubscribeToShard")
 	r.Page = page.New(recs)
 	return p.Sink.Take(r)
 }
 
 // children are those that the last page names, or else the Oracle.
 func (p *Poller) children(ctx context.Context, out *kinesis.GetRecordsOutput) (children []shardmap.Shard, err error) {
-	for _, c := range out.ChildShards {
-		if slices.Contains(c.ParentShards, p.Shard) {
-			for _, c := range out.ChildShards {
-				children = append(children, ShardOf(c.ShardId, c.ParentShards, c.HashKeyRange))
-			}
-			return children, nil
-		}
+	if children = p.named(out.ChildShards); children != nil {
+		return children, nil
 	}
 	return p.Oracle.Children(ctx, p.Shard)
+}
+
+// named are the children that a last page names, nil if it names none of this shard.
+func (p *Poller) named(of []types.ChildShard) (children []shardmap.Shard) {
+	if !slices.ContainsFunc(of, func(c types.ChildShard) bool { return slices.Contains(c.ParentShards, p.Shard) }) {
+		return nil
+	}
+	for _, c := range of {
+		children = append(children, ShardOf(c.ShardId, c.ParentShards, c.HashKeyRange))
+	}
+	return children
 }
 
 // failed decides what a failure means for the next call.
@@ -251,7 +257,7 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 				p.unsure = true // one that is good in any stream is not to be taken for that of this one
 			case fate != Known:
 				return p.end()
-			case api.ErrorCode() == "InvalidArgumentException" && op == "GetShardIterator" && p.refused(err):
+			case api.ErrorCode() == "InvalidArgumentException" && op != "GetRecords" && p.refused(err):
 				return p.notBefore, true
 			}
 		}

@@ -30,6 +30,7 @@ type Entry struct {
 	long    bool // on a goroutine of its own that was a worker's, for its page is long in coming
 	silent  bool // running without a sign of life
 	apart   bool // the last poll was silent: the next one gets a goroutine of its own
+	alone   bool // every poll does
 	removed bool
 	again   bool          // woken while running
 	at      time.Time     // when again
@@ -124,6 +125,13 @@ func (s *Scheduler) setIdle(e *Entry, idle bool) {
 	}
 }
 
+// Alone tells whether e's polls, from the next one on, get goroutines of their own: they take as long as they like.
+func (s *Scheduler) Alone(e *Entry, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.alone = on
+}
+
 // Long tells that e's poll takes long: silent, for want of a sign of life, or else because its page is long in coming. The
 // worker that it runs on is not counted any more, and another one takes its place. Of polls that are not silent at most 16
 // are so favoured, since their pages take memory.
@@ -211,8 +219,9 @@ func (s *Scheduler) take(now time.Time) (e *Entry, apart bool, wait time.Duratio
 		return nil, false, wait
 	}
 	e = heap.Pop(&s.heap).(*Entry)
-	e.running, e.worker = true, !e.apart
-	return e, e.apart, 0
+	apart = e.apart || e.alone
+	e.running, e.worker = true, !apart
+	return e, apart, 0
 }
 
 // alone takes an entry that take has returned from the workers.

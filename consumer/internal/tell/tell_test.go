@@ -175,7 +175,7 @@ func TestEndOfATrouble(t *testing.T) {
 
 // A loss is a warning at least, whether something failed or not, and so is whatever has an error.
 func TestLevels(t *testing.T) {
-	quiet := map[*metrics.Metric]bool{metrics.ConsumerStarted: true, metrics.ConsumerStopped: true, metrics.HandedOver: true, metrics.IteratorExpired: true, metrics.Recovered: true, metrics.ShardEnded: true}
+	quiet := map[*metrics.Metric]bool{metrics.ConsumerStarted: true, metrics.ConsumerStopped: true, metrics.FanOutRegistration: true, metrics.FanOutResumed: true, metrics.HandedOver: true, metrics.IteratorExpired: true, metrics.Recovered: true, metrics.ShardEnded: true}
 	for _, m := range metrics.Events() {
 		b := new(book)
 		s := outlet(b, new(metrics.Snapshot)).Teller("")
