@@ -8,23 +8,6 @@ import (
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
-const pushOp = "SubscribeToShardEvent"
-
-// gentle fails the test if a shard was subscribed to more than once a second.
-func (f *field) gentle() {
-	f.t.Helper()
-	last := map[string]time.Time{}
-	for _, c := range f.srv.Calls() {
-		if c.Op != "SubscribeToShard" {
-			continue
-		}
-		if at := last[c.Shard]; !at.IsZero() && c.Time.Sub(at) < time.Second {
-			f.t.Errorf("%s was subscribed to %v after the time before", c.Shard, c.Time.Sub(at))
-		}
-		last[c.Shard] = c.Time
-	}
-}
-
 // TestFanOutFaults: whatever goes wrong with a subscription, each record is handled once and the shard is read on, at a pace that
 // the service allows.
 func TestFanOutFaults(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
+
 	"github.com/shardlane/shardlane/consumer"
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
@@ -139,6 +141,43 @@ func TestFanOutWaits(t *testing.T) {
 			}
 		}
 		one.stop()
+	})
+}
+
+// TestFanOutLeavesPollersAlone: a group that is pushed a flood takes nothing of the calls and bytes that another one polls by.
+func TestFanOutLeavesPollersAlone(t *testing.T) {
+	t.Parallel()
+	inField(t, 1, func(f *field) {
+		f.srv.SetReadLimits(true)
+		told := map[string]int{}
+		polled, begun := 0, time.Now()
+		other, err := consumer.New(f.srv.Client(), "orders", func(_ context.Context, ev events.KinesisEvent) error {
+			for _, r := range ev.Records {
+				if late := time.Since(r.Kinesis.ApproximateArrivalTimestamp.Time); late > time.Second && time.Since(begun) > 2*time.Second {
+					t.Errorf("polled %v after its arrival", late)
+				}
+			}
+			polled += len(ev.Records)
+			return nil
+		}, silent(), consumer.WithGroup("polling"), consumer.WithCheckpointer(f.store), consumer.WithNotify(func(n consumer.Notice) { told[n.Name]++ }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := f.start(consumer.WithEnhancedFanOut("billing"))
+		two := &fieldLife{f: f, c: other}
+		two.run()
+		time.Sleep(3 * time.Second)
+		for range 60 {
+			f.put(shard0, "a", 100)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(5 * time.Second)
+		one.stop()
+		two.stop()
+		f.once()
+		if polled != 6000 || told["ReadThrottled"] > 0 {
+			t.Errorf("%d records were polled; told: %v", polled, told)
+		}
 	})
 }
 
