@@ -47,14 +47,14 @@ func (sh *shard) head(now time.Time) time.Duration {
 	if _, closed := sh.books.Settled(); closed || sh.stopped() {
 		return last.behind
 	}
-	if !last.told || silent > readPause || sh.tell.Failing("GetRecords", "GetShardIterator", "SubscribeToShard") {
+	if !last.told || silent > readPause+sh.f.cfg.poll || sh.tell.Failing("GetRecords", "GetShardIterator", "SubscribeToShard") {
 		return last.behind + silent
 	}
 	return last.behind
 }
 
 const (
-	readPause   = 10 * time.Second // longer than that no shard waits for its next read
+	readPause   = 10 * time.Second // longer than that, and what WithPollInterval says, no shard waits for its next read
 	unreadLimit = 3 * time.Minute
 	endless     = 15 * time.Minute // of a handler without a timeout: Lambda's maximum
 	stillLimit  = time.Minute

@@ -33,6 +33,7 @@ type config struct {
 	unordered     bool
 	aheadRecords  int
 	aheadBytes    int
+	poll          time.Duration // at the tip of a shard; 0: as often as limits and budget allow
 	drain         time.Duration
 	functionARN   string
 	version       string // executedVersion
@@ -83,6 +84,7 @@ const (
 	defaultTimeout   = 900 * time.Second // C14
 	payloadLimit     = 6 << 20           // L19
 	minPayload       = 1 << 10
+	minPoll, maxPoll = 200 * time.Millisecond, time.Minute // L16
 )
 
 func newConfig(opts []Option) *config {
@@ -204,6 +206,16 @@ func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 // and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 16 MiB.
 func WithReadAhead(records, bytes int) Option {
 	return func(c *config) { c.aheadRecords, c.aheadBytes = records, bytes }
+}
+
+// WithPollInterval sets how long after the beginning of a read that came to the tip of a shard the next one begins. It is for those
+// who want fewer calls: where several consumers share the 5 reads a second of a shard, or a worker with little to do is to cost
+// less. Records wait longer, half of d in the mean. A shard that is behind is read as fast as its limits allow, whatever d is, and
+// none faster than that. 200 ms to 1 minute. Defaults to none: about 5 times a second, as long as reads that bring nothing
+// take no more than half a core of the worker; beyond that their shards are read less often, evenly, down to once in 5 s. With
+// enhanced fan-out it counts while reading falls back to polling.
+func WithPollInterval(d time.Duration) Option {
+	return func(c *config) { c.poll = d; c.given["WithPollInterval"] = true }
 }
 
 // WithDrainTimeout sets how long Run waits for running handlers once its context is done. Then their contexts end; what
@@ -430,6 +442,9 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 		bad("WithReadAhead(%d, %d): want 1 to %d records and at least 1 byte", c.aheadRecords, c.aheadBytes, defaultRecords)
 	} else if c.aheadRecords < c.batchSize && c.batchSize <= maxBatchSize {
 		bad("WithReadAhead(%d, %d): want at least as many records as WithBatchSize(%d)", c.aheadRecords, c.aheadBytes, c.batchSize)
+	}
+	if c.given["WithPollInterval"] && (c.poll < minPoll || c.poll > maxPoll) {
+		bad("WithPollInterval(%v): want %v to %v", c.poll, minPoll, maxPoll)
 	}
 	c.validateFanOut(client, bad)
 	c.validateMapping(h, bad)

@@ -103,7 +103,7 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
 		Client: f.client, Line: p.line, Wire: &p.replies, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
-		Since: f.since(row), Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
+		Since: f.since(row), Interval: cfg.poll, Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
 	if f.fanOut == nil {
 		sh.source = poller.On(&p.sched)

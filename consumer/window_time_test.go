@@ -19,8 +19,9 @@ func TestWindowIdleBehindEmptyPages(t *testing.T) {
 		life := startField(f, w.handle, everyMinute, consumer.WithWindowIdle(0))
 		f.put(shardID(0), "a", 1)
 		time.Sleep(5 * time.Second)
-		f.put(shardID(0), "a", 1)
 		fault := f.srv.Fail("GetRecords", kinesistest.EmptyPages(0))
+		time.Sleep(time.Second) // for a read that is on its way
+		f.put(shardID(0), "a", 1)
 		time.Sleep(5 * time.Minute)
 		if got := w.seen(); len(got) > 0 {
 			t.Errorf("closed while records of it were behind empty pages: %q", got)

@@ -24,11 +24,14 @@ const (
 // that is not the SDK's, or does not pass the options of a call on, shows none: then the limit is on the whole call.
 type call struct {
 	silence *time.Timer // of the poll
+	began   time.Time
+	spent   time.Duration // of what a clock can see of the CPU time: all but the wait for the reply; 0 where that is not seen
 
 	mu      sync.Mutex // a client may return before its SDK does
 	cut     *time.Timer
 	over    bool
 	watched bool      // the bytes of the reply are seen
+	sent    time.Time // when the request was handed to the HTTP client
 	replied time.Time // when the reply began, or the call ended
 	good    bool      // a reply that is no error
 	left    int64     // bytes of the reply that are to come; negative: not known
@@ -45,7 +48,7 @@ func (p *Poller) call(ctx context.Context, patience time.Duration, do func(conte
 	}
 	p.silence.Reset(hangTime)
 	defer p.silence.Stop()
-	c := &call{silence: p.silence, left: -1}
+	c := &call{silence: p.silence, began: time.Now(), left: -1}
 	c.cut = limit("nothing of the reply came for %v", patience)
 	total := limit("the reply was not complete after %v", callTotal)
 	err := do(request, c.watch)
@@ -76,6 +79,9 @@ func (c *call) ID() string { return "ShardlaneSilence" }
 
 // HandleDeserialize implements middleware.DeserializeMiddleware. It is the last one before the HTTP client.
 func (c *call) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+	c.mu.Lock()
+	c.sent = time.Now()
+	c.mu.Unlock()
 	out, meta, err := next.HandleDeserialize(ctx, in)
 	if r, ok := out.RawResponse.(*smithyhttp.Response); ok && r.Response != nil && r.Body != nil {
 		c.begin(r.StatusCode == http.StatusOK, r.ContentLength)
@@ -115,8 +121,11 @@ func (c *call) end() bool {
 	defer c.mu.Unlock()
 	c.over = true
 	c.cut.Stop()
-	if c.replied.IsZero() {
-		c.replied = time.Now()
+	switch now := time.Now(); {
+	case c.replied.IsZero():
+		c.replied = now
+	case !c.sent.IsZero():
+		c.spent = c.sent.Sub(c.began) + now.Sub(c.replied)
 	}
 	return c.good
 }

@@ -108,6 +108,7 @@ type log struct {
 	kept     time.Duration
 	reads    []Read
 	entries  []string
+	details  []string
 	failed   func(error)
 	children []shardmap.Shard
 	fate     Fate
@@ -148,6 +149,7 @@ func (l *log) teller() *tell.Teller {
 			}
 		}
 		l.entries = append(l.entries, n.Event.Name+" "+what)
+		l.details = append(l.details, n.Detail)
 	}
 	return o.Teller("shard")
 }
@@ -184,7 +186,7 @@ type double interface {
 func poller(c Client, d double, from checkpoint.Position) *Poller {
 	return &Poller{
 		Client: c, Line: new(wire.Line), Wire: new(wire.Decoder), Stream: "orders", Shard: "shard", From: from, Sink: d, Oracle: d, Tell: d.teller(), Kept: d.retention,
-		Pause: &backoff.ZeroBackOff{}, idle: func(bool) time.Duration { return time.Second }, long: func(bool) {},
+		Pause: &backoff.ZeroBackOff{}, idle: func(bool, time.Duration) time.Duration { return time.Second }, long: func(bool) {},
 	}
 }
 

@@ -17,11 +17,14 @@ func (p *Poller) expired(op string, err error) {
 
 // troubled tells of a call that failed and will be made again.
 func (p *Poller) troubled(op string, err error) {
-	m := metrics.ReadFailed
+	m, f := metrics.ReadFailed, tell.Failure{Op: op, Err: err, Hint: hint(op, err)}
 	if Throttled(err) {
 		m = metrics.ReadThrottled
+		if codeOf(err) == exceeded && p.share.interval > 0 {
+			f.Detail = fmt.Sprintf("others read the shard, too: reads of it now come %v apart, and closer again while they are not throttled", p.share.interval.Round(time.Millisecond))
+		}
 	}
-	_ = p.Tell.Fail(m, tell.Failure{Op: op, Err: err, Hint: hint(op, err)})
+	_ = p.Tell.Fail(m, f)
 }
 
 // hint says what to do about subscriptions that fail, where that is another thing than for other calls.

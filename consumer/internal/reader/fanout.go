@@ -77,9 +77,7 @@ type Subscriber struct {
 
 // On makes a Source of the Subscriber, which is read from its first Wake on.
 func (s *Subscriber) On(sched *Scheduler) Source {
-	e := NewEntry(s.poll)
-	s.idle = func(idle bool) time.Duration { return sched.SetIdle(e, idle) }
-	s.long = func(silent bool) { sched.Long(e, silent) }
+	e := s.entry(sched, s.poll)
 	s.alone = func(on bool) { sched.Alone(e, on) }
 	s.alone(true)
 	s.nudge = make(chan struct{}, 1)
@@ -119,6 +117,7 @@ func (s *Subscriber) poll(ctx context.Context) (next time.Time, ok bool) {
 			return s.Poller.poll(ctx)
 		}
 		s.polls = false // for one try, on a goroutine of its own
+		s.idle(false, 0)
 		s.alone(true)
 		return now, true
 	}

@@ -57,23 +57,23 @@ func (f *fit) came(n int, d time.Duration) {
 	}
 }
 
-// get gets a page, and tells when the reply to it began.
-func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, replied time.Time, err error) {
+// get gets a page.
+func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, c *call, err error) {
 	asked := min(p.fit.limit(), p.limit)
 	in := &kinesis.GetRecordsInput{ShardIterator: &p.iterator, Limit: aws.Int32(int32(asked))}
 	_, in.StreamARN = StreamID(p.Stream)
-	start := time.Now()
-	c, err := p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
+	c, err = p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
 		out, err = p.Client.GetRecords(ctx, in, o, p.Line.Option, p.Wire.Option)
 		return err
 	})
 	if err != nil {
 		p.fit.failed(asked, c)
-		return nil, c.replied, err
+		return nil, c, err
 	}
+	start := c.began
 	if c.watched {
 		start = c.replied
 	}
 	p.fit.came(len(out.Records), time.Since(start))
-	return out, c.replied, nil
+	return out, c, nil
 }

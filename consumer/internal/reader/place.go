@@ -64,15 +64,14 @@ func (p *Poller) locate(ctx context.Context) error {
 	in.StreamName, in.StreamARN = StreamID(p.Stream)
 	in.ShardIteratorType, in.StartingSequenceNumber, in.Timestamp = p.position()
 	var out *kinesis.GetShardIteratorOutput
-	start := time.Now()
-	_, err := p.call(ctx, callTimeout, func(ctx context.Context, o func(*kinesis.Options)) (err error) {
+	c, err := p.call(ctx, callTimeout, func(ctx context.Context, o func(*kinesis.Options)) (err error) {
 		out, err = p.Client.GetShardIterator(ctx, in, o)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	p.refusal.now = p.clock(out.ResultMetadata, start)
+	p.refusal.now = p.clock(out.ResultMetadata, c.began)
 	p.iterator = aws.ToString(out.ShardIterator)
 	if p.iterator != "" {
 		p.refusal.empty = 0

@@ -24,14 +24,6 @@ import (
 	"github.com/shardlane/shardlane/metrics"
 )
 
-const (
-	minInterval     = 200 * time.Millisecond // 5 calls/s and shard (L16)
-	maxIdleInterval = 5 * time.Second
-	throttledPace   = time.Second     // the pace after a throttle (L16)
-	takeover        = 5 * time.Second // the owner before may have spent the shard's calls (L16)
-	bytesPerSecond  = 2_000_000       // what a shard serves (L16)
-)
-
 // A Client makes the two calls that reading takes.
 type Client interface {
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
@@ -40,36 +32,38 @@ type Client interface {
 
 // A Poller reads one shard by GetRecords. It is used by one Scheduler only.
 //
-// The Poller never calls more than 5 times a second, pays for each page with the time that a shard takes to serve it,
-// keeps its iterator over failures, and replaces an expired one behind the last record that it has fetched (L16).
+// The Poller never calls more than 5 times a second, pays for each page with the time that a shard takes to serve it, calls
+// less often while other consumers leave less (see quota and share), keeps its iterator over failures, and replaces an expired
+// one behind the last record that it has fetched (L16).
 // A call ends when its reply is silent, not when it is long, and a page that does not come through is asked for in
 // smaller ones (see call and fit).
 type Poller struct {
-	Client Client
-	Stream string // name or ARN
-	Shard  string
-	From   checkpoint.Position // where reading starts
-	Since  time.Time           // by the service's clock: nothing that arrived until then is missing; zero: unknown
-	Sink   Sink
-	Oracle Oracle
-	Tell   *tell.Teller                            // of the shard
-	Kept   func() time.Duration                    // the stream's retention; 0: unknown
-	Pause  backoff.BackOff                         // after failures
-	Line   *wire.Line                              // carries GetRecords
-	Wire   *wire.Decoder                           // decodes replies
-	Reply  func(service, sent, received time.Time) // told of each reply that names its time; may be nil
+	Client   Client
+	Stream   string // name or ARN
+	Shard    string
+	From     checkpoint.Position // where reading starts
+	Since    time.Time           // by the service's clock: nothing that arrived until then is missing; zero: unknown
+	Interval time.Duration       // of calls at the tip of the shard; 0: as often as the limits and the Scheduler's budget allow
+	Sink     Sink
+	Oracle   Oracle
+	Tell     *tell.Teller                            // of the shard
+	Kept     func() time.Duration                    // the stream's retention; 0: unknown
+	Pause    backoff.BackOff                         // after failures
+	Line     *wire.Line                              // carries GetRecords
+	Wire     *wire.Decoder                           // decodes replies
+	Reply    func(service, sent, received time.Time) // told of each reply that names its time; may be nil
 
-	idle func(idle bool) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
-	long func(silent bool)             // a poll takes long: Scheduler.Long
+	idle func(idle bool, spent time.Duration) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
+	long func(silent bool)                                  // a poll takes long: Scheduler.Long
 
 	over      bool // reading has ended, whoever wakes
 	limit     int  // of records in the page that is asked for
 	began     time.Time
 	iterator  string
-	lastSeq   string       // of the last record fetched
-	notBefore time.Time    // of the next call
-	replies   [5]time.Time // to the last calls of GetRecords, in a ring
-	calls     int
+	lastSeq   string    // of the last record fetched
+	notBefore time.Time // of the next call
+	quota     quota
+	share     share
 	resigned  bool // a call was sent again for its signature
 	unsure    bool // the stream may be another one, which has to be asked before an iterator is taken
 
@@ -84,12 +78,12 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 	if p.over || ctx.Err() != nil {
 		return time.Time{}, false
 	}
-	if now := time.Now(); now.Before(p.notBefore) {
+	if time.Now().Before(p.notBefore) {
 		return p.notBefore, true
 	}
 	limit, room := p.Sink.Reserve()
 	if !room {
-		p.idle(false)
+		p.idle(false, 0)
 		return time.Time{}, false
 	}
 	p.limit = limit
@@ -116,36 +110,22 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 			return p.unlocated(ctx)
 		}
 	}
-	start := time.Now()
-	out, replied, err := p.get(ctx)
-	p.replies[p.calls%len(p.replies)] = replied
-	p.calls++
+	out, c, err := p.get(ctx)
+	p.quota.spend(c.replied)
 	if err != nil {
-		p.notBefore = p.spaced(start.Add(minInterval))
+		p.notBefore = p.spaced(c.began.Add(c.even()))
 		return p.failed(ctx, "GetRecords", err)
 	}
-	return p.got(ctx, start, replied, out)
-}
-
-// spaced is t, or when the next call may start: a second after the reply to the fifth before it, since the service counts
-// calls when they reach it.
-func (p *Poller) spaced(t time.Time) time.Time {
-	free := p.replies[p.calls%len(p.replies)].Add(time.Duration(len(p.replies)) * minInterval)
-	if free.After(t) {
-		return free
-	}
-	return t
+	return p.got(ctx, c, out)
 }
 
 // got delivers a reply.
-func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
+func (p *Poller) got(ctx context.Context, c *call, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
 	read := Read{Told: out.MillisBehindLatest != nil, Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
-	read.Now = p.clock(out.ResultMetadata, start)
-	p.lagging(start, read)
-	bytes := 0
-	for i := range out.Records {
-		bytes += len(out.Records[i].Data)
-	}
+	read.Now = p.clock(out.ResultMetadata, c.began)
+	p.lagging(c.began, read)
+	p.quota.pay(c, out.Records)
+	empty := len(out.Records) == 0
 	recs := p.fresh(out.Records)
 
 	p.iterator = aws.ToString(out.NextShardIterator)
@@ -167,17 +147,11 @@ func (p *Poller) got(ctx context.Context, start, replied time.Time, out *kinesis
 	}
 	p.Pause.Reset()
 	p.resigned = false
-	p.lag.read(start, read)
+	p.lag.read(c.began, read)
 	if !p.deliver(recs, read) || read.End {
 		return p.end()
 	}
-	idle := len(out.Records) == 0 && read.Told && read.Behind == 0
-	interval := p.idle(idle)
-	if !idle {
-		interval = minInterval
-	}
-	debt := time.Duration(bytes) * time.Second / bytesPerSecond
-	p.notBefore = p.spaced(start.Add(max(interval, replied.Sub(start)+debt)))
+	p.notBefore = p.paced(c, empty, read)
 	return p.notBefore, true
 }
 
@@ -197,7 +171,7 @@ func (p *Poller) clock(reply middleware.Metadata, start time.Time) time.Time {
 // end ends reading.
 func (p *Poller) end() (next time.Time, ok bool) {
 	p.over = true
-	p.idle(false)
+	p.idle(false, 0)
 	return time.Time{}, false
 }
 
@@ -236,7 +210,7 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 	if ctx.Err() != nil {
 		return time.Time{}, false
 	}
-	p.idle(false)
+	p.idle(false, 0)
 	wait := p.Pause.NextBackOff()
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -267,6 +241,8 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		if time.Since(p.began) < takeover {
 			wait = minInterval
 			p.Pause.Reset()
+		} else if op == "GetRecords" && codeOf(err) == exceeded {
+			p.share.throttled()
 		}
 	}
 	p.troubled(op, err)
@@ -288,16 +264,15 @@ func (p *Poller) fate(ctx context.Context) Fate {
 
 // Throttled tells whether the service refused a call for its rate.
 func Throttled(err error) bool {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode() {
-	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException", "ThrottlingException":
+	switch codeOf(err) {
+	case exceeded, "LimitExceededException", "KMSThrottlingException", "ThrottlingException":
 		return true
 	}
 	return false
 }
+
+// exceeded is the code of a call that found the limits of its shard used up.
+const exceeded = "ProvisionedThroughputExceededException"
 
 // StreamID splits what names a stream into the fields of a request: exactly one of the two is not nil.
 func StreamID(stream string) (name, arn *string) {

@@ -23,7 +23,7 @@ func TestPollerPace(t *testing.T) {
 	big := func() (*kinesis.GetRecordsOutput, error) {
 		return &kinesis.GetRecordsOutput{
 			NextShardIterator: aws.String("b"), MillisBehindLatest: aws.Int64(1),
-			Records: []types.Record{{SequenceNumber: aws.String("9"), Data: make([]byte, 3_000_000)}},
+			Records: []types.Record{{SequenceNumber: aws.String("9"), Data: make([]byte, 2_000_000), PartitionKey: aws.String(strings.Repeat("k", 1_000_000))}},
 		}, nil
 	}
 	for _, tt := range []struct {
@@ -64,7 +64,7 @@ func TestPollerPaceOverTime(t *testing.T) {
 		slow := func() (*kinesis.GetRecordsOutput, error) { time.Sleep(150 * ms); return reply("a", 9, "1")() }
 		s := &script{replies: []func() (*kinesis.GetRecordsOutput, error){slow, reply("a", 9, "2"), reply("a", 9, "3"), reply("a", 9, "4"), reply("a", 9, "5"), reply("a", 9, "6")}}
 		poll(t, s, &log{}, checkpoint.TrimHorizon, 2*time.Second)
-		equal(t, "calls", s.calls[:7], []time.Duration{0, 200 * ms, 400 * ms, 600 * ms, 800 * ms, 1150 * ms, 1350 * ms})
+		equal(t, "calls", s.calls[:7], []time.Duration{0, 230 * ms, 430 * ms, 630 * ms, 830 * ms, 1150 * ms, 1350 * ms})
 	})
 }
 
@@ -255,7 +255,7 @@ func TestPollerUntoldLag(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			l, idle := &log{}, !want
 			p := poller(&script{replies: replies{first}}, l, checkpoint.TrimHorizon)
-			p.idle = func(is bool) time.Duration { idle = is; return time.Second }
+			p.idle = func(is bool, _ time.Duration) time.Duration { idle = is; return time.Second }
 			p.poll(t.Context())
 			if idle != want || l.reads[0].Told != want {
 				t.Errorf("caught up %v, read %+v; want %v", idle, l.reads[0], want)

@@ -1,14 +1,15 @@
-// Package reader fetches the shards of one worker: one heap of due times and a fixed number of poll workers serve all of
-// them, so that an idle shard costs a heap entry and not a goroutine.
+// Package reader fetches the shards of one worker: two heaps of due times and a bounded number of poll workers serve all of
+// them, so that an idle shard costs a heap entry and not a goroutine. Shards that are caught up have a heap and 48 workers of
+// their own, since their pages take no memory: so thousands of them do not delay one that has records, and are not delayed by it.
 //
 // A [Source] reads one shard: a [Scheduler] decides when, a [Poller] how. What is read goes to the Source's [Sink]; the package
 // keeps no record once it has been delivered. What happens to a Source is told by its Teller.
 //
-// Shards whose calls hang delay the others little. A call without a sign of life holds one of the 16 poll workers for a
+// Shards whose calls hang delay the others little. A call without a sign of life holds one of 16 poll workers for a
 // second, the first time; then another worker takes its place, and the shard has a goroutine of its own until a call of it is
 // answered in time. So h shards that begin to hang at once delay a shard that is due by 1 s + h/16 s at most, once, and
 // those that go on hanging delay nobody. Pages that are long in coming on a slow line hold a worker for 5 s, if they are
-// 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. So there are at most 32
+// 16 at most; when all workers are held up nevertheless, one is added every 200 ms, for one poll. So there are at most 82
 // goroutines, one for each shard that hangs, and those added.
 package reader
 
@@ -22,8 +23,11 @@ import (
 // An Entry is one shard's place in a Scheduler.
 type Entry struct {
 	poll  func(context.Context) (next time.Time, ok bool)
+	name  string        // orders entries that are due at one instant
+	every time.Duration // at which it is polled while it is caught up; 0: as the idle budget allows
 	due   time.Time
-	index int // in the heap, -1 while running or parked
+	q     *queue // that it is, or was last, in
+	index int    // in its heap, -1 while running or parked
 
 	running bool
 	worker  bool // on a worker's goroutine
@@ -34,30 +38,41 @@ type Entry struct {
 	removed bool
 	again   bool          // woken while running
 	at      time.Time     // when again
-	idle    bool          // counted in Scheduler.idle
+	idle    bool          // it is caught up, and counted
 	ended   chan struct{} // closed when the last poll has returned after Remove
 }
 
 // A Scheduler polls entries when they are due. Its zero value is ready; Run does the work.
 type Scheduler struct {
 	mu      sync.Mutex
-	heap    entries
-	idle    int
+	busy    queue
+	quiet   queue // of entries that are caught up
+	budget  budget
+	free    time.Time // when the next quiet entry may be polled, so that they keep apart
 	long    int
 	workers sync.WaitGroup // and polls apart
-	hire    func()         // starts a worker
-	kick    chan struct{}
-	kickSet sync.Once
+	once    sync.Once
 }
 
-// Workers is the number of polls that run at once, but for those that take long. When all workers are held up, a poll that
-// has been due for the time of patience gets a goroutine of its own.
+// A queue is entries that wait for one set of workers.
+type queue struct {
+	entries
+	kick  chan struct{}
+	hired int    // workers
+	hire  func() // starts one
+}
+
+// Workers is the number of polls that run at once, but for those that take long, and of those of shards that are caught up. When
+// all workers are held up, a poll that has been due for the time of patience gets a goroutine of its own.
 const (
 	Workers  = 16
+	quiet    = 48
 	patience = 200 * time.Millisecond
 
 	hangTime = time.Second     // without a sign of life, after which a poll holds up no worker
 	slowTime = 5 * time.Second // for any poll: likewise, but for a few only
+
+	slack = 2 * time.Millisecond // so much before its time a quiet entry may be polled, as timers are not more exact
 )
 
 // NewEntry returns an Entry that no Scheduler knows yet. A poll returns the time of the next one; with ok false the entry
@@ -78,10 +93,11 @@ func (s *Scheduler) Wake(e *Entry) {
 		s.push(e, now)
 	case now.Before(e.due):
 		e.due = now
-		heap.Fix(&s.heap, e.index)
+		heap.Fix(e.q, e.index)
 	}
+	q := e.q
 	s.mu.Unlock()
-	s.nudge()
+	s.nudge(q)
 }
 
 // Remove takes e out and returns a channel that is closed as soon as no poll of e runs any more.
@@ -94,7 +110,7 @@ func (s *Scheduler) Remove(e *Entry) <-chan struct{} {
 	e.removed = true
 	s.setIdle(e, false)
 	if e.index >= 0 {
-		heap.Remove(&s.heap, e.index)
+		heap.Remove(e.q, e.index)
 	}
 	if !e.running {
 		close(e.ended)
@@ -102,26 +118,28 @@ func (s *Scheduler) Remove(e *Entry) <-chan struct{} {
 	return e.ended
 }
 
-// SetIdle tells whether e is caught up. It returns the interval at which a caught-up shard is polled: 200 ms as long as
-// all of them together make at most 200 calls/s, else evenly longer, up to 5 s (L16).
-func (s *Scheduler) SetIdle(e *Entry, idle bool) time.Duration {
+// SetIdle tells whether e is caught up, and what of the CPU time of its call a clock has seen. It returns the interval at which
+// e is polled while it is (L16), else 0.
+func (s *Scheduler) SetIdle(e *Entry, idle bool, spent time.Duration) (interval time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !e.removed {
 		s.setIdle(e, idle)
 	}
-	return min(max(time.Duration(s.idle)*time.Second/200, minInterval), maxIdleInterval)
+	switch {
+	case !idle:
+		return 0
+	case e.every > 0:
+		return e.every
+	}
+	s.budget.spend(spent)
+	return s.budget.interval()
 }
 
 func (s *Scheduler) setIdle(e *Entry, idle bool) {
-	if e.idle == idle {
-		return
-	}
-	e.idle = idle
-	if idle {
-		s.idle++
-	} else {
-		s.idle--
+	if e.idle != idle {
+		e.idle = idle
+		s.budget.count(e.every, idle)
 	}
 }
 
@@ -150,14 +168,22 @@ func (s *Scheduler) Long(e *Entry, silent bool) {
 		e.long = true
 		s.long++
 	}
-	s.hire() // the poll that runs keeps Run waiting
+	e.q.hire() // the poll that runs keeps Run waiting
 }
 
 // Run polls until ctx is done, and returns when the last poll has.
 func (s *Scheduler) Run(ctx context.Context) {
+	s.workers.Go(func() { s.run(ctx, &s.quiet, quiet) })
+	s.run(ctx, &s.busy, Workers)
+	s.workers.Wait()
+}
+
+// run polls the entries of a queue. Workers are hired when they are needed, up to most.
+func (s *Scheduler) run(ctx context.Context, q *queue, most int) {
 	ready := make(chan *Entry)
+	defer close(ready)
 	s.mu.Lock()
-	s.hire = func() {
+	q.hire = func() {
 		s.workers.Go(func() {
 			for e := range ready {
 				if !s.poll(ctx, e) {
@@ -166,22 +192,17 @@ func (s *Scheduler) Run(ctx context.Context) {
 			}
 		})
 	}
-	for range Workers {
-		s.hire()
-	}
 	s.mu.Unlock()
-	defer s.workers.Wait()
-	defer close(ready)
 
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		e, apart, wait := s.take(time.Now())
+		e, apart, wait := s.take(q, time.Now())
 		if e == nil {
 			timer.Reset(wait)
 			select {
 			case <-timer.C:
-			case <-s.nudged():
+			case <-s.nudged(q):
 			case <-ctx.Done():
 			}
 			continue
@@ -189,6 +210,15 @@ func (s *Scheduler) Run(ctx context.Context) {
 		if apart {
 			s.workers.Go(func() { s.poll(ctx, e) })
 			continue
+		}
+		select {
+		case ready <- e:
+			continue
+		default:
+		}
+		if q.hired < most {
+			q.hired++
+			q.hire()
 		}
 		timer.Reset(patience)
 		select {
@@ -208,17 +238,25 @@ func (s *Scheduler) poll(ctx context.Context, e *Entry) bool {
 	return s.polled(e, next, ok)
 }
 
-// take returns the entry that is due, and whether it is polled apart, or how long nothing is due.
-func (s *Scheduler) take(now time.Time) (e *Entry, apart bool, wait time.Duration) {
+// take returns the entry of q that is due, and whether it is polled apart, or how long nothing is due. Those that are caught
+// up begin at half of their mean distance at least, so that they do not come in step and stay so.
+func (s *Scheduler) take(q *queue, now time.Time) (e *Entry, apart bool, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.heap) == 0 {
+	if q.Len() == 0 {
 		return nil, false, time.Hour
 	}
-	if wait := s.heap[0].due.Sub(now); wait > 0 {
+	due := q.entries[0].due
+	if q == &s.quiet {
+		due = later(due, s.free.Add(-slack))
+	}
+	if wait := due.Sub(now); wait > 0 {
 		return nil, false, wait
 	}
-	e = heap.Pop(&s.heap).(*Entry)
+	if q == &s.quiet {
+		s.free = later(s.free, now).Add(s.budget.distance() / 2)
+	}
+	e = heap.Pop(q).(*Entry)
 	apart = e.apart || e.alone
 	e.running, e.worker = true, !apart
 	return e, apart, 0
@@ -247,32 +285,46 @@ func (s *Scheduler) polled(e *Entry, next time.Time, ok bool) (worker bool) {
 	case ok:
 		s.push(e, next)
 	}
+	q := e.q
 	s.mu.Unlock()
-	s.nudge()
+	s.nudge(q)
 	return worker
 }
 
 func (s *Scheduler) push(e *Entry, due time.Time) {
-	e.due = due
-	heap.Push(&s.heap, e)
+	e.due, e.q = due, &s.busy
+	if e.idle {
+		e.q = &s.quiet
+	}
+	heap.Push(e.q, e)
 }
 
-func (s *Scheduler) nudged() chan struct{} {
-	s.kickSet.Do(func() { s.kick = make(chan struct{}, 1) })
-	return s.kick
+func (s *Scheduler) nudged(q *queue) chan struct{} {
+	s.once.Do(func() { s.busy.kick, s.quiet.kick = make(chan struct{}, 1), make(chan struct{}, 1) })
+	return q.kick
 }
 
-func (s *Scheduler) nudge() {
+// nudge lets the loop of q, if there is one, look at what is due.
+func (s *Scheduler) nudge(q *queue) {
+	if q == nil {
+		return
+	}
 	select {
-	case s.nudged() <- struct{}{}:
+	case s.nudged(q) <- struct{}{}:
 	default:
 	}
 }
 
 type entries []*Entry
 
-func (h entries) Len() int           { return len(h) }
-func (h entries) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h entries) Len() int { return len(h) }
+
+func (h entries) Less(i, j int) bool {
+	if !h[i].due.Equal(h[j].due) {
+		return h[i].due.Before(h[j].due)
+	}
+	return h[i].name < h[j].name
+}
 func (h entries) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

@@ -64,10 +64,16 @@ const (
 
 // On makes a Source of the Poller, which s polls from its first Wake on.
 func (p *Poller) On(s *Scheduler) Source {
-	e := NewEntry(p.poll)
-	p.idle = func(idle bool) time.Duration { return s.SetIdle(e, idle) }
+	return polling{s, p.entry(s, p.poll)}
+}
+
+// entry makes an Entry of the Poller, or of what has one.
+func (p *Poller) entry(s *Scheduler, poll func(context.Context) (next time.Time, ok bool)) *Entry {
+	e := NewEntry(poll)
+	e.name, e.every = p.Shard, p.Interval
+	p.idle = func(idle bool, spent time.Duration) time.Duration { return s.SetIdle(e, idle, spent) }
 	p.long = func(silent bool) { s.Long(e, silent) }
-	return polling{s, e}
+	return e
 }
 
 // A polling is a Poller on its Scheduler.

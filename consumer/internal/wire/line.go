@@ -10,9 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 )
 
-// connections is how many idle connections a line keeps for a host: twice as many as calls run at once, unless shards hang.
-// The SDK keeps ten, and opens and closes the others again and again.
-const connections = 64
+// connections is how many idle connections a line keeps for a host: as many as calls run at once, with 16 that take long, unless
+// shards hang. The SDK keeps ten, and opens and closes the others again and again.
+const connections = 80
 
 // A Line carries calls of GetRecords over connections of HTTP/1.1, where the client's own would be of HTTP/2: to move a
 // gigabyte over that costs more than to decode it. The zero value is ready. It may be used by many calls at a time.
