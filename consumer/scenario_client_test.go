@@ -43,6 +43,9 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 	}()
 	select {
 	case r := <-replies:
+		if r.err == nil {
+			r.resp.Body = cutBody{r.resp.Body, w.dead}
+		}
 		return r.resp, r.err
 	case <-req.Context().Done():
 		err = req.Context().Err()
@@ -55,6 +58,20 @@ func (w wire) Do(req *http.Request) (*http.Response, error) {
 		}
 	}()
 	return nil, err
+}
+
+// A cutBody is that of a reply to a process: nothing of it comes in once the process is cut off.
+type cutBody struct {
+	io.ReadCloser
+	dead <-chan struct{}
+}
+
+func (b cutBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if isClosed(b.dead) {
+		return 0, errCut
+	}
+	return n, err
 }
 
 // straight hands requests to a server without a network, which is several times as fast.

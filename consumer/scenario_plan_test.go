@@ -24,6 +24,7 @@ type plan struct {
 	shardEnd   int           // empty answers before a shard's end is told
 	emptyPages int
 	readLimits bool
+	push       bool // records are pushed, by enhanced fan-out
 	network    bool // the in-memory network, else calls go straight to the server
 	file       bool // a checkpoint.File, else a checkpoint.Memory
 	staleLists bool

@@ -109,7 +109,8 @@ func seeds(t *testing.T) (first, last uint64) {
 
 // report fails the test for what the checker found: in a line, or with all that is needed to look into it.
 func (w *world) report(t *testing.T, found []violation, whole bool) {
-	again := fmt.Sprintf("again: SHARDLANE_SEEDS=%d-%d go test -count=1 -run '^TestScenario$' ./consumer", w.plan.seed, w.plan.seed)
+	test, _, _ := strings.Cut(t.Name(), "/")
+	again := fmt.Sprintf("again: SHARDLANE_SEEDS=%d-%d go test -count=1 -run '^%s$' ./consumer", w.plan.seed, w.plan.seed, test)
 	rules := map[string]int{}
 	for _, v := range found {
 		rules[v.rule]++

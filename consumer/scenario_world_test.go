@@ -307,7 +307,7 @@ func (w *world) start(n int, l life) *process {
 	w.process = p
 	clear(w.dropped)
 	p.log(event{kind: evBegan, settings: &p.plan.settings})
-	opts := w.plan.options(&l, w.began, w.anchored)
+	opts := append(w.plan.options(&l, w.began, w.anchored), w.plan.pushing(n)...)
 	w.mu.Unlock()
 	client := w.srv.Client(func(o *kinesis.Options) {
 		next := o.HTTPClient
@@ -425,13 +425,17 @@ func (w *world) fault(r *kinesistest.Request) *kinesistest.Fault {
 	if w.calm() {
 		return nil
 	}
-	name := w.plan.at(w.now(), r.Op, who, n)
+	as := w.plan.as(r.Op)
+	name := w.plan.at(w.now(), as, who, n)
 	if name == "stall" && !w.plan.network {
 		return nil // nobody would give the line up
 	}
 	for _, f := range faults {
-		if f.name == name && (f.op == "" || f.op == r.Op) {
+		if f.name == name && (f.op == "" || f.op == as) {
 			w.sometimes("service: " + name)
+			if as != r.Op {
+				return pushedFault(name, r.Op, f.make)
+			}
 			return f.make()
 		}
 	}

@@ -242,6 +242,11 @@ func (s *Subscriber) goesOn() bool {
 func (s *Subscriber) take(ctx context.Context, ev *types.SubscribeToShardEvent) (more bool, err error) {
 	start := time.Now()
 	read := Read{Told: ev.MillisBehindLatest != nil, Behind: time.Duration(aws.ToInt64(ev.MillisBehindLatest)) * time.Millisecond, Now: s.Now()}
+	if n := len(ev.Records); n > 0 { // an event has no time of its own
+		if at := aws.ToTime(ev.Records[n-1].ApproximateArrivalTimestamp); at.After(read.Now) {
+			read.Now = at
+		}
+	}
 	s.lagging(start, read)
 	recs := s.fresh(ev.Records)
 	next := aws.ToString(ev.ContinuationSequenceNumber)
