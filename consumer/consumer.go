@@ -74,7 +74,7 @@ import (
 // A Consumer is a handler, a stream and its settings. It is safe for concurrent use.
 type Consumer struct {
 	client  Client
-	fanOut  FanOutClient // the same, where shards are pushed; else nil
+	fanOut  FanOutClient // the same; nil if it does not make these calls
 	stream  string
 	handler batch.Handler
 	cfg     *config
@@ -121,7 +121,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		return nil, err
 	}
 	made := &Consumer{stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}
-	if its, ok := c.(FanOutClient); ok && cfg.pushes() {
+	if its, ok := c.(FanOutClient); ok {
 		made.fanOut = &pusher{&punctual{Client: c}, its}
 		made.client = made.fanOut
 	} else {

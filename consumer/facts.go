@@ -20,7 +20,7 @@ type facts struct {
 	out     *tell.Outlet
 	tell    *tell.Teller // of the stream
 	client  Client
-	fanOut  FanOutClient // the client, where shards are pushed; else nil
+	fanOut  FanOutClient // the client; nil if it does not make these calls
 	handler batch.Handler
 	left    *left                       // handlers of earlier Runs
 	seat    *seat                       // in the group

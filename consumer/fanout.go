@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -64,6 +67,7 @@ func refusedWith(err error, code string) bool {
 type enrolment struct {
 	search chan struct{} // holds one element while one looks for it
 	told   bool          // belongs to who holds it
+	warned bool          // belongs to open
 	asked  time.Time     // likewise
 	stream string        // the stream's ARN; set by open
 
@@ -91,10 +95,9 @@ func (s *stream) Missing(ctx context.Context, arn string) {
 // enlist finds or registers the stream consumer, where shards are pushed. With WithPollingFallback what waiting may mend is
 // waited for later, when shards need it.
 func (s *stream) enlist(ctx context.Context, stream string) error {
-	if s.fanOut == nil {
+	if s.enrolled.stream = stream; !s.cfg.pushes() {
 		return nil
 	}
-	s.enrolled.stream = stream
 	if err := s.find(ctx, enlistTime); err != nil && (s.cfg.fallback == 0 || permanent(err)) {
 		return err
 	}
@@ -169,6 +172,54 @@ func (s *stream) lookUp(ctx context.Context) (types.ConsumerStatus, string, erro
 		return types.ConsumerStatusCreating, "", nil
 	}
 	return made.Consumer.ConsumerStatus, aws.ToString(made.Consumer.ConsumerARN), nil
+}
+
+// unread tells of stream consumers that the group has read through and this worker does not, if they may still be registered, and
+// keeps the name of the present one in the stream's row.
+func (s *stream) unread(ctx context.Context, meta *lease.Meta) error {
+	mine := s.cfg.fanOut
+	if _, name, ok := strings.Cut(s.cfg.consumerARN, "/consumer/"); ok {
+		mine, _, _ = strings.Cut(name, ":")
+	}
+	var kept, idle []string
+	for _, name := range meta.FanOut {
+		if name == mine {
+			continue
+		}
+		if gone := s.unregistered(ctx, name); gone {
+			continue
+		}
+		kept, idle = append(kept, name), append(idle, name)
+	}
+	if len(idle) > 0 && !s.enrolled.warned {
+		s.enrolled.warned = true
+		s.tell.Event(metrics.FanOutIdle, nil, fmt.Sprintf("the group has read through stream consumers that this worker does not read through: %s; each is paid for until consumer.DeregisterFanOut removes it",
+			strings.Join(idle, ", ")))
+	}
+	if s.cfg.pushes() {
+		kept = append(kept, mine)
+	}
+	slices.Sort(kept)
+	if slices.Equal(kept, meta.FanOut) {
+		return nil
+	}
+	meta.FanOut = kept
+	put, err := s.table().PutMeta(ctx, *meta)
+	if err == nil {
+		*meta = put
+	}
+	return err
+}
+
+// unregistered tells whether the stream has no such stream consumer for certain.
+func (s *stream) unregistered(ctx context.Context, name string) bool {
+	if s.fanOut == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := s.fanOut.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &s.enrolled.stream, ConsumerName: &name}, reader.NoRetries)
+	return refusedWith(err, "ResourceNotFoundException")
 }
 
 // announceOnce is true the first time.

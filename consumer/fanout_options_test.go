@@ -236,3 +236,36 @@ func TestFanOutTrimmed(t *testing.T) {
 		}
 	})
 }
+
+// TestFanOutIdle: a group that has read through a stream consumer and does not any more is told of it at each start, until the
+// registration is removed.
+func TestFanOutIdle(t *testing.T) {
+	t.Parallel()
+	inField(t, 1, func(f *field) {
+		live := func(want int, opts ...consumer.Option) {
+			t.Helper()
+			f.notices["FanOutIdle"] = 0
+			one := f.start(opts...)
+			f.put(shard0, "a", 10)
+			time.Sleep(10 * time.Second)
+			one.stop()
+			f.once()
+			if n := f.notices["FanOutIdle"]; n != want {
+				t.Errorf("told %d times, want %d: %v", n, want, f.notices)
+			}
+		}
+		live(0)
+		live(0, consumer.WithEnhancedFanOut("one"), consumer.WithDeaggregation(false))
+		live(0, consumer.WithEnhancedFanOut("one"), consumer.WithDeaggregation(false))
+		live(1)
+		live(1, consumer.WithEnhancedFanOut("two"), consumer.WithDeaggregation(false))
+		live(1)
+		for _, name := range []string{"one", "two"} {
+			if err := consumer.DeregisterFanOut(f.t.Context(), f.srv.Client(), "orders", name); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		live(0)
+	})
+}

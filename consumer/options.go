@@ -294,7 +294,7 @@ func WithDeaggregation(on bool) Option {
 // consumer of the stream takes anything of it, and records come within about 70 ms. It is paid for each hour and shard of the
 // stream for which the stream consumer is registered, whether anything reads or not, and for each GB. The name is that of the
 // stream consumer, of 1 to 128 letters, digits, '_', '.' and '-'. It is registered if the stream has none of that name, which the event
-// FanOutRegistered says before; nothing but [DeregisterFanOut] removes it. Consumers of one stream in different groups need
+// FanOutRegistration says before; nothing but [DeregisterFanOut] removes it, and FanOutIdle tells of those that the group has left. Consumers of one stream in different groups need
 // different ones, or they end each other's subscriptions; the workers of a group use the same one.
 //
 // KPL aggregates are split then, unless [WithDeaggregation] says otherwise, and eventSourceARN of events and documents is the ARN of

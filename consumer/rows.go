@@ -75,6 +75,9 @@ func (s *stream) open(ctx context.Context) error {
 			return s.failed("checkpoint store", errors.New("a worker with other settings starts at this moment"), "it is looked for again")
 		}
 	}
+	if err := s.unread(ctx, &meta); err != nil {
+		return s.failed("checkpoint store", err, "nothing is read before the store knows the stream consumer")
+	}
 	s.meta = meta
 	if s.placed.kept = meta.Auto; meta.Auto {
 		s.placed.auto.Store(true)

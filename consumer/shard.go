@@ -105,7 +105,7 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 		Client: f.client, Line: p.line, Wire: &p.replies, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
 		Since: f.since(row), Interval: cfg.poll, Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
-	if f.fanOut == nil {
+	if !cfg.pushes() {
 		sh.source = poller.On(&p.sched)
 	} else {
 		pushed := &reader.Subscriber{Poller: poller, Pusher: f.fanOut, Registry: up, Jitter: sh.rnd.part("renewals").jitter, Now: f.now, Fallback: cfg.fallback}

@@ -103,6 +103,9 @@ var (
 	// DrainTimedOut: handlers of a shard still ran when the drain timeout
 	// ended, and gave up with their context.
 	DrainTimedOut = warning("DrainTimedOut", "Drains that ended by their timeout.")
+	// FanOutIdle: the group has read through stream consumers that this worker
+	// does not read through, and that cost money as long as they are registered.
+	FanOutIdle = warning("FanOutIdle", "Starts that found stream consumers of the group that the worker does not read through.")
 	// FanOutRegistration: a stream consumer is about to be registered, or was
 	// found. The notice says in which units it is paid.
 	FanOutRegistration = info("FanOutRegistration", "Stream consumers that were registered or found.")
@@ -235,7 +238,7 @@ func event(level slog.Level, name, help string) *Metric {
 func Events() []*Metric {
 	return []*Metric{
 		AggregatesRaw, CheckpointFailed, ConsumerStarted, ConsumerStopped, DestinationFailed, DrainTimedOut,
-		FanOutRegistration, FanOutResumed, FanOutSuspended, HandOverWithdrawn, HandedOver,
+		FanOutIdle, FanOutRegistration, FanOutResumed, FanOutSuspended, HandOverWithdrawn, HandedOver,
 		HandlerFailed, HandlerOverstayed,
 		HandlerPanicked, HandlerRunning, HashRangeHole, ItemFailuresIgnored, IteratorExpired, LeaseLost, LeaseTakenOver, MappingIgnored,
 		MappingResumed,

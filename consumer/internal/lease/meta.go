@@ -18,9 +18,10 @@ type Meta struct {
 	// Start is where reading began: checkpoint.TrimHorizon or a time. It is
 	// written once, so that a restart begins at the same instant.
 	Start    checkpoint.Position
-	Rooted   bool   // the rows of all shards listed as of Start are put
-	Settings string // of the consumer, as far as they say what progress means; empty in a row of an older version
-	Auto     bool   // the service has placed records of the stream by itself, at some time
+	Rooted   bool     // the rows of all shards listed as of Start are put
+	Settings string   // of the consumer, as far as they say what progress means; empty in a row of an older version
+	Auto     bool     // the service has placed records of the stream by itself, at some time
+	FanOut   []string // names of stream consumers that the group has read through, as far as they may still be registered
 	// More holds the fields that this version does not know, by name, as JSON.
 	More map[string]json.RawMessage
 
@@ -41,6 +42,7 @@ func (m Meta) encode() ([]byte, error) {
 	w.add("start", m.Start, true)
 	w.add("rooted", m.Rooted, m.Rooted)
 	w.add("auto", m.Auto, m.Auto)
+	w.add("fanout", m.FanOut, len(m.FanOut) > 0)
 	w.add("set", m.Settings, m.Settings != "")
 	return w.bytes()
 }
@@ -59,6 +61,7 @@ func decodeMeta(value []byte) (Meta, error) {
 	f.take("start", &m.Start)
 	f.take("rooted", &m.Rooted)
 	f.take("auto", &m.Auto)
+	f.take("fanout", &m.FanOut)
 	f.take("set", &m.Settings)
 	if f.err != nil {
 		return Meta{}, f.err

@@ -334,11 +334,11 @@ func TestMeta(t *testing.T) {
 	if m, err = b.PutMeta(t.Context(), m); err != nil || m.Rooted || m.By != "n.1" {
 		t.Fatalf("a stale update won: %+v, %v", m, err)
 	}
-	m.Rooted, m.Auto = true, true
+	m.Rooted, m.Auto, m.FanOut = true, true, []string{"a", "b"}
 	if m, err = b.PutMeta(t.Context(), m); err != nil || !m.Rooted {
 		t.Fatalf("update: %+v, %v", m, err)
 	}
-	if m, ok, err = a.Meta(t.Context()); err != nil || !ok || !m.Rooted || !m.Auto || string(m.More["kcl"]) != `{"a":1}` {
+	if m, ok, err = a.Meta(t.Context()); err != nil || !ok || !m.Rooted || !m.Auto || !slices.Equal(m.FanOut, []string{"a", "b"}) || string(m.More["kcl"]) != `{"a":1}` {
 		t.Errorf("stored: %+v, %v", m, err)
 	}
 
