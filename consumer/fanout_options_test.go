@@ -130,6 +130,36 @@ func TestFanOutConsumerARN(t *testing.T) {
 	}
 }
 
+// TestFanOutMapping: an event source mapping that names a stream consumer selects it, unless New is given another stream.
+func TestFanOutMapping(t *testing.T) {
+	t.Parallel()
+	inContract(t, 1, func(f *field) {
+		arn := f.register("billing")
+		f.put(shard0, "a", 1)
+		mapping := func() consumer.Option {
+			return consumer.WithEventSourceMapping(strings.NewReader(`{"EventSourceArn":"` + arn + `","StartingPosition":"TRIM_HORIZON"}`))
+		}
+		for _, tt := range []struct {
+			stream, group, want string
+			ignored             int
+		}{{"", "one", arn, 0}, {"orders", "two", strings.Split(arn, "/consumer/")[0], 1}} {
+			f.notices["MappingIgnored"] = 0
+			c, err := consumer.New(f.srv.Client(), tt.stream, f.handle, f.options(mapping(), consumer.WithGroup(tt.group)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			one := &fieldLife{f: f, c: c}
+			one.run()
+			time.Sleep(10 * time.Second)
+			one.stop()
+			seen := f.seen()
+			if got := seen[len(seen)-1].recs[0].EventSourceArn; got != tt.want || f.notices["MappingIgnored"] != tt.ignored {
+				t.Errorf("stream %q is read as %s, want %s; told: %v", tt.stream, got, tt.want, f.notices)
+			}
+		}
+	})
+}
+
 // TestFanOutConsumerARNUnknown: a stream consumer that is not there is an error of the start.
 func TestFanOutConsumerARNUnknown(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,8 @@ import (
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
-// Of a client whose HTTP client the SDK builds, GetRecords goes over HTTP/1.1, and every other call as it would anyway. A
-// client of net/http carries all of them. Neither sees that the body of a request can write itself.
+// Of a client whose HTTP client the SDK builds, GetRecords goes over HTTP/1.1, and every other call as it would anyway, that of
+// enhanced fan-out, too. A client of net/http carries all of them. Neither sees that the body of a request can write itself.
 func TestLineOfAConsumer(t *testing.T) {
 	t.Parallel()
 	srv := kinesistest.NewServer("orders", 1)
@@ -68,8 +68,13 @@ func TestLineOfAConsumer(t *testing.T) {
 		if err := consumer.Run(ctx, client, "orders", handle, silent(), consumer.WithStartingPosition(consumer.TrimHorizon())); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+		ctx, cancel = context.WithCancel(t.Context())
+		if err := consumer.Run(ctx, client, "orders", handle, silent(), consumer.WithEnhancedFanOut(strings.Fields(name)[0][:2])); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		cancel()
 		mu.Lock()
-		want := map[string]string{"DescribeStreamSummary": "HTTP/2.0", "ListShards": "HTTP/2.0", "GetShardIterator": "HTTP/2.0", "GetRecords": tt.want}
+		want := map[string]string{"SubscribeToShard": "HTTP/2.0", "DescribeStreamSummary": "HTTP/2.0", "ListShards": "HTTP/2.0", "GetShardIterator": "HTTP/2.0", "GetRecords": tt.want}
 		for _, op := range slices.Sorted(maps.Keys(want)) {
 			if came[op] != want[op] {
 				t.Errorf("%s: %s came by %q, want %s", name, op, came[op], want[op])

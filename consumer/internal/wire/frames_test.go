@@ -162,3 +162,35 @@ func TestGuardSilence(t *testing.T) {
 		far.Close()
 	})
 }
+
+// FuzzGuard: what a Guard lets pass, the SDK's decoder can stand.
+func FuzzGuard(f *testing.F) {
+	event := func(t string) []byte {
+		var b bytes.Buffer
+		msg := eventstream.Message{Payload: []byte("{}")}
+		msg.Headers.Set(":message-type", eventstream.StringValue("event"))
+		msg.Headers.Set(":event-type", eventstream.StringValue(t))
+		_ = eventstream.NewEncoder().Encode(&b, msg)
+		return b.Bytes()
+	}
+	ir, ev := event("initial-response"), event("SubscribeToShardEvent")
+	f.Add(bytes.Clone(ir[12 : len(ir)-4]))
+	f.Add(bytes.Clone(ev[12 : len(ev)-4]))
+	f.Fuzz(func(t *testing.T, rest []byte) {
+		// The lengths are right, and the headers are as long as it takes: else nothing gets to the headers.
+		for headers := 0; headers <= len(rest); headers += 1 + len(rest)/8 {
+			frame := binary.BigEndian.AppendUint32(nil, uint32(16+len(rest)))
+			frame = binary.BigEndian.AppendUint32(frame, uint32(headers))
+			frame = binary.BigEndian.AppendUint32(frame, crc32.ChecksumIEEE(frame))
+			frame = append(frame, rest...)
+			frame = binary.BigEndian.AppendUint32(frame, crc32.ChecksumIEEE(frame))
+			r := guarded(t, &Guard{Idle: time.Hour, Cut: func() {}}, bytes.NewReader(append(bytes.Clone(ir), frame...)))
+			d := eventstream.NewDecoder()
+			for {
+				if _, err := d.Decode(r, nil); err != nil {
+					break
+				}
+			}
+		}
+	})
+}
