@@ -170,7 +170,7 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 // RunAll runs several consumers, of one stream or of many, as one worker: they share an identity, the goroutines that read,
 // the read-ahead budget and the drain. It returns when ctx is done, when all have reached their ending positions, or when
 // one cannot go on. The errors of [Consumer.Run] are joined over all consumers. All must have the same worker name, drain
-// timeout and maximum concurrency, and consumers of one stream need different groups; otherwise nothing runs, and the
+// timeout and maximum concurrency, and consumers of one stream need different groups and different stream consumers; otherwise nothing runs, and the
 // error wraps [ErrConfig]. That a name and an ARN are the same stream shows when it is described: RunAll then drains, and
 // returns such an error.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
@@ -187,6 +187,11 @@ func RunAll(ctx context.Context, cs ...*Consumer) error {
 		for _, d := range cs[:i] {
 			if c != d && c.stream == d.stream && c.cfg.group == d.cfg.group {
 				errs = append(errs, fmt.Errorf("%w: two consumers of %s are in group %q: WithGroup must differ", ErrConfig, c.stream, c.cfg.group))
+			}
+		}
+		for _, d := range cs[:i] {
+			if name := c.cfg.streamConsumer(); c != d && c.stream == d.stream && name != "" && name == d.cfg.streamConsumer() {
+				errs = append(errs, fmt.Errorf("%w: two consumers of %s read through the stream consumer %q, and would end each other's subscriptions: WithEnhancedFanOut must differ", ErrConfig, c.stream, name))
 			}
 		}
 		if a, b := cs[0].cfg.worker, c.cfg.worker; a != b {

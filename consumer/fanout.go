@@ -177,10 +177,7 @@ func (s *stream) lookUp(ctx context.Context) (types.ConsumerStatus, string, erro
 // unread tells of stream consumers that the group has read through and this worker does not, if they may still be registered, and
 // keeps the name of the present one in the stream's row.
 func (s *stream) unread(ctx context.Context, meta *lease.Meta) error {
-	mine := s.cfg.fanOut
-	if _, name, ok := strings.Cut(s.cfg.consumerARN, "/consumer/"); ok {
-		mine, _, _ = strings.Cut(name, ":")
-	}
+	mine := s.cfg.streamConsumer()
 	var kept, idle []string
 	for _, name := range meta.FanOut {
 		if name == mine {

@@ -130,6 +130,50 @@ func TestFanOutConsumerARN(t *testing.T) {
 	}
 }
 
+// TestFanOutShared: two consumers of one worker do not read through one stream consumer; in different workers, each tells that
+// somebody else does, and all is handled in both groups nevertheless.
+func TestFanOutShared(t *testing.T) {
+	t.Parallel()
+	inContract(t, 1, func(f *field) {
+		arn := f.register("billing")
+		stream := strings.Split(arn, "/consumer/")[0]
+		var cs []*consumer.Consumer
+		for group, at := range map[string]string{"one": arn, "two": stream} {
+			opts := []consumer.Option{consumer.WithGroup(group)}
+			if at == stream {
+				opts = append(opts, consumer.WithEnhancedFanOut("billing"))
+			}
+			c, err := consumer.New(f.srv.Client(), at, f.handle, f.options(opts...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cs = append(cs, c)
+		}
+		if err := consumer.RunAll(f.t.Context(), cs...); !errors.Is(err, consumer.ErrConfig) || !strings.Contains(err.Error(), `"billing"`) {
+			t.Errorf("RunAll: %v", err)
+		}
+		one, two := &fieldLife{f: f, c: cs[0]}, &fieldLife{f: f, c: cs[1]}
+		one.run()
+		two.run()
+		for range 60 {
+			f.put(shard0, "a", 1)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		one.stop()
+		two.stop()
+		times, _ := f.handled()
+		for seq, n := range times {
+			if n != 2 {
+				t.Errorf("%s was handled %d times", seq, n)
+			}
+		}
+		if len(times) != 60 || f.notices["ReadFailed"] == 0 {
+			t.Errorf("%d records; told: %v", len(times), f.notices)
+		}
+	})
+}
+
 // TestFanOutMapping: an event source mapping that names a stream consumer selects it, unless New is given another stream.
 func TestFanOutMapping(t *testing.T) {
 	t.Parallel()

@@ -464,6 +464,15 @@ func (c *config) validate(client Client, stream string, h batch.Handler, now tim
 // pushes tells whether enhanced fan-out is asked for.
 func (c *config) pushes() bool { return c.given["WithEnhancedFanOut"] || c.consumerARN != "" }
 
+// streamConsumer is the name of the stream consumer that shards are read through, empty if they are polled.
+func (c *config) streamConsumer() string {
+	if _, rest, ok := strings.Cut(c.consumerARN, "/consumer/"); ok {
+		name, _, _ := strings.Cut(rest, ":")
+		return name
+	}
+	return c.fanOut
+}
+
 // consumed takes the ARN of a stream consumer apart, and returns the stream's.
 func (c *config) consumed(stream string) string {
 	if of, rest, ok := strings.Cut(stream, "/consumer/"); ok && mapping.ValidConsumer(rest) && strings.HasPrefix(of, "arn:") {
