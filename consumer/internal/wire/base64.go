@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/segmentio/asm/base64"
 )
@@ -17,6 +18,18 @@ func size64(src []byte) (n int, ok bool) {
 		n--
 	}
 	return n, len(src)%4 == 0
+}
+
+// canonical tells whether what src decodes to makes src again: bits that its last quantum has no use for are 0.
+func canonical(src []byte) bool {
+	n := len(src)
+	switch {
+	case bytes.HasSuffix(src, []byte("==")):
+		return strings.IndexByte("AQgw", src[n-3]) >= 0
+	case bytes.HasSuffix(src, []byte("=")):
+		return strings.IndexByte("AEIMQUYcgkosw048", src[n-2]) >= 0
+	}
+	return true
 }
 
 // decode64 decodes src into dst, which has the size of it. It is the only place that knows who decodes.

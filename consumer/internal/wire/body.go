@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"io"
-	"slices"
 )
 
 // maxBody is how long a body may be: a reply has at most 10 MiB of data, which are 14 in base64. What is longer is left to
@@ -16,21 +15,6 @@ func size(length int64) int {
 		return smallBody / 2
 	}
 	return int(length)
-}
-
-// read appends what r has to b. It returns the error that ended it: io.EOF at the end, nil if there is too much.
-func read(r io.Reader, b []byte) ([]byte, error) {
-	for len(b) <= maxBody {
-		if len(b) == cap(b) {
-			b = slices.Grow(b, max(len(b), 512))
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		if err != nil {
-			return b, err
-		}
-	}
-	return b, nil
 }
 
 // again is a body of which b was read, and then err; with a nil error there is more.

@@ -234,3 +234,31 @@ func spoilt(rnd *rand.Rand, b []byte) []byte {
 	}
 	return b
 }
+
+// TestLongPages holds that a page that is longer by far than what is looked at of it at a time is the SDK's to the byte, where
+// its end is not as expected, whatever was decoded before that.
+func TestLongPages(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(9, 10))
+	for i := range 2 {
+		w := writer{rnd: rnd, spaces: i%2 == 0, escapes: i % 3}
+		var records []string
+		for range 1500 + rnd.IntN(500) {
+			records = append(records, w.record())
+		}
+		page := func() string { return `{"Records":` + w.list(records) + `,"MillisBehindLatest":1}` }
+		if !same(t, text(page())) || !same(t, answer{body: []byte(page()), kind: jsonKind, length: -1, pieces: 1000}) {
+			t.Error("it is left to the SDK")
+		}
+		cut := page()
+		cut = cut[:len(cut)/2+rnd.IntN(len(cut)/2)]
+		last := len(records) - 1 - rnd.IntN(3)
+		for _, end := range []string{`null`, `{"Data":"QQ"}`, `{"Data":"QUJD`, `{"PartitionKey":"\ud83d"}`} {
+			records[last] = end
+			for _, body := range []string{page(), cut} {
+				if same(t, text(body)) || same(t, answer{body: []byte(body), kind: jsonKind, length: -1, err: io.ErrUnexpectedEOF}) {
+					t.Errorf("it is decoded with %s", end)
+				}
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"io"
 	"math"
 	"strconv"
 	"time"
@@ -11,12 +12,14 @@ import (
 	smithytime "github.com/aws/smithy-go/time"
 )
 
-// A record is one of the page, with its data still in base64.
+// A record is one of the page.
 type record struct {
-	data       span // of the body
-	key, seq   span // of the text
-	arrival    time.Time
-	arrived    bool // it has an arrival
+	text       span // its data in base64, of the body
+	data       []byte
+	cut        int32 // data stands for what was at this place of the front; 0: it is still there
+	key, seq   span  // of the text
+	seconds    float64
+	arrived    bool // at those seconds
 	encryption types.EncryptionType
 }
 
@@ -38,7 +41,6 @@ func (s *scratch) page() (*kinesis.GetRecordsOutput, bool) {
 		iterator
 		records
 	)
-	s.i, s.text, s.recs = 0, s.text[:0], s.recs[:0]
 	out := &kinesis.GetRecordsOutput{}
 	var seen fields
 	ok := s.object(func(key []byte) bool {
@@ -55,7 +57,7 @@ func (s *scratch) page() (*kinesis.GetRecordsOutput, bool) {
 		return s.skip(0)
 	})
 	s.space()
-	return out, ok && s.i == len(s.body)
+	return out, ok && s.i == len(s.body) && s.err == io.EOF //nolint:errorlint // Read returns it as it is
 }
 
 // record reads a record.
@@ -67,13 +69,16 @@ func (s *scratch) record() bool {
 		arrival
 		encryption
 	)
+	if s.i > cap(s.body)/8*7 && !s.slide() {
+		return false
+	}
 	s.recs = append(s.recs, record{})
 	r := &s.recs[len(s.recs)-1]
 	var seen fields
 	return s.object(func(name []byte) bool {
 		switch string(name) {
 		case "Data":
-			return seen.once(data) && (s.null() || s.base64(&r.data))
+			return seen.once(data) && (s.null() || s.base64(&r.text))
 		case "PartitionKey":
 			return seen.once(key) && (s.null() || s.str(&r.key))
 		case "SequenceNumber":
@@ -87,18 +92,39 @@ func (s *scratch) record() bool {
 	})
 }
 
-// records makes the records that were read. Their data is in one block, keys and sequence numbers are in one string.
-func (s *scratch) records(list *[]types.Record) bool {
-	size := 0
-	for i := range s.recs {
-		n, ok := size64(s.recs[i].data.of(s.body))
+// decode decodes the data of the records that came since the front was moved, into one block.
+func (s *scratch) decode() bool {
+	recs, size := s.recs[s.moved:], 0
+	for i := range recs {
+		n, ok := size64(recs[i].text.of(s.body))
 		if !ok {
 			return false
 		}
 		size += n
 	}
+	block := make([]byte, size)
+	for i := range recs {
+		r := &recs[i]
+		if !r.text.found {
+			continue
+		}
+		src := r.text.of(s.body)
+		n, _ := size64(src)
+		r.data, block = block[:n:n], block[n:]
+		if !decode64(r.data, src) {
+			return false
+		}
+	}
+	return true
+}
+
+// records makes the records that were read. Their keys and sequence numbers are in one string.
+func (s *scratch) records(list *[]types.Record) bool {
+	if !s.decode() {
+		return false
+	}
 	n := len(s.recs)
-	out, block, text := make([]types.Record, n), make([]byte, size), string(s.text)
+	out, text := make([]types.Record, n), string(s.text)
 	strings, times := make([]string, 0, 2*n), make([]time.Time, 0, n)
 	str := func(at span) *string {
 		if !at.found {
@@ -109,18 +135,10 @@ func (s *scratch) records(list *[]types.Record) bool {
 	}
 	for i := range s.recs {
 		in, r := &s.recs[i], &out[i]
-		r.PartitionKey, r.SequenceNumber, r.EncryptionType = str(in.key), str(in.seq), in.encryption
+		r.Data, r.PartitionKey, r.SequenceNumber, r.EncryptionType = in.data, str(in.key), str(in.seq), in.encryption
 		if in.arrived {
-			times = append(times, in.arrival)
+			times = append(times, epoch(in.seconds))
 			r.ApproximateArrivalTimestamp = &times[len(times)-1]
-		}
-		if in.data.found {
-			src := in.data.of(s.body)
-			n, _ := size64(src)
-			r.Data, block = block[:n:n], block[n:]
-			if !decode64(r.Data, src) {
-				return false
-			}
 		}
 	}
 	*list = out
@@ -132,13 +150,16 @@ func (s *scratch) base64(at *span) bool {
 	if !s.eat('"') {
 		return false
 	}
-	n := bytes.IndexByte(s.body[s.i:], '"')
-	if n < 0 {
-		return false
+	for from := s.i; ; {
+		if n := bytes.IndexByte(s.body[s.i:], '"'); n >= 0 {
+			*at = found(from, s.i+n)
+			s.i += n + 1
+			return true
+		}
+		if s.i = len(s.body); !s.more() {
+			return false
+		}
 	}
-	*at = found(s.i, s.i+n)
-	s.i += n + 1
-	return true
 }
 
 // alone reads a string that keeps nothing else alive.
@@ -189,11 +210,8 @@ func (s *scratch) time(r *record) bool {
 		return false
 	}
 	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil {
-		return false
-	}
-	r.arrival, r.arrived = epoch(f), true
-	return true
+	r.seconds, r.arrived = f, true
+	return err == nil
 }
 
 // epoch is smithytime.ParseEpochSeconds, less its big numbers where nothing overflows.

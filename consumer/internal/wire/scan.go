@@ -3,18 +3,41 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"math/bits"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// A scan reads JSON from its front. Its methods return false where the text is not what they read, or holds something that
-// is better left to the SDK: then nothing else may be read.
+// A scan reads JSON from its front, while it comes. Its methods return false where the text is not what they read, or holds
+// something that is better left to the SDK: then nothing else may be read.
 type scan struct {
-	body []byte
+	src  io.Reader
+	err  error  // the one that ended src; nil: there may be more
+	size int    // bytes that came
+	body []byte // those of them that are looked at
 	i    int
 	text []byte // the strings that were read
 }
+
+// more reads more of the body. What is there stays where it is for those who hold it.
+func (s *scan) more() bool {
+	for s.err == nil && s.size <= maxBody {
+		if len(s.body) == cap(s.body) {
+			s.body = slices.Grow(s.body, max(len(s.body), 512))
+		}
+		n, err := s.src.Read(s.body[len(s.body):cap(s.body)])
+		s.body, s.size, s.err = s.body[:len(s.body)+n], s.size+n, err
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// any tells whether there is a byte at i.
+func (s *scan) any() bool { return s.i < len(s.body) || s.more() }
 
 // maxDepth is how deep what is skipped may be nested.
 const maxDepth = 16
@@ -33,7 +56,7 @@ func found(from, to int) span {
 func (s span) of(b []byte) []byte { return b[s.from:s.to] }
 
 func (s *scan) space() {
-	for s.i < len(s.body) {
+	for s.any() {
 		switch s.body[s.i] {
 		case ' ', '\n', '\r', '\t':
 			s.i++
@@ -49,7 +72,7 @@ func (s *scan) peek() byte {
 		return s.body[s.i]
 	}
 	s.space()
-	if s.i == len(s.body) {
+	if !s.any() {
 		return 0
 	}
 	return s.body[s.i]
@@ -66,10 +89,12 @@ func (s *scan) eat(c byte) bool {
 
 func (s *scan) literal(text string) bool {
 	s.space()
-	if !bytes.HasPrefix(s.body[s.i:], []byte(text)) {
-		return false
+	for i := range len(text) {
+		if !s.at(text[i]) {
+			return false
+		}
+		s.i++
 	}
-	s.i += len(text)
 	return true
 }
 
@@ -158,8 +183,10 @@ func (s *scan) quoted() (b []byte, escaped, ok bool) {
 			}
 			i += 8
 		}
-		if i >= len(s.body) {
-			return nil, false, false
+		for i >= len(s.body) {
+			if !s.more() {
+				return nil, false, false
+			}
 		}
 		switch c := s.body[i]; {
 		case c == '"':
@@ -170,7 +197,7 @@ func (s *scan) quoted() (b []byte, escaped, ok bool) {
 			i += 2
 		case c < ' ':
 			return nil, false, false
-		default: // near the end of the body
+		default: // near the end of what has come
 			all |= uint64(c)
 			i++
 		}
@@ -274,10 +301,10 @@ func (s *scan) number() (b []byte, ok bool) {
 	return s.body[from:s.i], true
 }
 
-func (s *scan) at(c byte) bool { return s.i < len(s.body) && s.body[s.i] == c }
+func (s *scan) at(c byte) bool { return s.any() && s.body[s.i] == c }
 
 func (s *scan) digits() (n int) {
-	for ; s.i < len(s.body) && '0' <= s.body[s.i] && s.body[s.i] <= '9'; n++ {
+	for ; s.any() && '0' <= s.body[s.i] && s.body[s.i] <= '9'; n++ {
 		s.i++
 	}
 	return n

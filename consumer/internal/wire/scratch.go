@@ -1,61 +1,117 @@
 package wire
 
 import (
+	"encoding/base64"
+	"io"
 	"math/bits"
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 )
 
 const (
 	smallBody = 64 << 10
-	maxKept   = 48 << 20         // bytes for the bodies of next replies: three full pages
+	window    = 256 << 10        // of a body that is looked at: it stays in a cache of the processor
+	maxKept   = 48 << 20         // bytes of what next replies may use
 	keptFor   = 10 * time.Second // at most without use
 )
 
 // A scratch is what decoding one reply takes, and the next one may use again. Nothing of it is in the result.
+//
+// Of a long body it has a window only. The front of it is put aside as it came, but for the data: that is there, decoded, and
+// makes the same base64 again.
 type scratch struct {
 	scan
-	recs []record
-	free time.Time // since when
+	recs  []record
+	moved int       // of them, those in the front
+	front []byte    // what was in the body before what is there
+	room  int       // bytes of the bodies that it is for
+	free  time.Time // since when
+}
+
+// begin makes a scratch ready for a body.
+func (s *scratch) begin(src io.Reader) {
+	s.scan = scan{src: src, body: s.body[:0], text: s.text[:0]}
+	s.recs, s.moved, s.front = s.recs[:0], 0, s.front[:0]
+}
+
+// slide moves what was read to the front. It is called between two records.
+func (s *scratch) slide() bool {
+	if !s.decode() {
+		return false
+	}
+	from := 0
+	for i := s.moved; i < len(s.recs); i++ {
+		if r := &s.recs[i]; r.text.found && canonical(r.text.of(s.body)) {
+			s.front = append(s.front, s.body[from:r.text.from]...)
+			from, r.cut = int(r.text.to), int32(len(s.front)) //nolint:gosec // less than maxBody
+		}
+	}
+	s.front, s.moved = append(s.front, s.body[from:s.i]...), len(s.recs)
+	s.body, s.i = s.body[:copy(s.body, s.body[s.i:])], 0
+	return true
+}
+
+// raw is all of the body that came.
+func (s *scratch) raw() []byte {
+	if len(s.front) == 0 {
+		return s.body
+	}
+	b, from := make([]byte, 0, s.size), int32(0)
+	for i := range s.recs[:s.moved] {
+		if r := &s.recs[i]; r.cut > 0 {
+			b = base64.StdEncoding.AppendEncode(append(b, s.front[from:r.cut]...), r.data)
+			from = r.cut
+		}
+	}
+	return append(append(b, s.front[from:]...), s.body...)
+}
+
+// bytes is what a scratch holds.
+func (s *scratch) bytes() int {
+	return cap(s.body) + cap(s.text) + cap(s.front) + cap(s.recs)*int(unsafe.Sizeof(record{}))
 }
 
 // A shelf holds scratches that nobody uses. Those for large bodies are kept alive by large bodies only, and few of them.
 type shelf struct {
 	mu    sync.Mutex
 	free  []*scratch
-	bytes int // of their bodies
+	bytes int // that they hold
 }
 
-// take returns a scratch with room for a body of n bytes, and for one more, to see its end.
+// take returns a scratch for a body of n bytes, with room for one more, to see its end.
 func (h *shelf) take(n int) *scratch {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, s := range slices.Backward(h.free) {
-		if room := cap(s.body); room > n && room <= max(smallBody, 2*n) {
+		if s.room > n && s.room <= max(smallBody, 2*n) {
 			h.remove(i)
 			return s
 		}
 	}
-	return &scratch{scan: scan{body: make([]byte, 0, roundUp(n+1))}}
+	room := roundUp(n + 1)
+	return &scratch{scan: scan{body: make([]byte, 0, min(room, window))}, room: room}
 }
 
 // keep puts a scratch back, unless there is enough.
 func (h *shelf) keep(s *scratch) {
+	clear(s.recs) // they hold data
+	s.src, s.room = nil, max(s.room, roundUp(s.size+1))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.free = time.Now()
 	for len(h.free) > 0 && s.free.Sub(h.free[0].free) > keptFor {
 		h.remove(0)
 	}
-	if room := cap(s.body); h.bytes+room <= maxKept {
+	if n := s.bytes(); h.bytes+n <= maxKept {
 		h.free = append(h.free, s)
-		h.bytes += room
+		h.bytes += n
 	}
 }
 
 func (h *shelf) remove(i int) {
-	h.bytes -= cap(h.free[i].body)
+	h.bytes -= h.free[i].bytes()
 	h.free = slices.Delete(h.free, i, i+1)
 }
 

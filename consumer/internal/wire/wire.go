@@ -8,7 +8,6 @@ package wire
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"reflect"
 	"sync/atomic"
@@ -105,21 +104,18 @@ func good(request, raw any) (*smithyhttp.Response, bool) {
 	return r, r.Header.Get("Content-Type") == json && r.Header.Get("Content-Encoding") == ""
 }
 
-// decode reads the body of a reply, decodes and closes it. With a nil result the SDK is to read it.
+// decode decodes the body of a reply while it reads it, and closes it. With a nil result the SDK is to read it.
 func (d *Decoder) decode(r *smithyhttp.Response) *kinesis.GetRecordsOutput {
 	s := d.shelf.take(size(r.ContentLength))
-	body, err := read(r.Body, s.body[:0])
-	s.body = body
-	if err == io.EOF { //nolint:errorlint // Read returns it as it is
-		if page, ok := s.page(); ok {
-			_ = r.Body.Close() // all of it was read
-			r.Body = http.NoBody
-			d.shelf.keep(s)
-			d.fast.Add(1)
-			return page
-		}
+	s.begin(r.Body)
+	if page, ok := s.page(); ok {
+		_ = r.Body.Close() // all of it was read
+		r.Body = http.NoBody
+		d.shelf.keep(s)
+		d.fast.Add(1)
+		return page
 	}
-	r.Body = again(body, err, r.Body) // and the scratch with it
+	r.Body = again(s.raw(), s.err, r.Body) // and the scratch with it
 	d.slow.Add(1)
 	return nil
 }
