@@ -2,19 +2,33 @@ package batch
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
 type attemptKey struct{}
 
-// An attempt holds what is said about one call of a handler besides its result: why records failed, from where the error
-// is known to where the attempt is judged, and how the response is to be read. An interceptor may call the handler several
-// times, and concurrently.
+// An attempt is the context of one call of a handler. It holds what is said about the call besides its result: why records
+// failed, from where the error is known to where the attempt is judged, and how the response is to be read. An interceptor
+// may call the handler several times, and concurrently.
 type attempt struct {
+	context.Context //nolint:containedctx // it is one itself
+
 	mu     sync.Mutex
 	causes []cause
 	reads  bool // item failures, by ReadsItemFailures
 }
+
+// Value implements context.Context.
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// String implements fmt.Stringer: what prints a context looks at nothing else of it.
+func (a *attempt) String() string { return fmt.Sprint(a.Context) + ".Attempt" }
 
 // A cause is why a record failed.
 type cause struct {

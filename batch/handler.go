@@ -164,26 +164,27 @@ func (h Handler) Call(ctx context.Context, ev events.KinesisEvent, w *Window) (r
 			return Result{Outcome: Failed, Err: errors.New("batch: a handler without windows is called with one")}
 		}
 	}
-	ids, a := sequences(ev.Records), &attempt{}
-	ctx = context.WithValue(ctx, attemptKey{}, a)
+	a := &attempt{Context: ctx}
 	switch h.kind {
 	case Whole:
-		return resultOf(h.whole(ctx, ev))
+		return resultOf(h.whole(a, ev))
 	case Partial:
-		resp, err := h.partial(ctx, ev)
+		ids := sequences(ev.Records)
+		resp, err := h.partial(a, ev)
 		if err != nil {
 			return resultOf(err)
 		}
 		return reported(ids, resp.BatchItemFailures, a)
 	case Windowed:
-		return h.callWindow(ctx, ev, w, ids, a)
+		return h.callWindow(a, ev, w)
 	case JSON:
-		return h.callJSON(ctx, ev, w, ids, a)
+		return h.callJSON(a, ev, w)
 	}
 	return Result{Outcome: Failed, Err: errors.New("batch: zero Handler is called")}
 }
 
-func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, a *attempt) Result {
+func (h Handler) callWindow(a *attempt, ev events.KinesisEvent, w *Window) Result {
+	ids := sequences(ev.Records)
 	in := events.KinesisTimeWindowEvent{KinesisEvent: ev}
 	in.ShardID, in.EventSourceARN = w.Shard, w.StreamARN
 	in.Window = events.Window{
@@ -199,7 +200,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	if in.State == nil {
 		in.State = map[string]string{} // P4
 	}
-	resp, err := h.window(ctx, in)
+	resp, err := h.window(a, in)
 	if err != nil {
 		return resultOf(err)
 	}
@@ -214,7 +215,7 @@ func (h Handler) callWindow(ctx context.Context, ev events.KinesisEvent, w *Wind
 	return res
 }
 
-func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window, ids []string, a *attempt) Result {
+func (h Handler) callJSON(a *attempt, ev events.KinesisEvent, w *Window) Result {
 	var in []byte
 	if w == nil {
 		in = make([]byte, 0, EventSize(ev))
@@ -222,11 +223,11 @@ func (h Handler) callJSON(ctx context.Context, ev events.KinesisEvent, w *Window
 	} else {
 		in = appendEvent(nil, ev.Records, w, w.Shard, w.StreamARN)
 	}
-	out, err := h.json(ctx, in)
+	out, err := h.json(a, in)
 	if err != nil {
 		return resultOf(err)
 	}
-	return classify(bytes.Clone(out), ids, h.Reports || a.reporting(), w, a)
+	return classify(bytes.Clone(out), ev.Records, h.Reports || a.reporting(), w, a)
 }
 
 func resultOf(err error) Result {

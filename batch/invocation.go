@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -31,13 +32,31 @@ type Invocation struct {
 
 type invocationKey struct{}
 
+// An invocation is a context that knows an Invocation.
+type invocation struct {
+	context.Context //nolint:containedctx // it is one itself
+
+	inv    Invocation
+	lambda lambdacontext.LambdaContext
+}
+
+// Value implements context.Context.
+func (c *invocation) Value(key any) any {
+	if key == (invocationKey{}) {
+		return &c.inv
+	}
+	return c.Context.Value(key)
+}
+
+// String implements fmt.Stringer.
+func (c *invocation) String() string { return fmt.Sprint(c.Context) + ".Invocation" }
+
 // NewContext returns a ctx that carries inv for [InvocationFrom], and RequestID and FunctionARN for
 // lambdacontext.FromContext. Tests of handlers use it as consumers do.
 func NewContext(ctx context.Context, inv Invocation) context.Context {
-	ctx = lambdacontext.NewContext(ctx, &lambdacontext.LambdaContext{
-		AwsRequestID: inv.RequestID, InvokedFunctionArn: inv.FunctionARN,
-	})
-	return context.WithValue(ctx, invocationKey{}, &inv)
+	c := &invocation{inv: inv, lambda: lambdacontext.LambdaContext{AwsRequestID: inv.RequestID, InvokedFunctionArn: inv.FunctionARN}}
+	c.Context = lambdacontext.NewContext(ctx, &c.lambda)
+	return c
 }
 
 // InvocationFrom returns what a consumer says about the attempt that ctx belongs to. ok is false, and the Invocation

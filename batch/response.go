@@ -96,7 +96,7 @@ func reported(ids []string, failed []events.KinesisBatchItemFailure, a *attempt)
 
 // classify is the result of an attempt whose handler answered with JSON (§5). Item failures count if reports is set, a
 // state in window mode; anything else in it is ignored (L4). Item failures that are ignored are counted (C29).
-func classify(body []byte, ids []string, reports bool, w *Window, a *attempt) Result {
+func classify(body []byte, rs []events.KinesisEventRecord, reports bool, w *Window, a *attempt) Result {
 	body = bytes.Trim(body, " \t\r\n") // the white space of JSON, and no other
 	if !reports && w == nil {
 		return Result{Outcome: Succeeded, Unread: unread(body)}
@@ -119,7 +119,7 @@ func classify(body []byte, ids []string, reports bool, w *Window, a *attempt) Re
 		if err != nil {
 			return Result{Outcome: Rejected, Err: err}
 		}
-		res = reported(ids, failed, a)
+		res = reported(sequences(rs), failed, a)
 	} else {
 		res.Unread = items(fields["batchItemFailures"])
 	}
