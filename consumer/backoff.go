@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"crypto/sha1"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -49,7 +51,10 @@ func (r *random) uuid() string {
 	a, b := r.uint64(), r.uint64()
 	a = a&^0xf000 | 0x4000
 	b = b&^(0xc<<60) | 0x8<<60
-	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", a>>32, a>>16&0xffff, a&0xffff, b>>48, b&(1<<48-1))
+	var raw [16]byte
+	binary.BigEndian.PutUint64(raw[:], a)
+	binary.BigEndian.PutUint64(raw[8:], b)
+	return uuidOf(raw)
 }
 
 // nameUUID returns the name-based (version 5) UUID of name, which is the same wherever it is made (C12).
@@ -57,7 +62,20 @@ func nameUUID(name string) string {
 	const space = "\x6b\xa7\xb8\x11\x9d\xad\x11\xd1\x80\xb4\x00\xc0\x4f\xd4\x30\xc8" // of URLs
 	b := sha1.Sum([]byte(space + "shardlane:" + name))
 	b[6], b[8] = b[6]&0x0f|0x50, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	return uuidOf([16]byte(b[:]))
+}
+
+// uuidOf is the text of a UUID.
+func uuidOf(raw [16]byte) string {
+	var b [36]byte
+	to := b[:0]
+	for i, part := range [][]byte{raw[:4], raw[4:6], raw[6:8], raw[8:10], raw[10:]} {
+		if i > 0 {
+			to = append(to, '-')
+		}
+		to = hex.AppendEncode(to, part)
+	}
+	return string(to)
 }
 
 // incarnation returns 128 random bits.

@@ -60,7 +60,7 @@ func (c *caller) Attempt(ctx context.Context, a lane.Attempt) batch.Result {
 	if window != nil {
 		window.Shard, window.StreamARN = c.id, c.src.StreamARN
 	}
-	begun := []tell.Value{c.working(a.Lane, 1)}
+	begun := append(make([]tell.Value, 0, 3), c.working(a.Lane, 1))
 	if n > 0 {
 		if age != batch.NoAge {
 			begun = append(begun, tell.Value{Metric: metrics.IteratorAge, Value: float64(age.Milliseconds())})

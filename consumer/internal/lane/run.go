@@ -45,11 +45,11 @@ func (s *Set) serve(_ context.Context, n int, in []page.Item) error {
 	if s.stopped() {
 		return nil // what waits is dropped undelivered, and comes again at the next start (C15)
 	}
-	ready := l.batcher.Ready(now)
+	by := now
 	if s.flush.Load() {
-		ready = l.batcher.Flush()
+		by = now.Add(s.rules.Limits.Window) // all that waits is ready by then
 	}
-	for batch := range ready {
+	for batch := range l.batcher.Ready(by) {
 		l.slices.Push(batch)
 		break
 	}
