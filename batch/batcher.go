@@ -24,16 +24,20 @@ type Batcher[T any] struct {
 	Limits Limits
 	Size   func(T) int // bytes of an item; nil: bytes are not limited
 
+	// Bound returns at least what Size does, and costs less. Sizes are counted only for a batch that could exceed the limit;
+	// nil: for every one.
+	Bound func(T) int
+
 	// Together reports whether next may stand in a batch that begins with first; nil: any may.
 	Together func(first, next T) bool
 
 	items []T
-	sizes []int     // of items, kept where bytes are limited
 	since []arrival // when items came, kept where there is a window
 
 	// The first batch, as far as items have been looked at: its length, its bytes, and whether it cannot grow.
-	n, sum int
-	full   bool
+	n, sum  int
+	counted bool // sum is of sizes, not of bounds
+	full    bool
 }
 
 // arrival says that n items began to wait at a time.
@@ -48,12 +52,6 @@ func (b *Batcher[T]) Add(now time.Time, items ...T) {
 		return
 	}
 	b.items = append(b.items, items...)
-	if b.bytes() {
-		b.sizes = slices.Grow(b.sizes, len(items))
-		for _, it := range items {
-			b.sizes = append(b.sizes, b.Size(it))
-		}
-	}
 	if b.Limits.Window <= 0 {
 		return
 	}
@@ -119,7 +117,7 @@ func (b *Batcher[T]) cut() {
 			return
 		}
 		if b.bytes() {
-			size := b.sizes[b.n]
+			size := b.size(b.n)
 			if b.n > 0 && b.sum+size > b.Limits.Bytes {
 				b.full = true
 				return
@@ -131,14 +129,26 @@ func (b *Batcher[T]) cut() {
 	}
 }
 
+// size returns the bytes of an item of the first batch, or a bound, if there is room for that much.
+func (b *Batcher[T]) size(i int) int {
+	if !b.counted && b.Bound != nil {
+		if bound := b.Bound(b.items[i]); b.sum+bound < b.Limits.Bytes {
+			return bound
+		}
+		b.sum = 0
+		for _, it := range b.items[:i] {
+			b.sum += b.Size(it)
+		}
+	}
+	b.counted = true
+	return b.Size(b.items[i])
+}
+
 // take removes the first batch.
 func (b *Batcher[T]) take() []T {
 	b.cut()
 	n := b.n
-	b.n, b.sum, b.full = 0, 0, false
-	if b.bytes() {
-		b.sizes = drop(b.sizes, n)
-	}
+	b.n, b.sum, b.counted, b.full = 0, 0, false, false
 	for left := n; left > 0 && len(b.since) > 0; {
 		k := min(left, b.since[0].n)
 		left -= k

@@ -43,6 +43,9 @@ func TestBatcher(t *testing.T) {
 			Window: time.Duration(rapid.IntRange(0, 3).Draw(t, "window")) * time.Second,
 		}
 		b := batch.Batcher[int]{Limits: limits, Size: func(i int) int { return i }}
+		if slack := rapid.IntRange(-1, 4).Draw(t, "slack"); slack >= 0 {
+			b.Bound = func(i int) int { return i + i*3%7*slack }
+		}
 		model := naive{Limits: limits}
 		now := time.Unix(0, 0)
 		var kept, copies [][]int // batches must not change after they left

@@ -62,12 +62,15 @@ func seconds(t time.Time) int {
 		return len(null)
 	}
 	ms := t.UnixMilli()
-	n := 1
-	if ms < 0 {
-		n, ms = 2, -ms
-	}
-	for s := uint64(ms) / 1000; s >= 10; s /= 10 {
-		n++
+	n := 10
+	if s := ms / 1000; s < 1e9 || s >= 1e10 { // before 2001, or behind 2286
+		n = 1
+		if ms < 0 {
+			n, ms = 2, -ms
+		}
+		for s := uint64(ms) / 1000; s >= 10; s /= 10 {
+			n++
+		}
 	}
 	switch ms %= 1000; {
 	case ms == 0:

@@ -57,6 +57,9 @@ func Len(s string) int {
 	for i+8 <= len(s) && unescaped(s[i:i+8]) {
 		i += 8
 	}
+	if i > 0 && len(s)-i < 8 && unescaped(s[len(s)-8:]) { // some of them once more
+		return n
+	}
 	for i < len(s) {
 		c := s[i]
 		if c < utf8.RuneSelf {

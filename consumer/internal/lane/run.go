@@ -23,6 +23,8 @@ func (s *Set) prepare(l *lane) {
 	if r.Limits.Bytes > 0 {
 		l.size = r.Sizer()
 		l.batcher.Size = func(it page.Item) int { return l.size(it.Record()) }
+		least := l.size(batch.Record{})
+		l.batcher.Bound = func(it page.Item) int { return least + it.P.Most() }
 	}
 	l.slices.NewID = r.NewID
 	l.slices.Arrival = page.Item.Arrival

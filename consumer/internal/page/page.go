@@ -5,6 +5,7 @@
 package page
 
 import (
+	"encoding/base64"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +23,7 @@ type Page struct {
 	recs []types.Record
 	subs []int64 // places in aggregates; nil if there is none
 	cost int64
+	most int
 }
 
 // New returns a page of records. It takes them over.
@@ -30,10 +32,17 @@ func New(recs []types.Record) *Page { return build(recs, nil) }
 func build(recs []types.Record, subs []int64) *Page {
 	p := &Page{recs: recs, subs: subs, cost: int64(len(recs)) * recordCost}
 	for i := range recs {
-		p.cost += 2 * int64(len(recs[i].Data)+len(aws.ToString(recs[i].PartitionKey)))
+		r := &recs[i]
+		key, seq := len(aws.ToString(r.PartitionKey)), len(aws.ToString(r.SequenceNumber))
+		p.cost += 2 * int64(len(r.Data)+key)
+		p.most = max(p.most, escaped*(key+2*seq)+base64.StdEncoding.EncodedLen(len(r.Data)))
 	}
+	p.most += len(`""`) + len("-9223372036854775.807") // around a key, and its time
 	return p
 }
+
+// escaped is how long a byte of a JSON string is at most: \u0000.
+const escaped = 6
 
 // recordCost is what a record costs besides its data and key: its structs here and in an event.
 const recordCost = 400
@@ -46,6 +55,9 @@ func (p *Page) Head(n int) *Page { return build(p.recs[:n], p.subs[:min(n, len(p
 
 // Cost is what the page is charged: its data and keys twice, because attempts get copies, and 400 bytes a record.
 func (p *Page) Cost() int64 { return p.cost }
+
+// Most is what no record of the page exceeds by the size that it has in an event, beside that of a record without anything.
+func (p *Page) Most() int { return p.most }
 
 // Free lets go of the records. Nothing but First may be asked of the page after it.
 func (p *Page) Free() { p.recs, p.subs = nil, nil }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/shardlane/shardlane/batch/filter"
 	"github.com/shardlane/shardlane/batch/kpl"
 	"github.com/shardlane/shardlane/consumer/internal/page"
+	"pgregory.net/rapid"
 )
 
 func record(seq, key string, data []byte) types.Record {
@@ -149,6 +151,26 @@ func TestEvent(t *testing.T) {
 	if string(recs[0].Data) != "one" {
 		t.Error("a handler that changes its event changes the page")
 	}
+}
+
+// TestMost holds that no record is larger in an event than its page says.
+func TestMost(t *testing.T) {
+	size := batch.Source{StreamARN: "arn", Region: "r", Shard: "shard"}.Sizer()
+	text := rapid.OneOf(rapid.String(), rapid.StringOfN(rapid.SampledFrom([]rune("\x00\"\u2028a")), 0, 60, -1), rapid.Just(strings.Repeat("\xff", 40)))
+	rapid.Check(t, func(t *rapid.T) {
+		recs := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) types.Record {
+			r := record(text.Draw(t, "seq"), text.Draw(t, "key"), rapid.SliceOf(rapid.Byte()).Draw(t, "data"))
+			*r.ApproximateArrivalTimestamp = time.UnixMilli(rapid.Int64().Draw(t, "ms"))
+			return r
+		}), 1, 4).Draw(t, "records")
+		p := page.New(recs)
+		items, _ := p.Items(nil)
+		for _, it := range items {
+			if n := size(it.Record()); n > size(batch.Record{})+p.Most() {
+				t.Fatalf("%d bytes, at most %d", n, size(batch.Record{})+p.Most())
+			}
+		}
+	})
 }
 
 // A record without a key shows that the service has placed records, to aggregates of its own page, too, and to all later
