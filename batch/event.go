@@ -43,16 +43,9 @@ func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 	ev := events.KinesisEvent{Records: make([]events.KinesisEventRecord, n)}
 	size, names := 0, 0
 	for i := range ev.Records {
-		in, r := at(i), &ev.Records[i]
-		*r = events.KinesisEventRecord{
-			AwsRegion: s.Region, EventName: "aws:kinesis:record", EventSource: "aws:kinesis", EventSourceArn: s.StreamARN,
-			EventVersion: "1.0", InvokeIdentityArn: s.IdentityARN,
-			Kinesis: events.KinesisRecord{
-				ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: time.UnixMilli(in.Arrival.UnixMilli()).UTC()},
-				Data:                        in.Data, // replaced below
-				PartitionKey:                in.PartitionKey, SequenceNumber: in.SequenceNumber, KinesisSchemaVersion: "1.0",
-			},
-		}
+		in, k := at(i), &ev.Records[i].Kinesis
+		k.Data, k.SequenceNumber, k.PartitionKey = in.Data, in.SequenceNumber, in.PartitionKey // replaced by copies below
+		k.ApproximateArrivalTimestamp.Time = time.UnixMilli(in.Arrival.UnixMilli()).UTC()
 		size += len(in.Data)
 		names += len(s.Shard) + len(":") + len(in.SequenceNumber) + len(in.PartitionKey)
 	}
@@ -71,10 +64,12 @@ func (s Source) Event(n int, at func(i int) Record) events.KinesisEvent {
 	}
 	all := ids.String()
 	for i := range ev.Records {
-		r := &ev.Records[i]
+		r := &ev.Records[i] // field by field: to set it as a whole costs more while garbage is collected
 		k, from := &r.Kinesis, len(s.Shard)+len(":")
 		to, end := from+len(k.SequenceNumber), from+len(k.SequenceNumber)+len(k.PartitionKey)
 		r.EventID, k.SequenceNumber, k.PartitionKey, all = all[:to], all[from:to], all[to:end], all[end:]
+		r.AwsRegion, r.EventName, r.EventSource, r.EventSourceArn = s.Region, "aws:kinesis:record", "aws:kinesis", s.StreamARN
+		r.EventVersion, r.InvokeIdentityArn, k.KinesisSchemaVersion = "1.0", s.IdentityARN, "1.0"
 	}
 	return ev
 }
