@@ -3,8 +3,11 @@ package wire
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"testing"
 
 	smithytime "github.com/aws/smithy-go/time"
@@ -41,6 +44,29 @@ func FuzzBase64(f *testing.F) {
 			t.Fatalf("%q is %q, by the standard library %q", src, dst[:n], want)
 		case !bytes.Equal(dst[n:], bytes.Repeat([]byte{0xa5}, guard)):
 			t.Fatalf("%q: something was written behind the %d bytes", src, n)
+		}
+	})
+}
+
+// FuzzFloat holds that a number is that of the standard library.
+func FuzzFloat(f *testing.F) {
+	for _, s := range []string{
+		"0", "-0", "1.728123456789E9", "1728123456.789", "1.728123456789e9", "1E0", "1E9", "17.28E1", "1.7E", "1.5E-3", "1.5E+3", "0.3", "0.1E1", "1E22", "1e999",
+		"123456789012345", "999999999999999.9", "9007199254740993", "0.000000000000001", "0.0000000000000001", "123456789.123456", "1.23456789012345E9",
+	} {
+		f.Add(s)
+	}
+	for i := range 1000 {
+		f.Add(fmt.Sprintf("1.72812%07dE9", i*9973))
+	}
+	number := regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
+	f.Fuzz(func(t *testing.T, s string) {
+		if !number.MatchString(s) {
+			return
+		}
+		want, err := strconv.ParseFloat(s, 64)
+		if got, ok := float([]byte(s)); ok != (err == nil) || got != want || math.Signbit(got) != math.Signbit(want) {
+			t.Fatalf("%s is %v %v, by the standard library %v %v", s, got, ok, want, err)
 		}
 	})
 }

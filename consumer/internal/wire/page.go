@@ -209,10 +209,43 @@ func (s *scratch) time(r *record) bool {
 	if !ok {
 		return false
 	}
-	f, err := strconv.ParseFloat(string(b), 64)
+	f, ok := float(b)
 	r.seconds, r.arrived = f, true
-	return err == nil
+	return ok
 }
+
+// float is strconv.ParseFloat of a number of JSON. Most times have so few digits that they, and the power of ten that they are
+// to be divided by, are float64s; their quotient then is the nearest one.
+func float(b []byte) (f float64, ok bool) {
+	i, digits, exp := 0, 0, 0
+	number := func() (places int) {
+		from := i
+		for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
+			digits = digits*10 + int(b[i]-'0')
+		}
+		return i - from
+	}
+	n := number()
+	if i < len(b) && b[i] == '.' {
+		i++
+		exp = -number()
+	}
+	if n -= exp; n > 0 && n <= 15 {
+		f = float64(digits)
+		if i+2 == len(b) && b[i]|' ' == 'e' {
+			exp += int(b[i+1] - '0')
+			i += 2
+		}
+		if i == len(b) && exp <= 0 {
+			return f / tens[-exp], true
+		}
+	}
+	f, err := strconv.ParseFloat(string(b), 64)
+	return f, err == nil
+}
+
+// tens are powers of ten.
+var tens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // epoch is smithytime.ParseEpochSeconds, less its big numbers where nothing overflows.
 func epoch(seconds float64) time.Time {
