@@ -304,8 +304,15 @@ func (s *scan) number() (b []byte, ok bool) {
 func (s *scan) at(c byte) bool { return s.any() && s.body[s.i] == c }
 
 func (s *scan) digits() (n int) {
-	for ; s.any() && '0' <= s.body[s.i] && s.body[s.i] <= '9'; n++ {
-		s.i++
+	for s.any() {
+		from := s.i
+		for s.i < len(s.body) && '0' <= s.body[s.i] && s.body[s.i] <= '9' {
+			s.i++
+		}
+		n += s.i - from
+		if s.i < len(s.body) {
+			break
+		}
 	}
 	return n
 }
