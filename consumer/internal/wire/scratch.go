@@ -15,6 +15,8 @@ const (
 	window    = 256 << 10        // of a body that is looked at: it stays in a cache of the processor
 	maxKept   = 48 << 20         // bytes of what next replies may use
 	keptFor   = 10 * time.Second // at most without use
+
+	maxRecords = 10_000 // of a page
 )
 
 // A scratch is what decoding one reply takes, and the next one may use again. Nothing of it is in the result.
@@ -23,17 +25,18 @@ const (
 // makes the same base64 again.
 type scratch struct {
 	scan
-	recs  []record
-	moved int       // of them, those in the front
-	front []byte    // what was in the body before what is there
-	room  int       // bytes of the bodies that it is for
-	free  time.Time // since when
+	recs   []record
+	moved  int       // of them, those in the front
+	front  []byte    // what was in the body before what is there
+	length int64     // of the body, by its header
+	room   int       // bytes of the bodies that it is for
+	free   time.Time // since when
 }
 
-// begin makes a scratch ready for a body.
-func (s *scratch) begin(src io.Reader) {
+// begin makes a scratch ready for a body, whose length is what its header says.
+func (s *scratch) begin(src io.Reader, length int64) {
 	s.scan = scan{src: src, body: s.body[:0], text: s.text[:0]}
-	s.recs, s.moved, s.front = s.recs[:0], 0, s.front[:0]
+	s.recs, s.moved, s.front, s.length = s.recs[:0], 0, s.front[:0], length
 }
 
 // slide moves what was read to the front. It is called between two records.
@@ -48,7 +51,13 @@ func (s *scratch) slide() bool {
 			from, r.cut = int(r.text.to), int32(len(s.front)) //nolint:gosec // less than maxBody
 		}
 	}
-	s.front, s.moved = append(s.front, s.body[from:s.i]...), len(s.recs)
+	s.front = append(s.front, s.body[from:s.i]...)
+	if s.moved == 0 { // what is to come is like this
+		k := min(size(s.length)/s.i+1, maxRecords/max(1, len(s.recs)))
+		s.front, s.text = slices.Grow(s.front, k*len(s.front)), slices.Grow(s.text, k*len(s.text))
+		s.recs = slices.Grow(s.recs, k*len(s.recs))
+	}
+	s.moved = len(s.recs)
 	s.body, s.i = s.body[:copy(s.body, s.body[s.i:])], 0
 	return true
 }

@@ -97,7 +97,7 @@ func TestRaw(t *testing.T) {
 	}
 	b.WriteString(`null]}`)
 	s := new(shelf).take(b.Len())
-	s.begin(bytes.NewReader(b.Bytes()))
+	s.begin(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if _, ok := s.page(); ok || s.moved < len(s.recs)/2 {
 		t.Fatalf("decoded: %v, %d of %d records put aside", ok, s.moved, len(s.recs))
 	}

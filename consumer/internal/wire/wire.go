@@ -107,7 +107,7 @@ func good(request, raw any) (*smithyhttp.Response, bool) {
 // decode decodes the body of a reply while it reads it, and closes it. With a nil result the SDK is to read it.
 func (d *Decoder) decode(r *smithyhttp.Response) *kinesis.GetRecordsOutput {
 	s := d.shelf.take(size(r.ContentLength))
-	s.begin(r.Body)
+	s.begin(r.Body, r.ContentLength)
 	if page, ok := s.page(); ok {
 		_ = r.Body.Close() // all of it was read
 		r.Body = http.NoBody
