@@ -69,7 +69,7 @@ func (s *scratch) record() bool {
 		arrival
 		encryption
 	)
-	if s.i > max(window, cap(s.body))/8*7 && !s.slide() {
+	if s.i > max(s.window, cap(s.body))/8*7 && !s.slide() {
 		return false
 	}
 	s.recs = append(s.recs, record{})

@@ -28,6 +28,7 @@ type scratch struct {
 	recs   []record
 	moved  int       // of them, those in the front
 	front  []byte    // what was in the body before what is there
+	window int       // bytes of a body that are looked at
 	length int64     // of the body, by its header
 	room   int       // bytes of the bodies that it is for
 	free   time.Time // since when
@@ -100,7 +101,7 @@ func (h *shelf) take(n int) *scratch {
 		}
 	}
 	room := roundUp(n + 1)
-	return &scratch{scan: scan{body: make([]byte, 0, min(room, window))}, room: room}
+	return &scratch{scan: scan{body: make([]byte, 0, min(room, window))}, room: room, window: window}
 }
 
 // keep puts a scratch back, unless there is enough.

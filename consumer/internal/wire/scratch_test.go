@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"reflect"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -74,6 +77,51 @@ func TestShelf(t *testing.T) {
 		h.keep(small)
 		held(1000)
 	})
+}
+
+// FuzzWindow holds that a reply is read the same through a small window as through one that has room for it, in whatever pieces
+// it comes, and that what came of it is known to the byte.
+func FuzzWindow(f *testing.F) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for i := range 50 {
+		b := []byte(`{"MillisBehindLatest":1,"Records":[`)
+		for range rnd.IntN(9) {
+			data := make([]byte, rnd.IntN(100))
+			b = fmt.Appendf(b, `{"PartitionKey":"é\u00e9\n%d","Data":"%s","ApproximateArrivalTimestamp":1.7%dE9, "SequenceNumber":"%d"},`,
+				i, base64.StdEncoding.EncodeToString(data), rnd.IntN(1e9), rnd.IntN(1e9))
+		}
+		end := []string{`null]}`, `{"Data":"QR=="},{"Data":"QUI="}]}`, `{}],"NextShardIterator":"i"} `, `{"Data":"QQ"}]}`, `{"Data":"QU`}[rnd.IntN(5)]
+		f.Add(append(b, end...), uint8(rnd.IntN(9)), uint8(rnd.IntN(200)))
+	}
+	f.Fuzz(func(t *testing.T, body []byte, piece, width uint8) {
+		s, all := new(shelf).take(0), new(shelf).take(len(body))
+		s.window, s.body = int(width)+1, make([]byte, 0, int(width)+1)
+		s.begin(iotest.DataErrReader(&pieces{body, int(piece) + 1}), int64(len(body)))
+		all.begin(bytes.NewReader(body), int64(len(body)))
+		got, ok := s.page()
+		want, wantOK := all.page()
+		if ok != wantOK || ok && !reflect.DeepEqual(got, want) {
+			t.Fatalf("decoded: %v and %v\n%+v\n%+v", ok, wantOK, got, want)
+		}
+		if !bytes.Equal(s.raw(), body[:s.size]) {
+			t.Fatalf("%q came, and not %q", body[:s.size], s.raw())
+		}
+	})
+}
+
+// pieces come n bytes at a time.
+type pieces struct {
+	rest []byte
+	n    int
+}
+
+func (p *pieces) Read(b []byte) (n int, err error) {
+	if len(p.rest) == 0 {
+		return 0, io.EOF
+	}
+	n = copy(b, p.rest[:min(p.n, len(p.rest))])
+	p.rest = p.rest[n:]
+	return n, nil
 }
 
 // TestRaw holds that what came of a body is still known to the byte, whatever of it was decoded and put aside, where it ends
