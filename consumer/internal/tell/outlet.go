@@ -114,7 +114,7 @@ func (o *Outlet) record(shard string, values ...Value) {
 			r.Record(v.Metric, l, v.Value)
 		}
 	default:
-		values := slices.Clone(values) // so that only those of the user's are on the heap
+		values := slices.Clone(values) // only these have to be on the heap
 		for i := 0; i < len(values); { // once more for what a panic has left over
 			o.observe("recorder", func() {
 				for i < len(values) {

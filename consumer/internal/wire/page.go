@@ -217,11 +217,12 @@ func (s *scratch) time(r *record) bool {
 // float is strconv.ParseFloat of a number of JSON. Most times have so few digits that they, and the power of ten that they are
 // to be divided by, are float64s; their quotient then is the nearest one.
 func float(b []byte) (f float64, ok bool) {
-	i, digits, exp := 0, 0, 0
+	var digits int64
+	i, exp := 0, 0
 	number := func() (places int) {
 		from := i
 		for ; i < len(b) && '0' <= b[i] && b[i] <= '9'; i++ {
-			digits = digits*10 + int(b[i]-'0')
+			digits = digits*10 + int64(b[i]-'0')
 		}
 		return i - from
 	}
