@@ -238,15 +238,12 @@ func float(b []byte) (f float64, ok bool) {
 			i += 2
 		}
 		if i == len(b) && exp <= 0 {
-			return f / tens[-exp], true
+			return f / math.Pow10(-exp), true
 		}
 	}
 	f, err := strconv.ParseFloat(string(b), 64)
 	return f, err == nil
 }
-
-// tens are powers of ten.
-var tens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
 
 // epoch is smithytime.ParseEpochSeconds, less its big numbers where nothing overflows.
 func epoch(seconds float64) time.Time {
