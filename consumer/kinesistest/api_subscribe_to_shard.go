@@ -75,7 +75,7 @@ func (s *Server) apiSubscribeToShard(c *call, in *subscribeToShardInput) (any, e
 		return nil, anotherSubscription(*in.ConsumerARN)
 	}
 	sub := &subscription{
-		stream: st, consumer: sc, shard: sh, began: now, next: now, quiet: now,
+		stream: st, consumer: sc, shard: sh, began: now, ahead: s.settings.offset, next: now, quiet: now,
 		at: iterator{Stream: st.name, Birth: st.birth, Shard: sh.id, Index: index},
 	}
 	sc.subscribed[sh] = sub

@@ -21,7 +21,8 @@ type subscription struct {
 	stream   *streamState
 	consumer *streamConsumer
 	shard    *shard
-	began    time.Time // by this process's clock, as all of its times
+	began    time.Time     // by this process's clock, as all of its times
+	ahead    time.Duration // what the service's clock was ahead then
 	at       iterator
 	next     time.Time // no event comes earlier
 	quiet    time.Time // an event comes now, records or not
@@ -57,7 +58,7 @@ func (s *Server) await(ctx context.Context, sub *subscription) bool {
 		s.mu.Lock()
 		at, now := s.now(), time.Now()
 		s.settle(at)
-		ends, due := sub.began.Add(pushFor), sub.quiet
+		ends, due := sub.began.Add(pushFor-max(0, s.settings.offset-sub.ahead)), sub.quiet // by the service's clock
 		if s.over(sub) != nil {
 			due = now
 		} else if sub.at.Index < len(sub.shard.records) || !sub.shard.closed.IsZero() {
