@@ -113,6 +113,7 @@ func (c *checker) delivery(e event) {
 	switch f := l.failed[e.request]; {
 	case tried == nil || !slices.Equal(tried.recs, recs):
 		c.violate(ruleGiveUp, "", e.shard, "a document of %d records is not of request %.4s", len(recs), e.request)
+	case l.turning(e.at) && e.n == l.retries+1: // its last failure may have come before the stop
 	case l.retries < 0 || f != l.retries+1 || f != e.n:
 		c.violate(ruleGiveUp, "", e.shard, "request %.4s is given up after %d failures, and the document says %d", e.request, f, e.n)
 	case l.bisect && len(recs) > 1:
