@@ -69,12 +69,12 @@ func (p *plan) as(op string) string {
 }
 
 // pushedFault is a fault of a subscription in place of one of a poll.
-func pushedFault(name, op string, make func() *kinesistest.Fault) *kinesistest.Fault {
+func pushedFault(name, op string, other func() *kinesistest.Fault) *kinesistest.Fault {
 	switch {
 	case name == "expire" && op == pushOp:
 		return kinesistest.EndEarly(1)
 	case name == "lag" && op == pushOp:
 		return kinesistest.OldContinuation(1)
 	}
-	return make()
+	return other()
 }

@@ -325,6 +325,7 @@ func (h entries) Less(i, j int) bool {
 	}
 	return h[i].name < h[j].name
 }
+
 func (h entries) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

@@ -242,9 +242,7 @@ func TestSchedulerKeepsQuietShardsApart(t *testing.T) {
 			if n := len(at); n < 49 || n > 51 {
 				t.Errorf("shard %d was polled %d times in 10 s", i, n)
 			}
-			for _, at := range at[2:] {
-				all = append(all, at)
-			}
+			all = append(all, at[2:]...)
 		}
 		slices.Sort(all)
 		for i := range all[4:] {
