@@ -242,8 +242,8 @@ func TestLongPages(t *testing.T) {
 	for i := range 2 {
 		w := writer{rnd: rnd, spaces: i%2 == 0, escapes: i % 3}
 		var records []string
-		for range 1500 + rnd.IntN(500) {
-			records = append(records, w.record())
+		for size := 0; size < 6<<20; size += len(records[len(records)-1]) {
+			records = append(records, w.record(), `{"Data":"`+base64.StdEncoding.EncodeToString(make([]byte, 10_000+rnd.IntN(3)))+`"}`)
 		}
 		page := func() string { return `{"Records":` + w.list(records) + `,"MillisBehindLatest":1}` }
 		if !same(t, text(page())) || !same(t, answer{body: []byte(page()), kind: jsonKind, length: -1, pieces: 1000}) {
@@ -252,7 +252,7 @@ func TestLongPages(t *testing.T) {
 		cut := page()
 		cut = cut[:len(cut)/2+rnd.IntN(len(cut)/2)]
 		last := len(records) - 1 - rnd.IntN(3)
-		for _, end := range []string{`null`, `{"Data":"QQ"}`, `{"Data":"QUJD`, `{"PartitionKey":"\ud83d"}`} {
+		for _, end := range []string{`null`, `{"Data":"QQ"}`} {
 			records[last] = end
 			for _, body := range []string{page(), cut} {
 				if same(t, text(body)) || same(t, answer{body: []byte(body), kind: jsonKind, length: -1, err: io.ErrUnexpectedEOF}) {

@@ -12,7 +12,8 @@ import (
 
 const (
 	smallBody = 64 << 10
-	window    = 256 << 10        // of a body that is looked at: it stays in a cache of the processor
+	longBody  = 4 << 20          // a body is looked at as a whole up to here
+	window    = 256 << 10        // of a longer one
 	maxKept   = 48 << 20         // bytes of what next replies may use
 	keptFor   = 10 * time.Second // at most without use
 
@@ -21,7 +22,7 @@ const (
 
 // A scratch is what decoding one reply takes, and the next one may use again. Nothing of it is in the result.
 //
-// Of a long body it has a window only. The front of it is put aside as it came, but for the data: that is there, decoded, and
+// Of a long body it has a window only: buffers for all of it, as many as there are calls, would be too much to keep. The front of it is put aside as it came, but for the data: that is there, decoded, and
 // makes the same base64 again.
 type scratch struct {
 	scan
@@ -100,8 +101,12 @@ func (h *shelf) take(n int) *scratch {
 			return s
 		}
 	}
-	room := roundUp(n + 1)
-	return &scratch{scan: scan{body: make([]byte, 0, min(room, window))}, room: room, window: window}
+	s := &scratch{room: roundUp(n + 1), window: longBody}
+	if n > longBody {
+		s.window = window
+	}
+	s.body = make([]byte, 0, min(s.room, s.window))
+	return s
 }
 
 // keep puts a scratch back, unless there is enough.

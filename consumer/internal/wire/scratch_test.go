@@ -144,7 +144,7 @@ func TestRaw(t *testing.T) {
 		fmt.Fprintf(&b, `{"Data":"%s", "PartitionKey":"\u00e9%d"},`, text, b.Len())
 	}
 	b.WriteString(`null]}`)
-	s := new(shelf).take(b.Len())
+	s := new(shelf).take(longBody + 1)
 	s.begin(bytes.NewReader(b.Bytes()), int64(b.Len()))
 	if _, ok := s.page(); ok || s.moved < len(s.recs)/2 {
 		t.Fatalf("decoded: %v, %d of %d records put aside", ok, s.moved, len(s.recs))
