@@ -29,8 +29,9 @@ type Client interface {
 // A FanOutClient makes the calls of a consumer that reads by enhanced fan-out, too. A *kinesis.Client is one.
 //
 // SubscribeToShard goes over the client's own connections, best of HTTP/2, since each shard keeps one of HTTP/1.1 for itself. It
-// lasts up to five minutes: a shorter time limit of the HTTP client ends it, and it begins again. A client that wraps another one passes the options of that call on: by them the consumer sees bytes come, and keeps from
-// the SDK what its decoder of event streams cannot stand. In service/kinesis v1.27.0 that is a stream that does not begin with
+// lasts up to five minutes: a shorter time limit of the HTTP client ends it, and it begins again. A client that wraps another
+// one passes the options of that call on: by them the consumer sees bytes come, and keeps from the SDK what its decoder of
+// event streams cannot stand. In service/kinesis v1.27.0 that is a stream that does not begin with
 // an initial-response, on which it waits for ever, and a header of an unknown type, on which it panics where nobody can
 // recover. Without the options, a call that waits so is left behind after 17 s, with its goroutines.
 type FanOutClient interface {

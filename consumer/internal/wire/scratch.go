@@ -22,8 +22,8 @@ const (
 
 // A scratch is what decoding one reply takes, and the next one may use again. Nothing of it is in the result.
 //
-// Of a long body it has a window only: buffers for all of it, as many as there are calls, would be too much to keep. The front of it is put aside as it came, but for the data: that is there, decoded, and
-// makes the same base64 again.
+// Of a long body it has a window only: buffers for all of it, as many as there are calls, would be too much to keep. The front
+// of it is put aside as it came, but for the data: that is there, decoded, and makes the same base64 again.
 type scratch struct {
 	scan
 	recs   []record
