@@ -106,7 +106,7 @@ func TestField_F07(t *testing.T) {
 			life := f.start()
 			time.Sleep(time.Second)
 			put(f)
-			time.Sleep(time.Second)
+			time.Sleep(1300 * time.Millisecond) // a checkpoint at this moment could keep the heir from a shard
 			heir := f.start(consumer.WithWorker("two"))
 			time.Sleep(time.Second)
 			life.stop()
