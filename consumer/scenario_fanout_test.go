@@ -11,6 +11,8 @@ import (
 	"github.com/shardlane/shardlane/consumer/kinesistest"
 )
 
+const scenarioEvents = "SubscribeToShardEvent" // what faults of events are of
+
 // TestScenarioFanOut plays seeds of the scenario with records that are pushed: what happens to calls of GetRecords happens to
 // events, and what happens to GetShardIterator to subscriptions.
 func TestScenarioFanOut(t *testing.T) {
@@ -27,7 +29,7 @@ func TestScenarioFanOut(t *testing.T) {
 				if found := w.check(); len(found) > 0 {
 					w.report(t, found, true)
 				}
-				if w.srv.Count("SubscribeToShardEvent", "", "") == 0 {
+				if w.srv.Count(scenarioEvents, "", "") == 0 {
 					t.Error("nothing was pushed")
 				}
 			}
@@ -60,7 +62,7 @@ func (p *plan) pushing(life int) (opts []consumer.Option) {
 func (p *plan) as(op string) string {
 	switch {
 	case !p.push:
-	case op == pushOp:
+	case op == scenarioEvents:
 		return "GetRecords"
 	case op == "SubscribeToShard":
 		return "GetShardIterator"
@@ -71,9 +73,9 @@ func (p *plan) as(op string) string {
 // pushedFault is a fault of a subscription in place of one of a poll.
 func pushedFault(name, op string, other func() *kinesistest.Fault) *kinesistest.Fault {
 	switch {
-	case name == "expire" && op == pushOp:
+	case name == "expire" && op == scenarioEvents:
 		return kinesistest.EndEarly(1)
-	case name == "lag" && op == pushOp:
+	case name == "lag" && op == scenarioEvents:
 		return kinesistest.OldContinuation(1)
 	}
 	return other()

@@ -797,6 +797,38 @@ func TestStaleLists(t *testing.T) {
 	})
 }
 
+// A dead member's row is deleted by hand and buried by another worker. A look at it that fails is made again: else nobody would
+// declare it dead, and its shards would be held.
+func TestBuriedAgain(t *testing.T) {
+	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {
+		a, b := start(t, rows, "a"), start(t, rows, "b")
+		defer b.stop()
+		pass(time.Second)
+		key := memberKey("group", "a/a1")
+		last, err := rows.Get(t.Context(), key)
+		want(t, err, nil)
+		a.stop()
+		put(t, rows, key, string(last.Value)) // as if it had been killed
+		pass(Term + 2*Beat)
+		is(t, "row", says(t, rows, "a/a1"), "DEAD")
+		failed := 0
+		b.wire.set(func(op, of string) fault {
+			if op == "get" && of == key && failed == 0 {
+				failed++
+				return before
+			}
+			return fine
+		})
+		put(t, rows, key, "")
+		value, err := member{v: Version, by: "c1.1", st: lost, weight: 1}.encode()
+		want(t, err, nil)
+		put(t, rows, key, string(value))
+		pass(Term + 3*Beat)
+		is(t, "looks that failed", failed, 1)
+		is(t, "row", says(t, rows, "a/a1"), "DEAD")
+	})
+}
+
 // A stale list shows a row that nobody had seen when it was young. What a look says is younger, though it was seen before.
 func TestOldRowSeenLate(t *testing.T) {
 	bubble(t, func(t *testing.T, rows *checkpoint.Memory) {

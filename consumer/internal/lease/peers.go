@@ -103,8 +103,11 @@ func (w *watch) list(ctx context.Context) error {
 		if s := w.members[e.Key]; s == nil || s.row.st != dead {
 			w.see(e, now)
 		} else if s.news(e.Revision) { // an old row, as death is for good: or it was collected, and a late join has put it again
+			if failed := w.look(ctx, s); failed != nil {
+				err = errors.Join(err, failed) // and the next list shows it again
+				continue
+			}
 			s.forget(e.Revision)
-			err = errors.Join(err, w.look(ctx, s))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(w.members)) {
