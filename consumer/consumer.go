@@ -170,9 +170,9 @@ func (c *Consumer) Run(ctx context.Context) error { return RunAll(ctx, c) }
 // RunAll runs several consumers, of one stream or of many, as one worker: they share an identity, the goroutines that read,
 // the read-ahead budget and the drain. It returns when ctx is done, when all have reached their ending positions, or when
 // one cannot go on. The errors of [Consumer.Run] are joined over all consumers. All must have the same worker name, drain
-// timeout and maximum concurrency, and consumers of one stream need different groups and different stream consumers; otherwise nothing runs, and the
-// error wraps [ErrConfig]. That a name and an ARN are the same stream shows when it is described: RunAll then drains, and
-// returns such an error.
+// timeout and maximum concurrency, and consumers of one stream need different groups and different stream consumers; otherwise
+// nothing runs, and the error wraps [ErrConfig]. That a name and an ARN are the same stream shows when it is described: RunAll
+// then drains, and returns such an error.
 func RunAll(ctx context.Context, cs ...*Consumer) error {
 	if len(cs) == 0 {
 		return join(fmt.Errorf("%w: RunAll needs a consumer", ErrConfig))

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/shardlane/shardlane/consumer/internal/lease"
 	"github.com/shardlane/shardlane/consumer/internal/reader"
@@ -48,27 +47,18 @@ func DeregisterFanOut(ctx context.Context, c FanOutClient, stream, name string) 
 	if err == nil {
 		_, err = c.DeregisterStreamConsumer(ctx, &kinesis.DeregisterStreamConsumerInput{StreamARN: arn, ConsumerName: &name})
 	}
-	if refusedWith(err, "ResourceNotFoundException") {
+	if err == nil || reader.Code(err) == "ResourceNotFoundException" {
 		return nil
 	}
-	if err != nil {
-		return failed("DeregisterStreamConsumer", err)
-	}
-	return nil
-}
-
-// refusedWith tells whether the service has refused a call with this code.
-func refusedWith(err error, code string) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == code
+	return failed("DeregisterStreamConsumer", err)
 }
 
 // enrolment is what is known of the stream consumer that shards are read through.
 type enrolment struct {
 	search chan struct{} // holds one element while one looks for it
-	told   bool          // belongs to who holds it
-	warned bool          // belongs to open
+	told   bool          // that it is there, and paid for; belongs to who holds search
 	asked  time.Time     // likewise
+	warned bool          // of those that nobody reads through; belongs to open
 	stream string        // the stream's ARN; set by open
 
 	arn atomic.Pointer[string] // nil: there is none
@@ -150,11 +140,12 @@ func (s *stream) lookUp(ctx context.Context) (types.ConsumerStatus, string, erro
 		return "", "", failed("DescribeStreamConsumer", errors.New("the reply describes no stream consumer"), "")
 	case err == nil:
 		d := out.ConsumerDescription
-		if s.announceOnce() {
+		if !e.told {
+			e.told = true
 			s.tell.Event(metrics.FanOutRegistration, nil, fmt.Sprintf("shards are read through the stream consumer %s, which is registered: %s", aws.ToString(d.ConsumerName), priceOf))
 		}
 		return d.ConsumerStatus, aws.ToString(d.ConsumerARN), nil
-	case !refusedWith(err, "ResourceNotFoundException"):
+	case reader.Code(err) != "ResourceNotFoundException":
 		return "", "", failed("DescribeStreamConsumer", err, "")
 	case s.cfg.consumerARN != "":
 		return "", "", failed("DescribeStreamConsumer", fmt.Errorf("%w: %w", ErrStreamNotFound, err),
@@ -164,7 +155,7 @@ func (s *stream) lookUp(ctx context.Context) (types.ConsumerStatus, string, erro
 	s.tell.Event(metrics.FanOutRegistration, nil, fmt.Sprintf("the stream consumer %s is being registered: %s", name, priceOf)) // before it costs anything
 	made, err := s.fanOut.RegisterStreamConsumer(call, &kinesis.RegisterStreamConsumerInput{StreamARN: &e.stream, ConsumerName: &name}, reader.NoRetries)
 	switch {
-	case refusedWith(err, "ResourceInUseException"): // another worker was first, or the stream is being changed
+	case reader.Code(err) == "ResourceInUseException": // another worker was first, or the stream is being changed
 		return types.ConsumerStatusCreating, "", nil
 	case err != nil:
 		return "", "", failed("RegisterStreamConsumer", err, registering(err))
@@ -216,19 +207,12 @@ func (s *stream) unregistered(ctx context.Context, name string) bool {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	_, err := s.fanOut.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &s.enrolled.stream, ConsumerName: &name}, reader.NoRetries)
-	return refusedWith(err, "ResourceNotFoundException")
-}
-
-// announceOnce is true the first time.
-func (s *stream) announceOnce() bool {
-	told := s.enrolled.told
-	s.enrolled.told = true
-	return !told
+	return reader.Code(err) == "ResourceNotFoundException"
 }
 
 // registering says what to do where a stream consumer cannot be registered.
 func registering(err error) (hint string) {
-	if refusedWith(err, "LimitExceededException") {
+	if reader.Code(err) == "LimitExceededException" {
 		return "a stream has 20 stream consumers at most, or 50, and an account 5 that are being registered: it is tried again; remove those that nothing reads through"
 	}
 	return ""

@@ -17,7 +17,7 @@ import (
 // floors are the files of package consumer from the ground up. A file uses what is declared on its own floor or below.
 func floors() []string {
 	return []string{
-		"backoff client contain errors hint left mapping marshal options pool position seat signature status store",
+		"backoff client contain errors fanout_options hint left mapping marshal options pool position seat signature status store",
 		"facts",
 		"caller discard",
 		"figures gate progress shard sharder sink turn",

@@ -10,10 +10,10 @@ import (
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/shardlane/shardlane/consumer/internal/reader"
 	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
@@ -124,11 +124,7 @@ func resign(ctx context.Context, o *kinesis.Options, r *http.Request, at time.Ti
 
 // signatureRefused tells whether a call was refused for its signature: a wrong secret does that, and a wrong clock.
 func signatureRefused(err error) bool {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	switch api.ErrorCode() {
+	switch reader.Code(err) {
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "RequestExpired":
 		return true
 	}

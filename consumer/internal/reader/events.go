@@ -20,7 +20,7 @@ func (p *Poller) troubled(op string, err error) {
 	m, f := metrics.ReadFailed, tell.Failure{Op: op, Err: err, Hint: hint(op, err)}
 	if Throttled(err) {
 		m = metrics.ReadThrottled
-		if codeOf(err) == exceeded && p.share.interval > 0 {
+		if Code(err) == exceeded && p.share.interval > 0 {
 			f.Detail = fmt.Sprintf("others read the shard, too: reads of it now come %v apart, and closer again while they are not throttled", p.share.interval.Round(time.Millisecond))
 		}
 	}
@@ -34,9 +34,9 @@ func hint(op string, err error) string {
 		return ""
 	case errors.Is(err, errUnregistered):
 		return "see what registering it says"
-	case codeOf(err) == "ResourceInUseException":
+	case Code(err) == "ResourceInUseException":
 		return "somebody else subscribes by the same stream consumer, or it is not ACTIVE: give every group a stream consumer of its own"
-	case codeOf(err) == "ResourceNotFoundException":
+	case Code(err) == "ResourceNotFoundException":
 		return "the stream consumer is gone: one that was given by its name is registered again, another one has to be registered by you"
 	}
 	return ""

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/shardlane/shardlane/metrics"
 )
@@ -313,7 +312,7 @@ func (s *Subscriber) failed(ctx context.Context, arn string, err error) (next ti
 	if s.since.IsZero() {
 		s.since = time.Now()
 	}
-	code := codeOf(err)
+	code := Code(err)
 	switch {
 	case code == "InvalidArgumentException" && s.continuation != "":
 		s.continuation = "" // the last record, or the start, is asked for instead
@@ -333,15 +332,6 @@ func (s *Subscriber) failed(ctx context.Context, arn string, err error) (next ti
 	}
 	s.notBefore = next
 	return next, true
-}
-
-// codeOf is the code of what the service has refused, empty for other errors.
-func codeOf(err error) string {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
-		return ""
-	}
-	return api.ErrorCode()
 }
 
 func minTime(a, b time.Time) time.Time {

@@ -212,28 +212,25 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 	}
 	p.idle(false, 0)
 	wait := p.Pause.NextBackOff()
-	var api smithy.APIError
-	if errors.As(err, &api) {
-		switch api.ErrorCode() {
-		case "InvalidSignatureException":
-			if !p.resigned { // the SDK's client has learnt from the reply how far the clock is off
-				p.resigned = true
-				return p.notBefore, true
-			}
-		case "ExpiredIteratorException":
-			p.iterator = ""
-			p.expired(op, err)
+	switch code := Code(err); code {
+	case "InvalidSignatureException":
+		if !p.resigned { // the SDK's client has learnt from the reply how far the clock is off
+			p.resigned = true
 			return p.notBefore, true
-		case "ResourceNotFoundException", "InvalidArgumentException": // a stream that was created again knows no old position
-			p.iterator = ""
-			switch fate := p.fate(ctx); {
-			case fate == Unknown:
-				p.unsure = true // one that is good in any stream is not to be taken for that of this one
-			case fate != Known:
-				return p.end()
-			case api.ErrorCode() == "InvalidArgumentException" && op != "GetRecords" && p.refused(err):
-				return p.notBefore, true
-			}
+		}
+	case "ExpiredIteratorException":
+		p.iterator = ""
+		p.expired(op, err)
+		return p.notBefore, true
+	case "ResourceNotFoundException", "InvalidArgumentException": // a stream that was created again knows no old position
+		p.iterator = ""
+		switch fate := p.fate(ctx); {
+		case fate == Unknown:
+			p.unsure = true // one that is good in any stream is not to be taken for that of this one
+		case fate != Known:
+			return p.end()
+		case code == "InvalidArgumentException" && op != "GetRecords" && p.refused(err):
+			return p.notBefore, true
 		}
 	}
 	if Throttled(err) {
@@ -241,7 +238,7 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 		if time.Since(p.began) < takeover {
 			wait = minInterval
 			p.Pause.Reset()
-		} else if op == "GetRecords" && codeOf(err) == exceeded {
+		} else if op == "GetRecords" && Code(err) == exceeded {
 			p.share.throttled()
 		}
 	}
@@ -262,9 +259,18 @@ func (p *Poller) fate(ctx context.Context) Fate {
 	return fate
 }
 
+// Code is the code of what the service has refused, empty for other errors.
+func Code(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return ""
+	}
+	return api.ErrorCode()
+}
+
 // Throttled tells whether the service refused a call for its rate.
 func Throttled(err error) bool {
-	switch codeOf(err) {
+	switch Code(err) {
 	case exceeded, "LimitExceededException", "KMSThrottlingException", "ThrottlingException":
 		return true
 	}
