@@ -20,6 +20,8 @@ func TestClaimOfDeletedRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // no field's checks: the end of the parent is nowhere stored
 		f := &field{t: t, srv: kinesistest.NewServer("orders", 1), store: new(fieldStore), notices: map[string]int{}}
 		defer f.srv.Close()
+		f.keepsFor(2 * time.Hour)
+		f.rareReads()
 		life := f.start()
 		time.Sleep(2 * time.Second)
 		life.stop()
@@ -34,7 +36,7 @@ func TestClaimOfDeletedRow(t *testing.T) {
 		life = f.start()
 		time.Sleep(2 * time.Second)
 		a, _ := f.srv.Split("orders", shardID(0))
-		time.Sleep(25 * time.Hour) // the first shard is not listed any more
+		time.Sleep(125 * time.Minute) // the first shard is not listed any more
 		f.since = time.Now()
 		f.put(a, "alice", 1)
 		rows, err := f.store.Memory.List(context.Background(), "billing/lease/")

@@ -130,6 +130,7 @@ func TestContractRetryLimit(t *testing.T) {
 				}
 				return nil
 			}
+			f.rareReads()
 			f.put(shard0, bad, 2)
 			life := f.start(consumer.WithParallelizationFactor(4), consumer.WithOnFailure(f))
 			for range 55 {

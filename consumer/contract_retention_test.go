@@ -20,7 +20,7 @@ func TestContractRetentionWhileBlocked(t *testing.T) {
 	t.Parallel()
 	proves(t, "C10", "L33", "L27", "L67")
 	inContract(t, 1, func(f *field) {
-		f.slowReads(10 * time.Second)
+		f.rareReads()
 		tr, snap := new(trace), new(metrics.Snapshot)
 		begun := time.Now()
 		f.letters(shard0, "abc")
@@ -62,7 +62,7 @@ func TestContractRetentionOfPrefix(t *testing.T) {
 	t.Parallel()
 	proves(t, "C10", "L27")
 	inContract(t, 1, func(f *field) {
-		f.slowReads(10 * time.Second)
+		f.rareReads()
 		tr, snap := new(trace), new(metrics.Snapshot)
 		f.letters(shard0, "ab")
 		time.Sleep(12 * time.Hour)
@@ -84,7 +84,7 @@ func TestContractAgeBeforeRetention(t *testing.T) {
 	t.Parallel()
 	proves(t, "L27", "L31")
 	inContract(t, 1, func(f *field) {
-		f.slowReads(10 * time.Second)
+		f.rareReads()
 		tr, snap := new(trace), new(metrics.Snapshot)
 		f.letters(shard0, "ab")
 		life := f.startTrace(tr, tr.fails("ab"), consumer.WithMetrics(snap), consumer.WithBackoff(time.Hour, 1, time.Hour), consumer.WithMaxRecordAge(24*time.Hour))

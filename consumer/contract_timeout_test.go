@@ -89,7 +89,7 @@ func TestContractDefaultTimeout(t *testing.T) {
 	for name, opt := range map[string]consumer.Option{"default": nil, "none": consumer.WithHandlerTimeout(-1)} {
 		t.Run(name, func(t *testing.T) {
 			inContract(t, 1, func(f *field) {
-				f.slowReads(10 * time.Second)
+				f.rareReads()
 				tr := new(trace)
 				var left time.Duration
 				f.letters(shard0, "a")

@@ -34,6 +34,7 @@ type field struct {
 	work  func(context.Context, fieldBatch) error // the handler; takes 10 ms if nil
 
 	since time.Time // records that arrived before it need not be handled
+	rare  bool      // rareReads
 
 	mu      sync.Mutex
 	gone    map[string]*batch.Failure // what was given up, by sequence number
@@ -158,6 +159,12 @@ func (f *field) slowReads(d time.Duration) {
 	})
 }
 
+// rareReads has a shard that is caught up read once a minute.
+func (f *field) rareReads() { f.rare = true }
+
+// keepsFor makes the stream keep records for d, so that a long test is over sooner.
+func (f *field) keepsFor(d time.Duration) { f.srv.SetRetention("orders", d) }
+
 // put puts n records of a key into a shard.
 func (f *field) put(shard, key string, n int) {
 	f.t.Helper()
@@ -186,6 +193,9 @@ type fieldLife struct {
 
 // options are those of every consumer of the field, and then opts.
 func (f *field) options(opts ...consumer.Option) consumer.Option {
+	if f.rare {
+		opts = append([]consumer.Option{consumer.WithPollInterval(time.Minute)}, opts...)
+	}
 	return consumer.Options(append([]consumer.Option{
 		consumer.WithGroup("billing"), consumer.WithCheckpointer(f.store), consumer.WithWorker("one"),
 		consumer.WithLogger(slog.New(slog.DiscardHandler)),

@@ -160,6 +160,7 @@ func TestAgeOfARecordWithoutArrival(t *testing.T) {
 func TestCheckpointAgeOfAnOpenWindow(t *testing.T) {
 	t.Parallel()
 	inContract(t, 1, func(f *field) {
+		f.rareReads()
 		w := &tumbler{f: f}
 		life := startField(f, w.handle, consumer.WithTumblingWindow(15*time.Minute))
 		time.Sleep(time.Until(time.Now().Truncate(15 * time.Minute).Add(15*time.Minute - time.Minute)))
@@ -223,7 +224,7 @@ func TestCheckpointAgeBehindASlowWrite(t *testing.T) {
 func TestHealthOfLanesThatTakeTurns(t *testing.T) {
 	t.Parallel()
 	inContract(t, 40, func(f *field) {
-		f.slowReads(time.Second)
+		f.rareReads()
 		f.work = func(context.Context, fieldBatch) error { time.Sleep(8 * time.Second); return nil }
 		life := f.start(consumer.WithMaxConcurrency(1), consumer.WithHandlerTimeout(10*time.Second))
 		for i := range 40 {

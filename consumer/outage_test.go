@@ -52,19 +52,20 @@ func TestOutageLongerThanRetentionIsTold(t *testing.T) {
 	t.Parallel()
 	t.Attr("rule", "C30")
 	for name, tt := range map[string]struct {
-		hours int
+		after time.Duration             // the stream keeps records for 2 hours
 		fault func() *kinesistest.Fault // nil: the handler holds reading up
 		told  int
 	}{
-		"the key is disabled":    {31, func() *kinesistest.Fault { return kinesistest.Error("KMSDisabledException", 1) }, 1},
-		"calls hang":             {31, func() *kinesistest.Fault { return kinesistest.Hang(1) }, 1},
-		"for less than that":     {20, func() *kinesistest.Fault { return kinesistest.Error("KMSDisabledException", 1) }, 0},
-		"the read-ahead is full": {31, nil, 1},
-		"nothing comes":          {26, func() *kinesistest.Fault { return nil }, 0},
+		"the key is disabled":    {155 * time.Minute, func() *kinesistest.Fault { return kinesistest.Error("KMSDisabledException", 1) }, 1},
+		"calls hang":             {155 * time.Minute, func() *kinesistest.Fault { return kinesistest.Hang(1) }, 1},
+		"for less than that":     {100 * time.Minute, func() *kinesistest.Fault { return kinesistest.Error("KMSDisabledException", 1) }, 0},
+		"the read-ahead is full": {155 * time.Minute, nil, 1},
+		"nothing comes":          {130 * time.Minute, func() *kinesistest.Fault { return nil }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inContract(t, 1, func(f *field) {
-				f.slowReads(14 * time.Second)
+				f.keepsFor(2 * time.Hour)
+				f.rareReads()
 				var blocked atomic.Bool
 				if tt.fault == nil {
 					blocked.Store(true)
@@ -88,7 +89,7 @@ func TestOutageLongerThanRetentionIsTold(t *testing.T) {
 				if tt.told > 0 {
 					f.put(shard0, "b", 5) // gone before anything is read again
 				}
-				time.Sleep(time.Duration(tt.hours) * time.Hour)
+				time.Sleep(tt.after)
 				outage.Stop()
 				blocked.Store(false)
 				time.Sleep(5 * time.Minute)
@@ -106,14 +107,14 @@ func TestOutageFromTheStartIsTold(t *testing.T) {
 	t.Parallel()
 	proves(t, "C30")
 	inContract(t, 1, func(f *field) {
-		f.slowReads(14 * time.Second)
+		f.keepsFor(2 * time.Hour)
 		outage := f.srv.Control("GetRecords", func(*kinesistest.Request) *kinesistest.Fault {
 			return kinesistest.Error("KMSDisabledException", 1)
 		})
 		life := f.start()
 		time.Sleep(time.Minute)
 		f.put(shard0, "b", 5)
-		time.Sleep(31 * time.Hour)
+		time.Sleep(155 * time.Minute)
 		outage.Stop()
 		time.Sleep(5 * time.Minute)
 		if n := f.noticed("RetentionLost"); n != 1 {
