@@ -117,7 +117,7 @@ func TestServerRefuses(t *testing.T) {
 	at, end := new(server).listen()
 	defer end()
 	client := (&job{Transport: "plain", Server: at}).client()
-	for _, stream := range []string{"orders", "r1.s1.u0.n0.p1", "r1.s1.u0.n1.p1.x"} {
+	for _, stream := range []string{"orders", "r1.s1.u0.n0.p1.b0", "r1.s1.u0.n1.p1.b0.x"} {
 		if _, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &stream}); err == nil {
 			t.Errorf("there is a stream %s", stream)
 		}
