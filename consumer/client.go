@@ -16,6 +16,9 @@ import (
 // single record that takes longer gets up to 5 minutes, step by step. The options also put the consumer's own decoder of
 // records into the call; without them the SDK decodes, which takes more time.
 //
+// A client that wraps another one may keep what it returns. Of a *kinesis.Client itself the consumer uses the memory of records
+// again once they are handled: middleware of its options may look at them during the call, and copies what it keeps.
+//
 // Where the HTTP client is the one that the SDK builds, an *awshttp.BuildableClient, GetRecords goes over connections of its
 // own, made like that one's, but of HTTP/1.1 and up to 64 of them idle for 90 s or what the client says: HTTP/2 takes more
 // processor time. Any other HTTP client carries GetRecords as it is, and where calls go is the client's matter in any case.

@@ -62,6 +62,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
 	"github.com/shardlane/shardlane/batch"
 	"github.com/shardlane/shardlane/consumer/internal/bound"
 	"github.com/shardlane/shardlane/consumer/internal/clock"
@@ -74,6 +76,7 @@ import (
 // A Consumer is a handler, a stream and its settings. It is safe for concurrent use.
 type Consumer struct {
 	client  Client
+	bare    bool         // it is the SDK's, and not one that wraps it
 	fanOut  FanOutClient // the same; nil if it does not make these calls
 	stream  string
 	handler batch.Handler
@@ -121,6 +124,7 @@ func New[H batch.Func](c Client, stream string, h H, opts ...Option) (*Consumer,
 		return nil, err
 	}
 	made := &Consumer{stream: stream, handler: handler, cfg: cfg, out: cfg.outlet(stream)}
+	_, made.bare = c.(*kinesis.Client)
 	if its, ok := c.(FanOutClient); ok {
 		made.fanOut = &pusher{&punctual{Client: c}, its}
 		made.client = made.fanOut
@@ -283,7 +287,7 @@ func (c *Consumer) ended(s *stream) {
 // facts are what a Run knows of the consumer.
 func (c *Consumer) facts(p *pool) *facts {
 	t := c.out.Teller("")
-	f := &facts{pool: p, rnd: p.rnd.part(c.stream + "\n" + c.cfg.group), seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, fanOut: c.fanOut, handler: c.handler, left: &c.left, clock: clock.New()}
+	f := &facts{pool: p, rnd: p.rnd.part(c.stream + "\n" + c.cfg.group), seat: p.seat(c.cfg, t), cfg: c.cfg, out: c.out, tell: t, client: c.client, bare: c.bare, fanOut: c.fanOut, handler: c.handler, left: &c.left, clock: clock.New()}
 	if c.handler.Serial() {
 		f.serial = bound.NewSlots[reader.Source](1)
 	}

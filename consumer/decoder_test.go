@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/shardlane/shardlane/consumer"
@@ -51,4 +54,58 @@ func TestDecoderReadsTheRecords(t *testing.T) {
 			t.Errorf("calls by what deserializes the reply: %v, want *wire.step only", s.seen)
 		}
 	})
+}
+
+// A keeper keeps what it returns.
+type keeper struct {
+	consumer.Client
+	mu   sync.Mutex
+	recs []types.Record
+}
+
+func (k *keeper) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opts ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	out, err := k.Client.GetRecords(ctx, in, opts...)
+	if err == nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.recs = append(k.recs, out.Records...)
+	}
+	return out, err
+}
+
+// TestMemoryOfReplies holds that the memory of replies is used again where the client is the SDK's, and never where another one
+// has seen them, which may keep them.
+func TestMemoryOfReplies(t *testing.T) {
+	for _, bare := range []bool{true, false} {
+		inField(t, 1, func(f *field) {
+			var given atomic.Int64
+			spoil := func(b []byte) {
+				given.Add(int64(len(b)))
+				clear(b)
+			}
+			k := &keeper{Client: f.srv.Client()}
+			client := consumer.Client(k)
+			if bare {
+				client = f.srv.Client()
+			}
+			c, err := consumer.New(client, "orders", f.handle, f.options(), consumer.WithSpoil(spoil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			life := &fieldLife{f: f, c: c}
+			life.run()
+			f.put(shardID(0), strings.Repeat("a", 100), 500)
+			time.Sleep(10 * time.Second)
+			f.once()
+			life.stop()
+			if bare != (given.Load() > 0) {
+				t.Errorf("%d bytes are used again, of the SDK's client: %t", given.Load(), bare)
+			}
+			for _, r := range k.recs {
+				if len(r.Data) > 0 && r.Data[0] == 0 {
+					t.Fatal("what a client keeps is overwritten")
+				}
+			}
+		})
+	}
 }

@@ -20,6 +20,7 @@ type facts struct {
 	out     *tell.Outlet
 	tell    *tell.Teller // of the stream
 	client  Client
+	bare    bool         // it is the SDK's, and not one that wraps it
 	fanOut  FanOutClient // the client; nil if it does not make these calls
 	handler batch.Handler
 	left    *left                       // handlers of earlier Runs

@@ -45,6 +45,8 @@ func newPool(cfg *config, line *wire.Line) *pool {
 	return &pool{
 		began: time.Now(), rnd: cfg.random(), line: line, ahead: bound.NewMemory[reader.Source](), limit: bound.NewSlots[reader.Source](cfg.concurrency),
 		nudge: make(chan struct{}, 1),
+
+		replies: wire.Decoder{Spoil: cfg.spoil},
 	}
 }
 

@@ -102,7 +102,7 @@ func newShard(f *facts, up upstream, id string, tenure *lease.Tenure, l *lease.L
 	sh.caller = &caller{f: f, id: id, tell: sh.tell, src: src, tenure: tenure, lease: l, handlers: sh.handlers, halted: sh.halted, left: sh.left, lost: &sh.lost, ids: sh.rnd.part("requests"), aside: sh.aside, began: make([]atomic.Int64, cfg.factor), deliveries: make([]<-chan error, cfg.factor)}
 	sh.lanes = lane.New(sh.rules(), sh, sh.caller, sh.books, sh.freed)
 	poller := &reader.Poller{
-		Client: f.client, Line: p.line, Wire: &p.replies, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
+		Client: f.client, Bare: f.bare, Line: p.line, Wire: &p.replies, Stream: f.given(), Shard: id, From: row.Ck, Sink: sh, Oracle: up, Tell: sh.tell,
 		Since: f.since(row), Interval: cfg.poll, Kept: f.retention, Reply: f.clock.Reply, Pause: sh.rnd.backoff(200*time.Millisecond, 10*time.Second),
 	}
 	if !cfg.pushes() {

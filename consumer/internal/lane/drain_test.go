@@ -66,7 +66,7 @@ func TestDrainBehindALapse(t *testing.T) {
 			record := func(seq string) types.Record {
 				return types.Record{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &now}
 			}
-			items, _ := books.Enter(page.New([]types.Record{record("1"), record("2")}), nil, now)
+			items, _ := books.Enter(page.New([]types.Record{record("1"), record("2")}, nil), nil, now)
 			set := lane.New(lane.Rules{
 				Lanes: 1, Limits: batch.Limits{Records: 10}, Now: time.Now, Kept: func() time.Duration { return 0 },
 				Backoff: func(int) time.Duration { return 0 },

@@ -50,7 +50,7 @@ func TestReadWhileWindowCloses(t *testing.T) {
 		start := time.UnixMilli(1_772_719_620_000)
 		g, books := &gate{stop: make(chan struct{})}, ledger.New(checkpoint.TrimHorizon, nil, "")
 		enter := func(seq string) (items []page.Item) {
-			items, _ = books.Enter(page.New([]types.Record{{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &start}}), nil, time.Now())
+			items, _ = books.Enter(page.New([]types.Record{{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &start}}, nil), nil, time.Now())
 			return items
 		}
 		var set *lane.Set

@@ -79,7 +79,7 @@ func (sh *shard) read(pos checkpoint.Position, recs []types.Record, books *ledge
 	if seq, sub, whole, ok := pos.Sequence(); ok && !whole {
 		sieve.Resume = page.Point{Seq: seq, Sub: sub}
 	}
-	p, _, _ := sieve.Sift(page.New(recs))
+	p, _, _ := sieve.Sift(page.New(recs, nil))
 	if books == nil {
 		return p.Items(nil)
 	}
@@ -240,7 +240,7 @@ func TestDoneSize(t *testing.T) {
 		recs = append(recs, types.Record{SequenceNumber: aws.String(seq.String()), PartitionKey: aws.String("k")})
 		seq = new(big.Int).Add(seq, step)
 	}
-	items, _ := l.Enter(page.New(recs), nil, time.Now())
+	items, _ := l.Enter(page.New(recs, nil), nil, time.Now())
 	for i := 1; i < len(items); i += 2 {
 		l.Done(items[i : i+1])
 	}
@@ -250,7 +250,7 @@ func TestDoneSize(t *testing.T) {
 		if err != nil || len(done) > limit {
 			t.Fatalf("%d bytes of %d: %v", len(done), limit, err)
 		}
-		_, settled := ledger.New(checkpoint.TrimHorizon, done, "a").Enter(page.New(recs), nil, time.Now())
+		_, settled := ledger.New(checkpoint.TrimHorizon, done, "a").Enter(page.New(recs, nil), nil, time.Now())
 		sizes[limit] = len(settled)
 	}
 	t.Logf("records kept: %v", sizes)
@@ -272,7 +272,7 @@ func TestDoneAtOneMoment(t *testing.T) {
 		}
 		var items []page.Item
 		for recs := range slices.Chunk(sh.recs, 10) {
-			deliver, _ := l.Enter(page.New(recs), nil, time.Now())
+			deliver, _ := l.Enter(page.New(recs, nil), nil, time.Now())
 			items = append(items, deliver...)
 		}
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -320,7 +320,7 @@ func TestDoneOfNone(t *testing.T) {
 // Numbers that are none have no set, as they have no checkpoint (C28).
 func TestDoneOfWords(t *testing.T) {
 	l := ledger.New(checkpoint.TrimHorizon, nil, "a")
-	items, _ := l.Enter(page.New([]types.Record{{SequenceNumber: aws.String("record-1")}, {SequenceNumber: aws.String("record-2")}}), nil, time.Now())
+	items, _ := l.Enter(page.New([]types.Record{{SequenceNumber: aws.String("record-1")}, {SequenceNumber: aws.String("record-2")}}, nil), nil, time.Now())
 	l.Done(items[1:])
 	if pos, done, _, moved, err := l.Position(plenty); pos != checkpoint.TrimHorizon || done != nil || moved || err != nil {
 		t.Errorf("%s, %x, moved %v, %v", pos, done, moved, err)

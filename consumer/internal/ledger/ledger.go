@@ -105,10 +105,19 @@ func (l *Ledger) Done(items []page.Item) (freed int64) {
 	if len(items) == 0 {
 		return 0
 	}
+	freed, done := l.settle(items)
+	for _, p := range done {
+		p.Free()
+	}
+	return freed
+}
+
+// settle is Done. It returns the pages to free, behind the mutex.
+func (l *Ledger) settle(items []page.Item) (freed int64, done []*page.Page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dropped {
-		return 0
+		return 0, nil
 	}
 	pos := l.scratch[:0]
 	for _, it := range items {
@@ -124,12 +133,12 @@ func (l *Ledger) Done(items []page.Item) (freed int64) {
 		if e.left--; e.left == 0 {
 			freed += e.p.Cost()
 			l.held -= int(e.n)
-			e.p.Free()
+			done = append(done, e.p)
 		}
 	}
 	l.charged -= freed
 	l.advance()
-	return freed
+	return freed, done
 }
 
 // at is the entry that a position belongs to.

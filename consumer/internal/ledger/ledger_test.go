@@ -26,7 +26,7 @@ func read(from, n int) *page.Page {
 			ApproximateArrivalTimestamp: aws.Time(arrived(from + i)),
 		}
 	}
-	return page.New(recs)
+	return page.New(recs, nil)
 }
 
 func after(t *rapid.T, n int) checkpoint.Position {

@@ -17,7 +17,7 @@ func TestUnstoredBehindAWrite(t *testing.T) {
 	l := ledger.New(checkpoint.TrimHorizon, nil, "")
 	at := func(n int64) time.Time { return time.UnixMilli(1_772_719_620_000 + n).UTC() }
 	handle := func(seq string, arrival time.Time) {
-		items, _ := l.Enter(page.New([]types.Record{{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &arrival}}), nil, at(9))
+		items, _ := l.Enter(page.New([]types.Record{{SequenceNumber: aws.String(seq), PartitionKey: aws.String("k"), ApproximateArrivalTimestamp: &arrival}}, nil), nil, at(9))
 		l.Done(items)
 	}
 	handle("1", at(1))

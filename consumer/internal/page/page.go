@@ -24,13 +24,15 @@ type Page struct {
 	subs []int64 // places in aggregates; nil if there is none
 	cost int64
 	most int
+	back func() // gives back the memory that the data is in; nil: it belongs to nobody else
 }
 
-// New returns a page of records. It takes them over.
-func New(recs []types.Record) *Page { return build(recs, nil) }
+// New returns a page of records. It takes them over. Their data may be in memory that is used again: then back gives it back,
+// and is called once, when the page is freed; else it is nil.
+func New(recs []types.Record, back func()) *Page { return build(recs, nil, back) }
 
-func build(recs []types.Record, subs []int64) *Page {
-	p := &Page{recs: recs, subs: subs, cost: int64(len(recs)) * recordCost}
+func build(recs []types.Record, subs []int64, back func()) *Page {
+	p := &Page{recs: recs, subs: subs, cost: int64(len(recs)) * recordCost, back: back}
 	for i := range recs {
 		r := &recs[i]
 		key, seq := len(aws.ToString(r.PartitionKey)), len(aws.ToString(r.SequenceNumber))
@@ -50,8 +52,15 @@ const recordCost = 400
 // Len is the number of records.
 func (p *Page) Len() int { return len(p.recs) }
 
-// Head is the first n records as a page of their own.
-func (p *Page) Head(n int) *Page { return build(p.recs[:n], p.subs[:min(n, len(p.subs))]) }
+// Head is the first n records as a page of their own, which takes the place of p.
+func (p *Page) Head(n int) *Page { return p.become(p.recs[:n], p.subs[:min(n, len(p.subs))]) }
+
+// become is the page that p is made into: it has the memory now, and p will not be freed.
+func (p *Page) become(recs []types.Record, subs []int64) *Page {
+	back := p.back
+	p.back = nil
+	return build(recs, subs, back)
+}
 
 // Cost is what the page is charged: its data and keys twice, because attempts get copies, and 400 bytes a record.
 func (p *Page) Cost() int64 { return p.cost }
@@ -59,8 +68,14 @@ func (p *Page) Cost() int64 { return p.cost }
 // Most is what no record of the page exceeds by the size that it has in an event, beside that of a record without anything.
 func (p *Page) Most() int { return p.most }
 
-// Free lets go of the records. Nothing but First may be asked of the page after it.
-func (p *Page) Free() { p.recs, p.subs = nil, nil }
+// Free lets go of the records, whose data may be overwritten from then on. Nothing but First may be asked of the page after it.
+func (p *Page) Free() {
+	back := p.back
+	p.recs, p.subs, p.back = nil, nil, nil
+	if back != nil {
+		back()
+	}
+}
 
 // Items appends the records of the page to deliver, and those for which skip is true to settled. A nil skip skips none.
 func (p *Page) Items(skip []bool) (deliver, settled []Item) {

@@ -61,7 +61,7 @@ func TestSift(t *testing.T) {
 		{"filtered", page.Sieve{Split: true, Resume: plain, Filter: even}, []string{`7.-1={"n":0}`, `-8.0={"n":1}`, `8.1={"n":2}`, `-8.2={"n":3}`, "-9.-1=text"}, page.Seen{Aggregates: 1, Filtered: 3}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, skip, seen := tt.sieve.Sift(page.New(recs()))
+			p, skip, seen := tt.sieve.Sift(page.New(recs(), nil))
 			if got := names(p, skip); !slices.Equal(got, tt.want) || seen != tt.seen {
 				t.Errorf("%q %+v, want %q %+v", got, seen, tt.want, tt.seen)
 			}
@@ -110,10 +110,10 @@ func TestStale(t *testing.T) {
 			Split: true, Hashes: lower, Resume: page.Point{Sub: batch.NoSub}, Parents: tt.parents,
 			Placed: func(time.Time) bool { return tt.placed },
 		}
-		sieve.Sift(page.New([]types.Record{record("7", "a", nil)}))
+		sieve.Sift(page.New([]types.Record{record("7", "a", nil)}, nil))
 		r := record("8", "a", kpl.Encode(tt.users...))
 		*r.ApproximateArrivalTimestamp = r.ApproximateArrivalTimestamp.Add(tt.late)
-		if p, skip, seen := sieve.Sift(page.New([]types.Record{r})); seen != tt.want || p.Len() != len(tt.users) {
+		if p, skip, seen := sieve.Sift(page.New([]types.Record{r}, nil)); seen != tt.want || p.Len() != len(tt.users) {
 			t.Errorf("%s: %+v of %q, want %+v", tt.name, seen, names(p, skip), tt.want)
 		}
 	}
@@ -123,7 +123,7 @@ func TestStale(t *testing.T) {
 func TestPoint(t *testing.T) {
 	aggregate := kpl.Encode(kpl.UserRecord{PartitionKey: "a"}, kpl.UserRecord{PartitionKey: "b"})
 	sieve := page.Sieve{Split: true, Resume: page.Point{Sub: batch.NoSub}}
-	p, _, _ := sieve.Sift(page.New([]types.Record{record("8", "a", aggregate), record("9", "y", nil)}))
+	p, _, _ := sieve.Sift(page.New([]types.Record{record("8", "a", aggregate), record("9", "y", nil)}, nil))
 	var got []string
 	for i := range p.Len() {
 		pos, err := p.Point(i).After()
@@ -138,7 +138,7 @@ func TestPoint(t *testing.T) {
 func TestEvent(t *testing.T) {
 	src := batch.Source{StreamARN: "arn", Region: "r", Shard: "shard"}
 	recs := []types.Record{record("7", "x", []byte("one")), record("8", "", []byte{}), {SequenceNumber: aws.String("9")}}
-	p := page.New(recs)
+	p := page.New(recs, nil)
 	items, _ := p.Items(nil)
 	ev := page.Event(src, items)
 	want := src.Event(len(items), func(i int) batch.Record { return items[i].Record() })
@@ -163,7 +163,7 @@ func TestMost(t *testing.T) {
 			*r.ApproximateArrivalTimestamp = time.UnixMilli(rapid.Int64().Draw(t, "ms"))
 			return r
 		}), 1, 4).Draw(t, "records")
-		p := page.New(recs)
+		p := page.New(recs, nil)
 		items, _ := p.Items(nil)
 		for _, it := range items {
 			if n := size(it.Record()); n > size(batch.Record{})+p.Most() {
@@ -201,7 +201,7 @@ func TestKeylessInPage(t *testing.T) {
 		{[]types.Record{foreign("7"), keyless, foreign("9")}, []string{"7.0=7", "8.-1=keyless", "9.0=9"}},
 		{[]types.Record{foreign("10")}, []string{"10.0=10"}},
 	} {
-		p, skip, _ := s.Sift(page.New(tt.recs))
+		p, skip, _ := s.Sift(page.New(tt.recs, nil))
 		if got := names(p, skip); !slices.Equal(got, tt.want) {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
@@ -221,7 +221,7 @@ func TestAggregatesBehindResumed(t *testing.T) {
 		{[]types.Record{record("8", "x", aggregate()), record("9", "x", aggregate())}, []string{"8.1=1", "9.0=0", "9.1=1"}},
 		{[]types.Record{record("10", "x", aggregate())}, []string{"10.0=0", "10.1=1"}},
 	} {
-		p, skip, _ := s.Sift(page.New(tt.recs))
+		p, skip, _ := s.Sift(page.New(tt.recs, nil))
 		if got := names(p, skip); !slices.Equal(got, tt.want) {
 			t.Errorf("%q, want %q", got, tt.want)
 		}
@@ -249,11 +249,34 @@ func TestStaleInDoubt(t *testing.T) {
 			Split: true, Resume: page.Point{Sub: batch.NoSub}, Hashes: ranges[2], Parents: ranges[:2],
 			Placed: func(time.Time) bool { return true },
 		}
-		s.Sift(page.New([]types.Record{record("1", "x", nil)}))
+		s.Sift(page.New([]types.Record{record("1", "x", nil)}, nil))
 		r := record("2", "x", kpl.Encode(kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: tt.hashes[0]}, kpl.UserRecord{PartitionKey: "a", ExplicitHashKey: tt.hashes[1]}))
 		r.ApproximateArrivalTimestamp = tt.at
-		if _, _, seen := s.Sift(page.New([]types.Record{r})); seen.Left != tt.left || seen.Outside != 1 {
+		if _, _, seen := s.Sift(page.New([]types.Record{r}, nil)); seen.Left != tt.left || seen.Outside != 1 {
 			t.Errorf("%v at %v: %d of %d left out, want %d of 1", tt.hashes, tt.at, seen.Left, seen.Outside, tt.left)
 		}
+	}
+}
+
+// TestMemory holds that the memory of a page's data is given back once, by the page that has it in the end.
+func TestMemory(t *testing.T) {
+	given := 0
+	aggregate := kpl.Encode(kpl.UserRecord{PartitionKey: "a"}, kpl.UserRecord{PartitionKey: "b"})
+	read := page.New([]types.Record{record("8", "a", aggregate), record("9", "y", nil)}, func() { given++ })
+	sieve := page.Sieve{Split: true, Resume: page.Point{Sub: batch.NoSub}}
+	split, _, _ := sieve.Sift(read)
+	head := split.Head(1)
+	read.Free()
+	split.Free()
+	if given != 0 {
+		t.Error("memory that is another page's is given back")
+	}
+	if got := head.Len(); got != 1 {
+		t.Errorf("%d records", got)
+	}
+	head.Free()
+	head.Free()
+	if given != 1 {
+		t.Errorf("given back %d times", given)
 	}
 }

@@ -131,7 +131,7 @@ func (s *Sieve) split(p *Page, seen *Seen) (out *Page, skip []bool) {
 	if skip != nil {
 		skip = append(skip, make([]bool, len(recs)-len(skip))...)
 	}
-	return build(recs, subs), skip
+	return p.become(recs, subs), skip
 }
 
 // keyed tells whether a user record has a hash key, by which its producer may have chosen a shard (C26).

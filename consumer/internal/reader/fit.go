@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
 
 const (
@@ -62,8 +64,12 @@ func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, c *cal
 	asked := min(p.fit.limit(), p.limit)
 	in := &kinesis.GetRecordsInput{ShardIterator: &p.iterator, Limit: aws.Int32(int32(asked))}
 	_, in.StreamARN = StreamID(p.Stream)
+	decoder, loan := p.Wire.Option, new(wire.Loan)
+	if p.Bare {
+		decoder = p.Wire.Lend(loan)
+	}
 	c, err = p.call(ctx, p.fit.patience(), func(ctx context.Context, o func(*kinesis.Options)) (err error) {
-		out, err = p.Client.GetRecords(ctx, in, o, p.Line.Option, p.Wire.Option)
+		out, err = p.Client.GetRecords(ctx, in, o, p.Line.Option, decoder)
 		return err
 	})
 	if err != nil {
@@ -75,5 +81,6 @@ func (p *Poller) get(ctx context.Context) (out *kinesis.GetRecordsOutput, c *cal
 		start = c.replied
 	}
 	p.fit.came(len(out.Records), time.Since(start))
+	p.back = loan.Back(out)
 	return out, c, nil
 }

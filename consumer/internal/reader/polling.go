@@ -51,6 +51,7 @@ type Poller struct {
 	Pause    backoff.BackOff                         // after failures
 	Line     *wire.Line                              // carries GetRecords
 	Wire     *wire.Decoder                           // decodes replies
+	Bare     bool                                    // the Client is the SDK's, which keeps nothing of what it has returned
 	Reply    func(service, sent, received time.Time) // told of each reply that names its time; may be nil
 
 	idle func(idle bool, spent time.Duration) time.Duration // the interval of a caught-up shard: Scheduler.SetIdle
@@ -62,6 +63,7 @@ type Poller struct {
 	iterator  string
 	lastSeq   string    // of the last record fetched
 	notBefore time.Time // of the next call
+	back      func()    // of the last reply: gives back the memory of its data
 	quota     quota
 	share     share
 	resigned  bool // a call was sent again for its signature
@@ -122,7 +124,8 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 // got delivers a reply.
 func (p *Poller) got(ctx context.Context, c *call, out *kinesis.GetRecordsOutput) (next time.Time, ok bool) {
 	read := Read{Told: out.MillisBehindLatest != nil, Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond}
-	read.Now = p.clock(out.ResultMetadata, c.began)
+	read.Now, read.back = p.clock(out.ResultMetadata, c.began), p.back
+	p.back = nil
 	p.lagging(c.began, read)
 	p.quota.pay(c, out.Records)
 	empty := len(out.Records) == 0
@@ -182,7 +185,7 @@ func (p *Poller) deliver(recs []types.Record, r Read) (more bool) {
 		p.refusal = refusal{}
 	}
 	p.Tell.Mend("GetRecords", "GetShardIterator", "SubscribeToShard")
-	r.Page = page.New(recs)
+	r.Page = page.New(recs, r.back)
 	return p.Sink.Take(r)
 }
 

@@ -40,6 +40,8 @@ type Read struct {
 	Now      time.Time        // the service's clock, to the second; the local one where the reply names none
 	End      bool             // the shard is closed, and this is its last page
 	Children []shardmap.Shard // at the end
+
+	back func() // gives back the memory of the page's data; nil: nobody else's
 }
 
 // An Oracle knows the stream. It asks the service, and may be asked by many Sources at a time.

@@ -102,7 +102,7 @@ func (s *scratch) decode() bool {
 		}
 		size += n
 	}
-	block := make([]byte, size)
+	block := s.loan.block(size)
 	for i := range recs {
 		r := &recs[i]
 		if !r.text.found {

@@ -14,6 +14,7 @@ import (
 // something that is better left to the SDK: then nothing else may be read.
 type scan struct {
 	src  io.Reader
+	turn *turn  // nil: no reply is waited for
 	err  error  // the one that ended src; nil: there may be more
 	size int    // bytes that came
 	body []byte // those of them that are looked at
@@ -27,7 +28,9 @@ func (s *scan) more() bool {
 		if len(s.body) == cap(s.body) {
 			s.body = slices.Grow(s.body, max(len(s.body), 512))
 		}
+		s.turn.give()
 		n, err := s.src.Read(s.body[len(s.body):cap(s.body)])
+		s.turn.take(s.size + n)
 		s.body, s.size, s.err = s.body[:len(s.body)+n], s.size+n, err
 		if n > 0 {
 			return true

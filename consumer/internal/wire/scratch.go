@@ -15,6 +15,7 @@ const (
 	longBody  = 4 << 20          // a body is looked at as a whole up to here
 	window    = 256 << 10        // of a longer one
 	maxKept   = 48 << 20         // bytes of what next replies may use
+	maxSpares = 512              // that they are at most, as each is looked at
 	keptFor   = 10 * time.Second // at most without use
 
 	maxRecords = 10_000 // of a page
@@ -27,12 +28,12 @@ const (
 type scratch struct {
 	scan
 	recs   []record
-	moved  int       // of them, those in the front
-	front  []byte    // what was in the body before what is there
-	window int       // bytes of a body that are looked at
-	length int64     // of the body, by its header
-	room   int       // bytes of the bodies that it is for
-	free   time.Time // since when
+	moved  int    // of them, those in the front
+	front  []byte // what was in the body before what is there
+	window int    // bytes of a body that are looked at
+	length int64  // of the body, by its header
+	room   int    // bytes of the bodies that it is for
+	loan   *Loan  // is what data goes into; nil: memory of its own
 }
 
 // begin makes a scratch ready for a body, whose length is what its header says.
@@ -84,22 +85,31 @@ func (s *scratch) bytes() int {
 	return cap(s.body) + cap(s.text) + cap(s.front) + cap(s.recs)*int(unsafe.Sizeof(record{}))
 }
 
-// A shelf holds scratches that nobody uses. Those for large bodies are kept alive by large bodies only, and few of them.
+// A shelf holds what nobody uses. What is for large bodies is kept alive by large bodies only, and there is little of it.
 type shelf struct {
 	mu    sync.Mutex
-	free  []*scratch
+	free  []spare
 	bytes int // that they hold
+}
+
+// A spare is a scratch, or a block for data.
+type spare struct {
+	*scratch
+	block []byte
+	since time.Time
+}
+
+func (s spare) bytes() int {
+	if s.scratch == nil {
+		return cap(s.block)
+	}
+	return s.scratch.bytes()
 }
 
 // take returns a scratch for a body of n bytes, with room for one more, to see its end.
 func (h *shelf) take(n int) *scratch {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for i, s := range slices.Backward(h.free) {
-		if s.room > n && s.room <= max(smallBody, 2*n) {
-			h.remove(i)
-			return s
-		}
+	if s, ok := h.find(func(s spare) bool { return s.scratch != nil && s.room > n && s.room <= max(smallBody, 2*n) }); ok {
+		return s.scratch
 	}
 	s := &scratch{room: roundUp(n + 1), window: longBody}
 	if n > longBody {
@@ -109,17 +119,44 @@ func (h *shelf) take(n int) *scratch {
 	return s
 }
 
-// keep puts a scratch back, unless there is enough.
-func (h *shelf) keep(s *scratch) {
-	clear(s.recs) // they hold data
-	s.src, s.room = nil, max(s.room, roundUp(s.size+1))
+// block returns a block of n bytes, or a little more. What is in it is not known.
+func (h *shelf) block(n int) []byte {
+	n = roundUp(n)
+	if s, ok := h.find(func(s spare) bool { return cap(s.block) == n }); ok {
+		return s.block
+	}
+	return make([]byte, n)
+}
+
+// find takes from the shelf what fits, and came last.
+func (h *shelf) find(fits func(spare) bool) (spare, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s.free = time.Now()
-	for len(h.free) > 0 && s.free.Sub(h.free[0].free) > keptFor {
+	for i, s := range slices.Backward(h.free) {
+		if fits(s) {
+			h.remove(i)
+			return s, true
+		}
+	}
+	return spare{}, false
+}
+
+// keep puts a scratch back.
+func (h *shelf) keep(s *scratch) {
+	clear(s.recs) // they hold data
+	s.src, s.turn, s.loan, s.room = nil, nil, nil, max(s.room, roundUp(s.size+1))
+	h.put(spare{scratch: s})
+}
+
+// put keeps something, unless there is enough.
+func (h *shelf) put(s spare) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.since = time.Now()
+	for len(h.free) > 0 && s.since.Sub(h.free[0].since) > keptFor {
 		h.remove(0)
 	}
-	if n := s.bytes(); h.bytes+n <= maxKept {
+	if n := s.bytes(); len(h.free) < maxSpares && h.bytes+n <= maxKept {
 		h.free = append(h.free, s)
 		h.bytes += n
 	}

@@ -20,25 +20,28 @@ import (
 // A Decoder decodes replies to GetRecords, and keeps buffers for the next ones. The zero value is ready. It may be used by
 // many calls at a time.
 type Decoder struct {
+	Spoil func([]byte) // of tests: called with memory that is given back, before it is used again
+
 	shelf      shelf
+	turns      turns
 	fast, slow atomic.Int64
 }
 
 // Option is an option of a call of GetRecords: it puts the Decoder into the call. In a stack that is not the SDK's it
 // changes nothing.
 func (d *Decoder) Option(o *kinesis.Options) {
-	o.APIOptions = append(o.APIOptions, d.join)
+	o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error { return d.join(s, nil) })
 }
 
 // deserializer is the ID of the SDK's deserializer in all of its versions.
 const deserializer = "OperationDeserializer"
 
-func (d *Decoder) join(s *middleware.Stack) error {
+func (d *Decoder) join(s *middleware.Stack, l *Loan) error {
 	sdk, ok := s.Deserialize.Get(deserializer)
 	if !ok || s.ID() != "GetRecords" || home(reflect.TypeOf(sdk)) != home(reflect.TypeFor[kinesis.Client]()) {
 		return nil
 	}
-	_, err := s.Deserialize.Swap(deserializer, &step{d, sdk})
+	_, err := s.Deserialize.Swap(deserializer, &step{d, sdk, l})
 	return err
 }
 
@@ -57,6 +60,7 @@ func (d *Decoder) Counts() (fast, slow int64) { return d.fast.Load(), d.slow.Loa
 type step struct {
 	d   *Decoder
 	sdk middleware.DeserializeMiddleware
+	l   *Loan // nil: nothing is lent
 }
 
 // ID implements middleware.DeserializeMiddleware. It is the SDK's, which other middleware may look for.
@@ -67,7 +71,7 @@ func (s *step) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 	out, meta, err := next.HandleDeserialize(ctx, in)
 	if err == nil {
 		if r, ok := good(in.Request, out.RawResponse); ok {
-			if page := s.d.decode(r); page != nil {
+			if page := s.d.decode(r, s.l); page != nil {
 				out.Result = page
 				return out, meta, nil
 			}
@@ -105,14 +109,24 @@ func good(request, raw any) (*smithyhttp.Response, bool) {
 }
 
 // decode decodes the body of a reply while it reads it, and closes it. With a nil result the SDK is to read it.
-func (d *Decoder) decode(r *smithyhttp.Response) *kinesis.GetRecordsOutput {
+func (d *Decoder) decode(r *smithyhttp.Response, l *Loan) *kinesis.GetRecordsOutput {
+	t := &turn{}
+	if r.ContentLength > longBody {
+		t.of = &d.turns
+	}
+	t.take(0)
+	defer t.give()
 	s := d.shelf.take(size(r.ContentLength))
 	s.begin(r.Body, r.ContentLength)
+	s.turn, s.loan = t, l
 	if page, ok := s.page(); ok {
 		_ = r.Body.Close() // all of it was read
 		r.Body = http.NoBody
 		d.shelf.keep(s)
 		d.fast.Add(1)
+		if l != nil {
+			l.of = page
+		}
 		return page
 	}
 	r.Body = again(s.raw(), s.err, r.Body) // and the scratch with it
