@@ -73,7 +73,7 @@ const (
 	defaultGroup     = "shardlane"
 	defaultBatchSize = 100
 	defaultDrain     = 30 * time.Second
-	defaultAhead     = 16 << 20
+	defaultAhead     = 48 << 20 // two full pages
 	defaultRecords   = 1_000_000
 	maxBatchSize     = 10_000
 	maxFactor        = 1_000
@@ -204,7 +204,8 @@ func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 // the second time for the copy that the handler gets. The page that is being read comes on top. All shards of a worker
 // together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each. Set more where a few
 // slow keys hold up many fast ones, and less where a worker has many shards and little memory. records is 1 to 1,000,000
-// and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 16 MiB.
+// and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 48 MiB, which is two of the largest pages: one to
+// work on and one to come.
 func WithReadAhead(records, bytes int) Option {
 	return func(c *config) { c.aheadRecords, c.aheadBytes = records, bytes }
 }

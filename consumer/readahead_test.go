@@ -36,8 +36,8 @@ func TestReadAheadIsBounded(t *testing.T) {
 		size, n     int // of the records put
 		most, least int // bytes served
 	}{
-		// Twice the data is charged, so half of 16 MiB is data; the page that was read last comes on top.
-		{"default bytes", consumer.Options(), 1000 << 10, 25, 8<<20 + page, 8 << 20},
+		// Twice the data is charged, so half of 48 MiB is data; the page that was read last comes on top.
+		{"default bytes", consumer.Options(), 1000 << 10, 45, 24<<20 + page, 24 << 20},
 		{"fewer bytes", consumer.WithReadAhead(1000, 1<<20), 100 << 10, 150, 512<<10 + page, 512 << 10},
 		{"records", consumer.WithReadAhead(200, 1<<30), 1000, 12_000, 200*1000 + 10_000*1010, 200 * 1000},
 	} {

@@ -12,6 +12,7 @@ type load struct {
 	User    int `json:"user_records"` // in the aggregate that each record is; 0: a plain record
 	Shards  int `json:"shards"`
 	Pages   int `json:"pages_per_shard"`
+	Busy    int `json:"busy"` // each so-many-th shard has a page for every call; 0: none
 }
 
 // pages are those that performance is measured with. The first page of each shard warms a subject up. Behind it come few of the
@@ -24,17 +25,17 @@ var pages = map[string]load{
 	"e": {Records: 1, Size: 100, Shards: 1000, Pages: 1}, // nothing but the first page
 }
 
-const nameFormat = "r%d.s%d.u%d.n%d.p%d"
+const nameFormat = "r%d.s%d.u%d.n%d.p%d.b%d"
 
 func (l load) stream() string {
-	return fmt.Sprintf(nameFormat, l.Records, l.Size, l.User, l.Shards, l.Pages)
+	return fmt.Sprintf(nameFormat, l.Records, l.Size, l.User, l.Shards, l.Pages, l.Busy)
 }
 
 func parseLoad(stream string) (l load, err error) {
-	if _, err = fmt.Sscanf(stream, nameFormat, &l.Records, &l.Size, &l.User, &l.Shards, &l.Pages); err != nil {
+	if _, err = fmt.Sscanf(stream, nameFormat, &l.Records, &l.Size, &l.User, &l.Shards, &l.Pages, &l.Busy); err != nil {
 		return l, err
 	}
-	if min(l.Records, l.Size, l.Shards, l.Pages) < 1 || l.User < 0 || l.stream() != stream {
+	if min(l.Records, l.Size, l.Shards, l.Pages) < 1 || min(l.User, l.Busy) < 0 || l.stream() != stream {
 		return l, errors.New("no such stream: " + stream)
 	}
 	return l, nil

@@ -5,9 +5,12 @@
 //	go run -C examples/benchmark .
 //	go run -C examples/benchmark . -quick
 //	go run -C examples/benchmark . -json >rows.json
+//	go run -C examples/benchmark . -latency
+//	go run -C examples/benchmark . -rest
 //
 // All of it takes about half an hour on two cores, and -quick less than five minutes: fewer rounds, TLS for one page only, and
-// fewer shards. It ends with exit status 1 if a subject fails, or gets more or fewer records than the stream has.
+// fewer shards. With -latency it measures instead how long a record takes from its put until a handler has it, by polling and by
+// enhanced fan-out, in some five minutes; with -rest, what 1 to 10,000 shards cost that have little or nothing. It ends with exit status 1 if a subject fails, or gets more or fewer records than the stream has.
 package main
 
 import (
@@ -30,11 +33,22 @@ func main() {
 	}
 	quick := flag.Bool("quick", false, "measure less, in under five minutes")
 	asJSON := flag.Bool("json", false, "print an object a line instead of tables")
+	late := flag.Bool("latency", false, "measure how long records take from put to handler")
+	idle := flag.Bool("rest", false, "measure what shards cost that have little or nothing")
 	plot := flag.String("svg", "cpu.svg", "write the plot to this `file`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := benchmark(ctx, settings(*quick), *asJSON, *plot); err != nil {
+	var err error
+	switch {
+	case *late:
+		err = latencies(ctx, *quick, *asJSON, os.Stdout, os.Stderr)
+	case *idle:
+		err = atRest(ctx, *quick, *asJSON, os.Stdout, os.Stderr)
+	default:
+		err = benchmark(ctx, settings(*quick), *asJSON, *plot)
+	}
+	if err != nil {
 		stop()
 		log.Fatal(err)
 	}

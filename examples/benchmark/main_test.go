@@ -117,7 +117,7 @@ func TestServerRefuses(t *testing.T) {
 	at, end := new(server).listen()
 	defer end()
 	client := (&job{Transport: "plain", Server: at}).client()
-	for _, stream := range []string{"orders", "r1.s1.u0.n0.p1", "r1.s1.u0.n1.p1.x"} {
+	for _, stream := range []string{"orders", "r1.s1.u0.n0.p1.b0", "r1.s1.u0.n1.p1.b0.x"} {
 		if _, err := client.ListShards(t.Context(), &kinesis.ListShardsInput{StreamName: &stream}); err == nil {
 			t.Errorf("there is a stream %s", stream)
 		}
@@ -126,6 +126,7 @@ func TestServerRefuses(t *testing.T) {
 
 // Each subject gets all records, in processes of their own; what comes out has the fields that are promised.
 func TestMeasures(t *testing.T) {
+	t.Parallel()
 	at, end, err := startServer(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -294,5 +295,52 @@ func TestSettings(t *testing.T) {
 				t.Errorf("quick %t measures no %s", quick, want)
 			}
 		}
+	}
+}
+
+// Each record that is put arrives at each subject, and none is read in vain.
+func TestLatencies(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	list, err := delays(t.Context(), 40, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range list {
+		puts := 40
+		if delayed[i].job.Rate > 0 {
+			puts = 4
+		}
+		if d.Puts != puts || d.Mean <= 0 || d.P50 > d.P99 || d.P99 > d.Longest || !slices.IsSorted(d.Within) || d.Within[len(limits)] != puts {
+			t.Errorf("%s: %+v", d.title, d)
+		}
+	}
+	writeDelays(&out, list)
+	if n := strings.Count(out.String(), "\n"); n != 2+len(delayed) {
+		t.Errorf("a table of %d lines:\n%s", n, &out)
+	}
+}
+
+// Busy shards have records for each call, and the others none.
+func TestRests(t *testing.T) {
+	t.Parallel()
+	at, end, err := startServer(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []rest
+	err = rests(t.Context(), at, 10, io.Discard, func(r rest) { list = append(list, r) })
+	if err := errors.Join(err, end()); err != nil {
+		t.Fatal(err)
+	}
+	var busy []int
+	for _, r := range list {
+		busy = append(busy, r.Busy)
+		if r.CPU <= 0 || r.Calls <= 0 || r.Goroutines < 1 || r.Connections < 1 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if !slices.Equal(busy, []int{0, 0, 1, 1}) {
+		t.Errorf("%d shards were busy", busy)
 	}
 }

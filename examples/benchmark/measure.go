@@ -27,7 +27,11 @@ type outcome struct {
 	Heap    float64 `json:"heap"`  // live heap and stacks per shard, if idle
 	Workers float64 `json:"goroutines"`
 	Dials   float64 `json:"dials"` // per second
+	Open    float64 `json:"open"`  // connections
 	Span    float64 `json:"span"`  // seconds
+
+	Waits     []time.Duration `json:"waits,omitempty"` // from a put until a handler had the record
+	Throttled int             `json:"throttled,omitempty"`
 }
 
 // A reading is what the process has used so far.
@@ -62,7 +66,10 @@ func measure(ctx context.Context, j *job) (o outcome, err error) {
 		return o, fmt.Errorf("no subject %q", j.Subject)
 	}
 	r := run{j, subjects[i].consume}
-	if j.Idle {
+	switch {
+	case j.Puts > 0:
+		return r.delay(ctx)
+	case j.Idle:
 		return r.idle(ctx)
 	}
 	err = r.do(ctx, j.Load, func(full <-chan struct{}) error {
@@ -115,7 +122,7 @@ func (r run) do(ctx context.Context, l load, measured func(full <-chan struct{})
 	}
 	stop()
 	<-done // what a subject returns when it is stopped is its own affair
-	if n, bytes := m.records.Load(), m.bytes.Load(); n != m.full.at || bytes != n*int64(l.Size) {
+	if n, bytes := m.records.Load(), m.bytes.Load(); (n != m.full.at && l.Busy == 0) || bytes != n*int64(l.Size) {
 		return fmt.Errorf("got %d records and %d bytes, not %d records of %d bytes", n, bytes, m.full.at, l.Size)
 	}
 	return err
@@ -147,6 +154,11 @@ func (r run) idle(ctx context.Context) (o outcome, err error) {
 		return o, err
 	}
 	err = r.do(ctx, r.Load, func(<-chan struct{}) error {
+		if r.Load.Busy > 0 {
+			if err := r.tell(ctx, pathRelease, nil); err != nil {
+				return err
+			}
+		}
 		if err := wait(ctx, settle); err != nil {
 			return err
 		}
@@ -170,9 +182,10 @@ func (r run) idle(ctx context.Context) (o outcome, err error) {
 		}
 		o = difference(from, to, is.Calls-was.Calls)
 		o.Dials = float64(is.Connections-was.Connections-1) / idling.Seconds() // one is for pathCounts
+		o.Open = float64(is.Open - 1)
 		o.Workers = float64(runtime.NumGoroutine())
 		live, err := collected()
-		o.Heap = (float64(live.live) - float64(base.live)) / float64(r.Load.Shards-1)
+		o.Heap = (float64(live.live) - float64(base.live)) / float64(max(1, r.Load.Shards-1))
 		return err
 	})
 	return o, err

@@ -22,9 +22,9 @@ const latency = 5 * time.Millisecond
 type server struct {
 	library
 
-	held               atomic.Bool
-	calls, connections atomic.Int64
-	born               time.Time
+	held                     atomic.Bool
+	calls, connections, open atomic.Int64
+	born                     time.Time
 }
 
 // addresses are where a server listens, and the certificate by which its TLS is to be known.
@@ -41,8 +41,12 @@ func (s *server) listen() (addresses, func()) {
 	for _, srv := range []*httptest.Server{plain, secure} {
 		srv.EnableHTTP2 = true
 		srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-			if state == http.StateNew {
+			switch state {
+			case http.StateNew:
 				s.connections.Add(1)
+				s.open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.open.Add(-1)
 			}
 		}
 	}
@@ -69,7 +73,8 @@ const pathHold, pathRelease, pathCounts = "/hold", "/release", "/counts"
 // counts is what a server has seen so far.
 type counts struct {
 	Calls       int64 `json:"calls"`
-	Connections int64 `json:"connections"`
+	Connections int64 `json:"connections"` // ever made
+	Open        int64 `json:"open"`        // of these
 }
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +85,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.held.Store(false)
 	}
 	if r.URL.Path != "/" {
-		_ = json.NewEncoder(w).Encode(counts{s.calls.Load(), s.connections.Load()})
+		_ = json.NewEncoder(w).Encode(counts{s.calls.Load(), s.connections.Load(), s.open.Load()})
 		return
 	}
 	s.calls.Add(1)
@@ -208,8 +213,11 @@ func (s *server) records(in *request) ([][]byte, error) {
 	}
 	var records []byte
 	there := at.Pages
-	if s.held.Load() {
+	switch {
+	case s.held.Load():
 		there = 1
+	case at.Busy > 0 && at.shard%at.Busy == 0:
+		there = at.page + 1
 	}
 	if at.page < there {
 		p, next := s.page(at.load, at.shard, at.page), at.Records

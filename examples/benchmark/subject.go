@@ -33,6 +33,9 @@ type job struct {
 	Transport string    `json:"transport"` // plain or tls
 	Load      load      `json:"load"`
 	Idle      bool      `json:"idle"`
+	FanOut    bool      `json:"fan_out"` // the library reads by enhanced fan-out
+	Puts      int       `json:"puts"`    // if above 0, how long that many records take is measured
+	Rate      int       `json:"rate"`    // puts per second
 	Server    addresses `json:"server"`
 }
 
@@ -59,6 +62,15 @@ func (j *job) trust(t *http.Transport) {
 type meter struct {
 	records, bytes atomic.Int64
 	warm, full     mark
+	look           func(data []byte) // at each record, unless nil
+}
+
+// size is the number of bytes of a record that a handler got.
+func (m *meter) size(data []byte) int {
+	if m.look != nil {
+		m.look(data)
+	}
+	return len(data)
 }
 
 // A mark is a number of records, and a channel that is closed when a handler has got them.

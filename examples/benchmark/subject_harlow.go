@@ -36,7 +36,7 @@ func consumeHarlow(ctx context.Context, j *job, stream string, m *meter) error {
 		return err
 	}
 	return c.Scan(ctx, func(r *harlow.Record) error {
-		m.got(1, len(r.Data))
+		m.got(1, m.size(r.Data))
 		return nil
 	})
 }

@@ -72,7 +72,7 @@ func (m *meter) take(records []types.Record, aggregated bool) (err error) {
 	}
 	var bytes int
 	for i := range records {
-		bytes += len(records[i].Data)
+		bytes += m.size(records[i].Data)
 	}
 	m.got(len(records), bytes)
 	return nil

@@ -187,6 +187,45 @@ func TestLineKeepsConnections(t *testing.T) {
 	}
 }
 
+// A server that answers before it has the whole request breaks no call: 10,000 pages come without an error, over the
+// connections that the first calls have opened.
+func TestLineCarriesPages(t *testing.T) {
+	const readers, pages = 8, 10_000
+	var dials atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		fmt.Fprint(w, onePage)
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			dials.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	client := kinesis.New(kinesis.Options{
+		Region: "eu-west-1", HTTPClient: awshttp.NewBuildableClient(), Retryer: aws.NopRetryer{}, BaseEndpoint: &srv.URL,
+		Credentials: aws.CredentialsProviderFunc(credentials),
+	})
+	var l wire.Line
+	var all sync.WaitGroup
+	for range readers {
+		all.Go(func() {
+			for range pages / readers {
+				out, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("i")}, l.Option, wire.Plain)
+				if err != nil || len(out.Records) != 1 {
+					t.Errorf("GetRecords: %v", err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := dials.Load(); n > readers {
+		t.Errorf("%d connections for %d readers", n, readers)
+	}
+}
+
 // Nothing but the SDK's reader sees that a body can do more than be read: then it is read to its end, or not at all.
 func TestPlainBodies(t *testing.T) {
 	seen := make(chan io.Reader, 1)
