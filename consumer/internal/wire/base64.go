@@ -10,14 +10,17 @@ import (
 // size64 is how many bytes are in src if it is in base64 as RFC 4648 has it, without line breaks. What else the SDK would
 // decode does not have that length.
 func size64(src []byte) (n int, ok bool) {
-	n = len(src) / 4 * 3
-	switch {
-	case bytes.HasSuffix(src, []byte("==")):
-		n -= 2
-	case bytes.HasSuffix(src, []byte("=")):
-		n--
+	n = len(src)
+	if n%4 != 0 || n == 0 {
+		return 0, n == 0
 	}
-	return n, len(src)%4 == 0
+	size := n / 4 * 3
+	if src[n-1] == '=' {
+		if size--; src[n-2] == '=' {
+			size--
+		}
+	}
+	return size, true
 }
 
 // canonical tells whether what src decodes to makes src again: bits that its last quantum has no use for are 0.

@@ -68,6 +68,9 @@ func FuzzFloat(f *testing.F) {
 		if got, ok := float([]byte(s)); ok != (err == nil) || got != want || math.Signbit(got) != math.Signbit(want) {
 			t.Fatalf("%s is %v %v, by the standard library %v %v", s, got, ok, want, err)
 		}
+		if got, n, ok := seconds([]byte(s + "}")); ok && (err != nil || got != want || n != len(s)) {
+			t.Fatalf("%s is %v, of %d bytes, by the standard library %v %v", s, got, n, want, err)
+		}
 	})
 }
 

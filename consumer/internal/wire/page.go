@@ -17,6 +17,7 @@ type record struct {
 	text       span // its data in base64, of the body
 	data       []byte
 	cut        int32 // data stands for what was at this place of the front; 0: it is still there
+	size       int32 // of the data, once it is known
 	key, seq   span  // of the text
 	seconds    float64
 	arrived    bool // at those seconds
@@ -74,6 +75,10 @@ func (s *scratch) record() bool {
 	}
 	s.recs = append(s.recs, record{})
 	r := &s.recs[len(s.recs)-1]
+	if s.usual(r) {
+		return true
+	}
+	*r = record{}
 	var seen fields
 	return s.object(func(name []byte) bool {
 		switch string(name) {
@@ -100,6 +105,7 @@ func (s *scratch) decode() bool {
 		if !ok {
 			return false
 		}
+		recs[i].size = int32(n) //nolint:gosec // less than maxBody
 		size += n
 	}
 	block := s.loan.block(size)
@@ -108,10 +114,8 @@ func (s *scratch) decode() bool {
 		if !r.text.found {
 			continue
 		}
-		src := r.text.of(s.body)
-		n, _ := size64(src)
-		r.data, block = block[:n:n], block[n:]
-		if !decode64(r.data, src) {
+		r.data, block = block[:r.size:r.size], block[r.size:]
+		if !decode64(r.data, r.text.of(s.body)) {
 			return false
 		}
 	}
