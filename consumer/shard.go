@@ -55,7 +55,9 @@ type shard struct {
 	done     atomic.Bool             // complete, and the stream knows
 	read     atomic.Pointer[reading] // the last successful read
 
-	spanned, raw, outside bool // what has been told; belong to the source
+	spanned, raw, outside bool         // what has been told; belong to the source
+	expect                expected     // likewise
+	reserved              atomic.Int64 // bytes, for the page that is on its way
 
 	outcome atomic.Int64 // when the first outcome was, in nanoseconds since the worker began; 0: there is none
 	turn    turn         // belongs to the checkpoint loop
@@ -165,9 +167,7 @@ func (sh *shard) freed(n int64) {
 		}
 	}
 	if n > 0 {
-		for other := range sh.f.pool.ahead.Charge(-n) {
-			other.Wake()
-		}
+		wake(sh.f.pool.ahead.Charge(-n))
 	}
 	if sh.full.Load() || n > 0 && sh.books.Figures().Charged == 0 { // without a page it may read, whatever others hold
 		sh.source.Wake()
@@ -223,9 +223,7 @@ func (sh *shard) drained() error {
 	last.over = true
 	sh.read.Store(&last)
 	sh.gauge()
-	for other := range sh.f.pool.ahead.Charge(-rest) {
-		other.Wake()
-	}
+	wake(sh.f.pool.ahead.Leave(sh.source, rest))
 	f := tell.Failure{Op: "drain"}
 	m := metrics.DrainTimedOut
 	switch {

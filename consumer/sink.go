@@ -9,7 +9,8 @@ import (
 	"github.com/shardlane/shardlane/metrics"
 )
 
-// Reserve implements reader.Sink: a page has room while the read-ahead is not full, whatever its size.
+// Reserve implements reader.Sink: a page has room while the read-ahead of the shard is not full, whatever its size, and as far as
+// that of the worker allows.
 func (sh *shard) Reserve() (limit int, ok bool) {
 	limit, ok = sh.room()
 	if was := sh.parked.Swap(!ok); was && ok {
@@ -32,12 +33,15 @@ func (sh *shard) room() (limit int, ok bool) {
 		sh.tell.Event(metrics.SpanLimited, nil, fmt.Sprintf("%d records wait behind the oldest one without an outcome", f.Span))
 	}
 	sh.spanned = f.Span >= maxSpan
-	if full || !sh.f.pool.ahead.Admit(sh.source, f.Charged) {
+	if !full {
+		limit, ok = sh.reserve(f.Charged > 0)
+	}
+	if !ok {
 		sh.lanes.Flush() // C3: a full read-ahead makes every waiting batch ready
 		return 0, false
 	}
 	sh.lanes.Gather()
-	return reader.MaxRecords, true
+	return limit, true
 }
 
 // Take implements reader.Sink.
@@ -48,6 +52,7 @@ func (sh *shard) Take(r reader.Read) (more bool) {
 		reached = false // its children have records that it must not hold up
 	}
 	pg, skip := sh.sift(pg)
+	sh.expect.came(r.Page, pg)
 	sh.tell.Record(metrics.PolledEventCount, float64(pg.Len()))
 	if sh.stopped() { // nothing is charged behind drained
 		return false

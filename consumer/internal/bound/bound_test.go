@@ -1,6 +1,7 @@
 package bound_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -8,24 +9,35 @@ import (
 	"github.com/shardlane/shardlane/consumer/internal/bound"
 )
 
-// A Memory over its limit admits only those that hold nothing; the others are returned once there is room.
+// A Memory gives what it has. One that has too little lets those wait that can, and returns them in their order once there is room.
 func TestMemory(t *testing.T) {
+	const all = 512 << 20 // as tests have no GOMEMLIMIT
 	m := bound.NewMemory[string]()
-	if !m.Admit("a", 1<<40) {
-		t.Error("an empty memory admits nobody")
+	reserve := func(k string, want, least, got int64, ok bool) {
+		t.Helper()
+		if g, o := m.Reserve(k, want, least); g != got || o != ok {
+			t.Errorf("%s wants %d, at least %d, and gets %d, %t; want %d, %t", k, want, least, g, o, got, ok)
+		}
 	}
-	m.Charge(1 << 40)
-	if !m.Admit("b", 0) || m.Admit("a", 1) {
-		t.Error("a full memory must admit who holds nothing, and nobody else")
+	reserve("a", all-10, all-10, all-10, true)
+	reserve("b", 20, 5, 10, true)
+	reserve("c", 1, 1, 0, false)
+	reserve("d", 1, 0, 0, true)
+	m.Charge(5) // what d has got
+	for i := range 20 {
+		reserve(fmt.Sprint(i), 1, 1, 0, false)
 	}
-	if woken := m.Charge(-1); len(woken) != 0 {
-		t.Errorf("%v woken without room", woken)
+	reserve("c", 1, 1, 0, false) // a second time
+	if got := m.Charge(-5); got != nil {
+		t.Errorf("%v may go on without room", got)
 	}
-	if woken := m.Charge(-1 << 39); len(woken) != 0 {
-		t.Errorf("%v woken without room", woken)
+	if got := m.Leave("0", 1); len(got) != 16 || got[0] != "c" || got[1] != "1" || got[15] != "15" {
+		t.Errorf("%v may go on, want c and 1 to 15", got)
 	}
-	if woken := m.Charge(-1 << 39); !woken["a"] || len(woken) != 1 {
-		t.Errorf("%v woken, want a", woken)
+	reserve("1", 2, 1, 1, true)
+	reserve("2", 1, 1, 0, false)
+	if got := m.Charge(-all); !slices.Equal(got, []string{"16", "17", "18", "19", "2"}) {
+		t.Errorf("%v may go on", got)
 	}
 }
 

@@ -5,48 +5,81 @@ package bound
 import (
 	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
-// A Memory bounds what all shards of a worker hold. A shard asks before it reads a page, and one that holds nothing may
-// always read: the bound is the limit plus a page per shard.
+// A Memory bounds what all shards of a worker hold, and what is on its way to them: a shard reserves room before it asks for a
+// page, is charged for what has come, and gives the room back.
 type Memory[K comparable] struct {
 	limit int64
 
 	mu      sync.Mutex
-	used    int64
-	waiting map[K]bool
+	used    int64 // reserved and charged
+	waiting []K   // in the order in which they came
+	waits   map[K]bool
 }
 
-const defaultMemory = 512 << 20
+const (
+	defaultMemory = 512 << 20
+	woken         = 16 // at once, since few of many can have what has become free
+)
 
 // NewMemory returns a Memory of a quarter of GOMEMLIMIT, or of 512 MiB where there is none.
 func NewMemory[K comparable]() *Memory[K] {
-	m := &Memory[K]{limit: defaultMemory, waiting: map[K]bool{}}
+	m := &Memory[K]{limit: defaultMemory, waits: map[K]bool{}}
 	if limit := debug.SetMemoryLimit(-1); limit < math.MaxInt64 {
 		m.limit = limit / 4
 	}
 	return m
 }
 
-// Admit tells whether k, which holds so many bytes, may read on. If not, k waits: a Charge that makes room returns it.
-func (m *Memory[K]) Admit(k K, holds int64) bool {
+// Reserve takes want bytes, or what there is, if that is least or more. With ok false it takes nothing, and k waits: a Charge
+// that makes room returns it. With a least of 0 it always succeeds, and may have got nothing.
+func (m *Memory[K]) Reserve(k K, want, least int64) (got int64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if holds == 0 || m.used < m.limit {
-		return true
+	if got = min(want, max(0, m.limit-m.used)); got < least {
+		if !m.waits[k] {
+			m.waits[k] = true
+			m.waiting = append(m.waiting, k)
+		}
+		return 0, false
 	}
-	m.waiting[k] = true
-	return false
+	m.used += got
+	return got, true
 }
 
-// Charge adds n bytes, or takes them away if n is negative. It returns those that waited, once there is room.
-func (m *Memory[K]) Charge(n int64) (woken map[K]bool) {
+// Charge adds n bytes, or gives them back if n is negative. It returns some of those that have waited longest, once there is room:
+// they reserve, and what they give back later lets the others in.
+func (m *Memory[K]) Charge(n int64) []K {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.used += n
-	if m.used < m.limit && len(m.waiting) > 0 {
-		woken, m.waiting = m.waiting, map[K]bool{}
+	return m.wake()
+}
+
+// Leave gives n bytes back for k, which does not wait any more.
+func (m *Memory[K]) Leave(k K, n int64) []K {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used -= n
+	if m.waits[k] {
+		delete(m.waits, k)
+		m.waiting = slices.DeleteFunc(m.waiting, func(other K) bool { return other == k })
 	}
-	return woken
+	return m.wake()
+}
+
+func (m *Memory[K]) wake() []K {
+	if m.used >= m.limit || len(m.waiting) == 0 {
+		return nil
+	}
+	n := min(woken, len(m.waiting))
+	first := slices.Clone(m.waiting[:n])
+	m.waiting = slices.Delete(m.waiting, 0, n)
+	for _, k := range first {
+		delete(m.waits, k)
+	}
+	return first
 }

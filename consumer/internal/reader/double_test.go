@@ -114,6 +114,8 @@ type log struct {
 	fate     Fate
 }
 
+func (l *log) Release() {}
+
 func (l *log) Reserve() (int, bool) { return cmp.Or(l.limit, MaxRecords), !l.full }
 func (l *log) Take(r Read) bool {
 	l.reads = append(l.reads, r)

@@ -129,13 +129,13 @@ func (s *Subscriber) poll(ctx context.Context) (next time.Time, ok bool) {
 	if now.Before(s.notBefore) {
 		return s.notBefore, true
 	}
-	if _, room := s.Sink.Reserve(); !room {
+	if !s.room() {
 		return time.Time{}, false
 	}
 	if s.began.IsZero() {
 		s.began = now
 	}
-	s.silence = time.AfterFunc(hangTime, func() { s.long(true) }) // Oracles reset it
+	s.silence = time.AfterFunc(hangTime, s.hangs) // Oracles reset it
 	defer s.silence.Stop()
 	if next, ok = s.subscribe(ctx); !ok || s.Fallback <= 0 || s.since.IsZero() {
 		return next, ok
@@ -213,7 +213,7 @@ func (s *Subscriber) subscribe(ctx context.Context) (next time.Time, ok bool) {
 		} else if !more {
 			return s.end()
 		}
-		if _, room := s.Sink.Reserve(); !room && !s.hold(ctx, sub) {
+		if !s.room() && !s.hold(ctx, sub) {
 			return time.Time{}, false
 		}
 	}
@@ -286,6 +286,13 @@ func (s *Subscriber) resumed() {
 	}
 }
 
+// room tells whether there is room for an event. None is kept for it, since it may be long in coming.
+func (s *Subscriber) room() bool {
+	_, ok := s.Sink.Reserve()
+	s.Sink.Release()
+	return ok
+}
+
 // hold waits for room, with the subscription open and not read. It returns false if that takes too long.
 func (s *Subscriber) hold(ctx context.Context, sub *subscription) bool {
 	limit := time.NewTimer(min(heldTime, time.Until(sub.until)))
@@ -293,7 +300,7 @@ func (s *Subscriber) hold(ctx context.Context, sub *subscription) bool {
 	for {
 		select {
 		case <-s.nudge:
-			if _, room := s.Sink.Reserve(); room {
+			if s.room() {
 				return true
 			}
 		case <-limit.C:

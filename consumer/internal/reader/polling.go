@@ -88,11 +88,12 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 		p.idle(false, 0)
 		return time.Time{}, false
 	}
+	defer p.Sink.Release()
 	p.limit = limit
 	if p.began.IsZero() {
 		p.began = time.Now()
 	}
-	p.silence = time.AfterFunc(hangTime, func() { p.long(true) })
+	p.silence = time.AfterFunc(hangTime, p.hangs)
 	defer p.silence.Stop()
 	slow := time.AfterFunc(slowTime, func() { p.long(false) })
 	defer slow.Stop()
@@ -119,6 +120,12 @@ func (p *Poller) poll(ctx context.Context) (next time.Time, ok bool) {
 		return p.failed(ctx, "GetRecords", err)
 	}
 	return p.got(ctx, c, out)
+}
+
+// hangs lets nobody wait for a call without a sign of life.
+func (p *Poller) hangs() {
+	p.Sink.Release()
+	p.long(true)
 }
 
 // got delivers a reply.

@@ -25,6 +25,8 @@ type Sink interface {
 	// Reserve is called before a page is read, and says how many records it may have. With ok false there is no room: the
 	// Source waits for Wake.
 	Reserve() (limit int, ok bool)
+	// Release gives back the room that was reserved: the page has been taken, or none will come soon. It may be called at any time.
+	Release()
 	// Take takes what was read. It returns false to end reading.
 	Take(Read) (more bool)
 }
