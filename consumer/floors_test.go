@@ -20,7 +20,7 @@ func floors() []string {
 		"backoff client contain errors fanout_options hint left mapping marshal options pool position seat signature status store",
 		"facts",
 		"caller discard",
-		"figures gate progress shard sharder sink turn",
+		"ahead figures gate progress shard sharder sink turn",
 		"audit begun claim fanout listing placement report rows settings share stream",
 		"worker",
 		"consumer",

@@ -202,10 +202,11 @@ func WithUnordered() Option { return func(c *config) { c.unordered = true } }
 // WithReadAhead sets how many records, and how many bytes for them, a shard holds in memory before it stops reading until
 // some have an outcome. Until its last record has one, a page counts with 400 bytes per record and twice its data and keys,
 // the second time for the copy that the handler gets. The page that is being read comes on top. All shards of a worker
-// together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one, again plus a page each. Set more where a few
-// slow keys hold up many fast ones, and less where a worker has many shards and little memory. records is 1 to 1,000,000
-// and at least the batch size; bytes is at least 1. Defaults to 1,000,000 and 48 MiB, which is two of the largest pages: one to
-// work on and one to come.
+// together hold at most a quarter of GOMEMLIMIT, or 512 MiB without one: room is reserved before a page is asked for, by what the
+// records before it took, and where there is little, the page is small, down to the one record that a shard with none always
+// gets. With enhanced fan-out an event, of 2 MiB or one record, comes on top for each shard. Set more where a few slow keys hold up
+// many fast ones, and less where a worker has many shards and little memory. records is 1 to 1,000,000 and at least the batch
+// size; bytes is at least 1. Defaults to 1,000,000 and 48 MiB, which is two of the largest pages: one to work on and one to come.
 func WithReadAhead(records, bytes int) Option {
 	return func(c *config) { c.aheadRecords, c.aheadBytes = records, bytes }
 }
