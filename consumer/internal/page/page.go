@@ -24,10 +24,10 @@ type Page struct {
 	subs []int64 // places in aggregates; nil if there is none
 	cost int64
 	most int
-	back func() // gives back the memory that the data is in; nil: it belongs to nobody else
+	back func() // gives back the memory that the records are in; nil: it belongs to nobody else
 }
 
-// New returns a page of records. It takes them over. Their data may be in memory that is used again: then back gives it back,
+// New returns a page of records. It takes them over. They may be in memory that is used again: then back gives it back,
 // and is called once, when the page is freed; else it is nil.
 func New(recs []types.Record, back func()) *Page { return build(recs, nil, back) }
 
@@ -68,7 +68,7 @@ func (p *Page) Cost() int64 { return p.cost }
 // Most is what no record of the page exceeds by the size that it has in an event, beside that of a record without anything.
 func (p *Page) Most() int { return p.most }
 
-// Free lets go of the records, whose data may be overwritten from then on. Nothing but First may be asked of the page after it.
+// Free lets go of the records, which may be overwritten from then on. Nothing but First may be asked of the page after it.
 func (p *Page) Free() {
 	back := p.back
 	p.recs, p.subs, p.back = nil, nil, nil

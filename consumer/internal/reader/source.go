@@ -43,7 +43,7 @@ type Read struct {
 	End      bool             // the shard is closed, and this is its last page
 	Children []shardmap.Shard // at the end
 
-	back func() // gives back the memory of the page's data; nil: nobody else's
+	back func() // gives back the memory of the page; nil: nobody else has it
 }
 
 // An Oracle knows the stream. It asks the service, and may be asked by many Sources at a time.

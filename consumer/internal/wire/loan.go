@@ -1,22 +1,46 @@
 package wire
 
 import (
+	"time"
+	"unsafe"
+
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go/middleware"
 )
 
-// A Loan is the memory that the data of one reply's records is in. It is given back once, by whoever has these records alone,
+// A Loan is the memory that one reply's records are in. It is given back once, by whoever has these records alone,
 // and then holds those of other replies. A Loan that is not given back is garbage like any other memory.
 type Loan struct {
 	d      *Decoder
 	of     *kinesis.GetRecordsOutput // has the records
 	blocks [][]byte
+	table  *table
 }
 
-// minLent is the least that is lent: less is not worth the search for it.
-const minLent = 512
+// A table is the memory of the records themselves, with the strings and times that they point to.
+type table struct {
+	recs    []types.Record
+	strings []string
+	times   []time.Time
+}
 
-// Lend is Option for a call whose data is in memory that goes to l. It is for a client that keeps nothing of the reply.
+// newTable has room for n records.
+func newTable(n int) *table {
+	return &table{make([]types.Record, n), make([]string, 0, 2*n), make([]time.Time, 0, n)}
+}
+
+func (t *table) bytes() int {
+	return cap(t.recs) * int(unsafe.Sizeof(types.Record{})+2*unsafe.Sizeof("")+unsafe.Sizeof(time.Time{}))
+}
+
+// Less than these is not lent: it is not worth the search for it.
+const (
+	minLent        = 512 // bytes
+	minLentRecords = 16
+)
+
+// Lend is Option for a call whose records are in memory that goes to l. It is for a client that keeps nothing of the reply.
 func (d *Decoder) Lend(l *Loan) func(*kinesis.Options) {
 	return func(o *kinesis.Options) {
 		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
@@ -36,21 +60,35 @@ func (l *Loan) block(n int) []byte {
 	return b[:n]
 }
 
-// Back gives the memory back that the data of out is in, once nobody has it any more. It is nil where there is none: another
+// records is memory for n records, which are empty.
+func (l *Loan) records(n int) *table {
+	if l == nil || n < minLentRecords {
+		return newTable(n)
+	}
+	l.table = l.d.shelf.table(n)
+	return l.table
+}
+
+// Back gives the memory back that the records of out are in, once nobody has it any more. It is nil where there is none: another
 // decoder has made out, or somebody has put it in the place of what was decoded.
 func (l *Loan) Back(out *kinesis.GetRecordsOutput) func() {
-	if l.of != out || len(l.blocks) == 0 {
+	if l.of != out || len(l.blocks) == 0 && l.table == nil {
 		return nil
 	}
-	d, blocks := l.d, l.blocks
+	d, blocks, table := l.d, l.blocks, l.table
 	*l = Loan{}
 	return func() {
+		if table != nil {
+			clear(table.recs)
+			clear(table.strings[:cap(table.strings)]) // they keep text alive
+			d.shelf.put(spare{table: table})
+		}
 		for _, b := range blocks {
 			if d.Spoil != nil {
 				d.Spoil(b)
 			}
 			d.shelf.put(spare{block: b})
 		}
-		blocks = nil
+		blocks, table = nil, nil
 	}
 }

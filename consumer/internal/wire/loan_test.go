@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
+	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/shardlane/shardlane/consumer/internal/wire"
 )
@@ -95,5 +99,34 @@ func TestOldLoan(t *testing.T) {
 	second, err := get(t, page, lend) // the call is made once more
 	if err != nil || l.Back(first) != nil || l.Back(second) == nil {
 		t.Errorf("the loan is not that of the last reply: %v", err)
+	}
+}
+
+// TestLoanOfRecords holds that records are empty once they are given back, and whole when their memory is used again for
+// fewer, of which some have less.
+func TestLoanOfRecords(t *testing.T) {
+	var d wire.Decoder
+	page := func(record string, n int) answer {
+		return text(`{"Records":[` + strings.Repeat(record+",", n-1) + record + `]}`)
+	}
+	full := page(`{"Data":"QUJD","PartitionKey":"k","SequenceNumber":"1","ApproximateArrivalTimestamp":1.7E9,"EncryptionType":"KMS"}`, 100)
+	part := page(`{"PartitionKey":"other"}`, 80)
+	var at *types.Record
+	for i, a := range []answer{full, part, full} {
+		var l wire.Loan
+		out, err := get(t, a, d.Lend(&l))
+		want, wantErr := get(t, a)
+		if err != nil || wantErr != nil || !reflect.DeepEqual(out.Records, want.Records) {
+			t.Fatalf("reply %d: %v %v, %s, want %s", i, err, wantErr, dump(out), dump(want))
+		}
+		if i > 0 && &out.Records[0] != at {
+			t.Error("the memory is not used again")
+		}
+		at = &out.Records[0]
+		recs := out.Records
+		l.Back(out)()
+		if recs[0].PartitionKey != nil {
+			t.Error("a record that was given back is there")
+		}
 	}
 }

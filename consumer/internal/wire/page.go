@@ -128,8 +128,8 @@ func (s *scratch) records(list *[]types.Record) bool {
 		return false
 	}
 	n := len(s.recs)
-	out, text := make([]types.Record, n), string(s.text)
-	strings, times := make([]string, 0, 2*n), make([]time.Time, 0, n)
+	mem, text := s.loan.records(n), string(s.text)
+	out, strings, times := mem.recs[:n:n], mem.strings[:0], mem.times[:0]
 	str := func(at span) *string {
 		if !at.found {
 			return nil

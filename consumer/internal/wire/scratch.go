@@ -92,18 +92,22 @@ type shelf struct {
 	bytes int // that they hold
 }
 
-// A spare is a scratch, or a block for data.
+// A spare is a scratch, a block for data, or a table for records.
 type spare struct {
 	*scratch
 	block []byte
+	table *table
 	since time.Time
 }
 
 func (s spare) bytes() int {
-	if s.scratch == nil {
-		return cap(s.block)
+	switch {
+	case s.scratch != nil:
+		return s.scratch.bytes()
+	case s.table != nil:
+		return s.table.bytes()
 	}
-	return s.scratch.bytes()
+	return cap(s.block)
 }
 
 // take returns a scratch for a body of n bytes, with room for one more, to see its end.
@@ -126,6 +130,14 @@ func (h *shelf) block(n int) []byte {
 		return s.block
 	}
 	return make([]byte, n)
+}
+
+// table returns a table of n records, or some more.
+func (h *shelf) table(n int) *table {
+	if s, ok := h.find(func(s spare) bool { return s.table != nil && cap(s.table.recs) >= n && cap(s.table.recs) <= 2*n }); ok {
+		return s.table
+	}
+	return newTable(n + n/8)
 }
 
 // find takes from the shelf what fits, and came last.
