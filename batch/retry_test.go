@@ -3,6 +3,7 @@ package batch_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"testing"
@@ -130,7 +131,7 @@ func TestBackoff(t *testing.T) {
 	t.Attr("rule", "L34")
 	for n, want := range map[int]time.Duration{
 		-1: 0, 0: 0, 1: 200 * time.Millisecond, 2: 400 * time.Millisecond, 9: 51200 * time.Millisecond,
-		10: time.Minute, 64: time.Minute, 1 << 40: time.Minute,
+		10: time.Minute, 64: time.Minute, math.MaxInt: time.Minute,
 	} {
 		if got := batch.Backoff(n); got != want {
 			t.Errorf("before retry %d: %v, want %v", n, got, want)

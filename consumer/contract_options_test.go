@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestContractValidOptions(t *testing.T) {
 		consumer.WithMaxRecordAge(60 * time.Second), consumer.WithMaxRecordAge(604_800 * time.Second), consumer.WithTumblingWindow(0),
 		consumer.WithFilter(), consumer.WithFilter(pattern, pattern, pattern, pattern, pattern, pattern, pattern, pattern, pattern, pattern),
 		consumer.WithHandlerTimeout(1), consumer.WithHandlerTimeout(-1), consumer.WithHandlerTimeout(1 << 62), consumer.WithMaxConcurrency(1),
-		consumer.WithPayloadLimit(1024), consumer.WithPayloadLimit(-1), consumer.WithPayloadLimit(1 << 40), consumer.WithBackoff(time.Millisecond, 1, time.Millisecond),
+		consumer.WithPayloadLimit(1024), consumer.WithPayloadLimit(-1), consumer.WithPayloadLimit(math.MaxInt), consumer.WithBackoff(time.Millisecond, 1, time.Millisecond),
 		consumer.WithBackoff(time.Second, 10, time.Hour), consumer.WithParallelizationFactor(1000), consumer.WithBatchSize(10_000),
 		consumer.Options(consumer.WithBatchSize(10_000), consumer.WithBatchingWindow(0)), consumer.WithBatchingWindow(300 * time.Second),
 		consumer.WithMappingUUID("any"), consumer.WithOnFailure(new(trace)), consumer.WithExecutedVersion(""),

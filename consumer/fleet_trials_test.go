@@ -43,10 +43,10 @@ func (f *fleet) vary(dice *rand.Rand) {
 }
 
 // pair starts two workers and returns some time after each has its half of 4 shards.
-func (f *fleet) pair(dice *rand.Rand) (one, two *replica) {
+func (f *fleet) pair(dice *rand.Rand, opts ...consumer.Option) (one, two *replica) {
 	f.t.Helper()
 	f.vary(rand.New(rand.NewPCG(dice.Uint64(), 0)))
-	one, two = f.start("one"), f.start("two")
+	one, two = f.start("one", opts...), f.start("two", opts...)
 	f.until("2 shards each", 30*time.Second, func() bool { return one.owned() == 2 && two.owned() == 2 })
 	time.Sleep(time.Duration(dice.Int64N(int64(20 * time.Second))))
 	return one, two
@@ -89,24 +89,60 @@ func TestFleetHandOverTrials(t *testing.T) {
 	var took []time.Duration
 	for n := range trials(t, 4) {
 		dice := rand.New(rand.NewPCG(uint64(n), 2))
-		inFleet(t, 4, func(f *fleet) {
-			one, two := f.pair(dice)
-			if _, err := one.running.stop(); err != nil {
-				t.Error(err)
-			}
-			time.Sleep(5 * time.Second)
-			f.end(two)
-			if n := f.twice(); n > 0 {
-				t.Errorf("%d records were handled twice", n)
-			}
-			took = append(took, f.handOvers()...)
-		})
+		inFleet(t, 4, func(f *fleet) { took = append(took, f.handOver(dice, 0)...) })
 	}
 	spread(t, "without a handler at a hand-over", took)
 	slices.Sort(took)
 	if p99 := took[min(len(took)-1, len(took)*99/100)]; p99 > time.Second {
 		t.Errorf("99 of 100 hand-overs took up to %v, want less than a second", p99)
 	}
+}
+
+// By enhanced fan-out, too, unless the shard is released within 5 s of the last subscription: then the next one is refused until
+// these are over.
+func TestFanOutHandOverTrials(t *testing.T) {
+	t.Parallel()
+	var took []time.Duration
+	for n := range trials(t, 4) {
+		dice := rand.New(rand.NewPCG(uint64(n), 5))
+		inFleet(t, 4, func(f *fleet) {
+			lull := time.Duration(dice.Int64N(int64(4 * time.Minute))) // as long as a subscription lasts
+			gaps := f.handOver(dice, lull, consumer.WithEnhancedFanOut("billing"))
+			took = append(took, gaps...)
+			refused := map[string]bool{}
+			for _, c := range f.srv.Calls() {
+				if c.Code == "ResourceInUseException" {
+					refused[c.Shard] = true
+				}
+			}
+			late := 0
+			for _, gap := range gaps {
+				if gap > time.Second {
+					late++
+				}
+			}
+			if late > len(refused) || slices.Max(gaps) > 6*time.Second {
+				t.Errorf("trial %d: gaps of %v, with subscriptions refused for %d shards", n, gaps, len(refused))
+			}
+		})
+	}
+	spread(t, "without a handler at a hand-over", took)
+}
+
+// handOver lets one of two workers end after a lull, and returns how long each of its shards had no handler.
+func (f *fleet) handOver(dice *rand.Rand, lull time.Duration, opts ...consumer.Option) []time.Duration {
+	f.t.Helper()
+	one, two := f.pair(dice, opts...)
+	time.Sleep(lull)
+	if _, err := one.running.stop(); err != nil {
+		f.t.Error(err)
+	}
+	time.Sleep(5 * time.Second)
+	f.end(two)
+	if n := f.twice(); n > 0 {
+		f.t.Errorf("%d records were handled twice", n)
+	}
+	return f.handOvers()
 }
 
 // firstOf is when a worker first handled a record of a shard behind a time.

@@ -3,6 +3,7 @@ package lease
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -99,7 +100,7 @@ func drawPlan(t *rapid.T, rough bool) (p planned) {
 	for i := range rapid.IntRange(1, 9).Draw(t, "peers") {
 		peer := Peer{ID: fmt.Sprintf("w%d/%d", i, rapid.IntRange(0, 99).Draw(t, "inc"))}
 		if rough {
-			peer.Cap = rapid.SampledFrom([]int{0, 1, 1, 2, 3, 7, 1 << 60, -1}).Draw(t, "cap")
+			peer.Cap = rapid.SampledFrom([]int{0, 1, 1, 2, 3, 7, math.MaxInt, -1}).Draw(t, "cap")
 			peer.Leaving = rapid.IntRange(0, 4).Draw(t, "leaving") == 0
 		}
 		p.peers = append(p.peers, peer)
