@@ -247,6 +247,9 @@ func (s *Subscriber) take(ctx context.Context, ev *types.SubscribeToShardEvent) 
 		}
 	}
 	s.lagging(start, read)
+	if err := ordered(ev.Records); err != nil {
+		return true, err
+	}
 	recs := s.fresh(ev.Records)
 	next := aws.ToString(ev.ContinuationSequenceNumber)
 	if next == "" {

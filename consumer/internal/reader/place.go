@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ type refusal struct {
 
 var (
 	errNoIterator = errors.New("the reply names no iterator")
+	errOrder      = errors.New("the records of a reply are not in the order of the shard")
 	errUnsure     = errors.New("nobody can tell whether the stream is still the same: the shard waits")
 )
 
@@ -129,6 +131,21 @@ func (p *Poller) fresh(rs []types.Record) []types.Record {
 		rs = rs[1:]
 	}
 	return rs
+}
+
+// ordered is an error for records that are not in the order of their shard, each there once: whatever made such a page, keys would
+// lose their order by it. It is asked for again.
+func ordered(rs []types.Record) error {
+	for i := 1; i < len(rs); i++ {
+		a, b := aws.ToString(rs[i-1].SequenceNumber), aws.ToString(rs[i].SequenceNumber)
+		if len(a) == len(b) && a < b {
+			continue // of numbers and of words
+		}
+		if !after(b, a) {
+			return fmt.Errorf("%w: %s comes behind %s", errOrder, b, a)
+		}
+	}
+	return nil
 }
 
 // after compares sequence numbers as the integers they are (L37), leading zeros or not. What is no number is after

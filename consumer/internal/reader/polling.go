@@ -36,7 +36,7 @@ type Client interface {
 // less often while other consumers leave less (see quota and share), keeps its iterator over failures, and replaces an expired
 // one behind the last record that it has fetched (L16).
 // A call ends when its reply is silent, not when it is long, and a page that does not come through is asked for in
-// smaller ones (see call and fit).
+// smaller ones (see call and fit). One whose records are not in order is a failure.
 type Poller struct {
 	Client   Client
 	Stream   string // name or ARN
@@ -136,6 +136,9 @@ func (p *Poller) got(ctx context.Context, c *call, out *kinesis.GetRecordsOutput
 	p.lagging(c.began, read)
 	p.quota.pay(c, out.Records)
 	empty := len(out.Records) == 0
+	if err := ordered(out.Records); err != nil {
+		return p.failed(ctx, "GetRecords", err)
+	}
 	recs := p.fresh(out.Records)
 
 	p.iterator = aws.ToString(out.NextShardIterator)
