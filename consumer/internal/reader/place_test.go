@@ -151,7 +151,7 @@ func TestPollerUnusualNumbers(t *testing.T) {
 		want        []string
 	}{
 		{"padded", []string{"0008", "0009"}, []string{"0009", "0010"}, []string{"0008", "0009", "0010"}},
-		{"padded to another length", []string{"0009"}, []string{"009", "10", "0"}, []string{"0009", "10", "0"}},
+		{"padded to another length", []string{"0009"}, []string{"009", "10", "0011"}, []string{"0009", "10", "0011"}},
 		{"words", []string{"pear"}, []string{"fig", "apple"}, []string{"pear", "fig", "apple"}},
 		{"one word", []string{"x", "x"}, []string{"x"}, []string{"x", "x", "x"}},
 		{"a word behind a number", []string{"9"}, []string{"a", "1"}, []string{"9", "a", "1"}},
