@@ -253,6 +253,9 @@ func (p *Poller) failed(ctx context.Context, op string, err error) (next time.Ti
 			p.Pause.Reset()
 		} else if op == "GetRecords" && Code(err) == exceeded {
 			p.share.throttled()
+			// Who reads beside it may leave a gap now and then, at no time that is known, and slows down as soon as one call has
+			// come through: waiting longer each time would leave the shard to the other.
+			wait = throttledPace + wait%throttledPace
 		}
 	}
 	p.troubled(op, err)
