@@ -42,6 +42,8 @@ func (h *clockedHandler) handle(context.Context, events.KinesisEvent) error {
 
 func (h *clockedHandler) sum() time.Duration {
 	h.add(0)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	return h.busy
 }
 

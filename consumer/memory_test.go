@@ -99,9 +99,11 @@ func TestMemoryIsWhatIsSaid(t *testing.T) {
 				if live > most {
 					t.Error("that is too much")
 				}
+				mu.Lock()
 				if len(had) != tt.shards {
 					t.Errorf("%d of %d shards have a handler", len(had), tt.shards)
 				}
+				mu.Unlock()
 				cancel()
 				<-ended
 			})

@@ -87,10 +87,10 @@ func seedsOf(t *testing.T, name string, last uint64) (uint64, uint64) {
 	return first, last
 }
 
-// TestProtocolTraces plays seeds twice and wants the same trace each time: one in 49 of TestProtocol's, whatever its last digit,
+// TestProtocolTraces plays seeds twice and wants the same trace each time: one in 97 of TestProtocol's, whatever its last digit,
 // or all that SHARDLANE_PROTOCOL_TWICE names.
 func TestProtocolTraces(t *testing.T) {
-	name, every := "SHARDLANE_PROTOCOL_SEEDS", uint64(49)
+	name, every := "SHARDLANE_PROTOCOL_SEEDS", uint64(97)
 	if os.Getenv("SHARDLANE_PROTOCOL_TWICE") != "" {
 		name, every = "SHARDLANE_PROTOCOL_TWICE", 1
 	}
