@@ -6,9 +6,8 @@ import (
 )
 
 const (
-	fullPage  = 2*10<<20 + reader.MaxRecords*400 // what 10,000 records and 10 MiB are charged
-	quietPage = 2 << 20                          // for that much a shard is asked that was caught up
-	firstPage = 10                               // records that are asked for where they may be aggregates, of which each can hold many
+	quietPage = 2 << 20 // for that much a shard is asked that was caught up
+	firstPage = 10      // records that are asked for where they may be aggregates, of which each can hold many
 )
 
 // An expected says what the next page of a shard will be charged, by the pages before it.
@@ -30,7 +29,7 @@ func (e *expected) came(read, made *page.Page) {
 // record is what one costs.
 func (e *expected) record() int64 {
 	if e.each == 0 {
-		return fullPage / reader.MaxRecords
+		return page.FullCost / reader.MaxRecords
 	}
 	return e.each
 }
@@ -45,7 +44,7 @@ func (e *expected) page(tip, split bool) (records int, cost int64) {
 	case tip:
 		most = min(max(quietPage/e.record(), 1), most)
 	}
-	return int(most), min(most*e.record(), int64(fullPage*max(1, e.grown)))
+	return int(most), min(most*e.record(), int64(page.FullCost*max(1, e.grown)))
 }
 
 // reserve reserves room for a page, before it is asked for. If there is little, the page is small: one record, if need be, of a

@@ -47,6 +47,24 @@ func (c *endless) GetRecords(_ context.Context, in *kinesis.GetRecordsInput, _ .
 	return out, nil
 }
 
+// consume runs a consumer of the client, all shards of which may hold budget bytes together, until the function that is returned is
+// called.
+func (c *endless) consume(t *testing.T, budget int64, handle func(context.Context, events.KinesisEvent) error, opts ...consumer.Option) (stop func()) {
+	t.Helper()
+	opts = append(opts, silent(), consumer.WithDrainTimeout(0))
+	made, err := consumer.New(c, "orders", handle, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	limit := debug.SetMemoryLimit(4 * budget) // it is looked at when Run begins
+	go func() { ended <- made.Run(ctx) }()
+	synctest.Wait()
+	debug.SetMemoryLimit(limit)
+	return func() { cancel(); <-ended }
+}
+
 // liveHeap is what is left behind a collection.
 func liveHeap() int64 {
 	runtime.GC()
@@ -83,16 +101,8 @@ func TestMemoryIsWhatIsSaid(t *testing.T) {
 					<-ctx.Done()
 					return ctx.Err()
 				}
-				limit := debug.SetMemoryLimit(4 * budget)
-				c, err := consumer.New(&endless{Client: srv.Client(), data: data}, "orders", hang, silent(), consumer.WithDrainTimeout(0), consumer.WithDeaggregation(tt.users > 0))
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
-				synctest.Wait()
-				debug.SetMemoryLimit(limit)
+				client := &endless{Client: srv.Client(), data: data}
+				stop := client.consume(t, budget, hang, consumer.WithDeaggregation(tt.users > 0))
 				time.Sleep(3 * time.Minute)
 				live, most := liveHeap()-before, int64(budget+64<<20+tt.shards*(4096+cost))
 				t.Logf("%d MiB are live, at most %d MiB may be", live>>20, most>>20)
@@ -104,8 +114,7 @@ func TestMemoryIsWhatIsSaid(t *testing.T) {
 					t.Errorf("%d of %d shards have a handler", len(had), tt.shards)
 				}
 				mu.Unlock()
-				cancel()
-				<-ended
+				stop()
 			})
 		})
 	}
@@ -121,7 +130,6 @@ func TestHangingHandlerLeavesOthersTheirMemory(t *testing.T) {
 			srv := kinesistest.NewServer("orders", shards)
 			defer srv.Close()
 			var mu sync.Mutex
-			limit := debug.SetMemoryLimit(4 * 200 << 20)
 			handle := func(ctx context.Context, ev events.KinesisEvent) error {
 				if shard, _, _ := strings.Cut(ev.Records[0].EventID, ":"); hangs && shard == shard0 {
 					<-ctx.Done()
@@ -134,18 +142,10 @@ func TestHangingHandlerLeavesOthersTheirMemory(t *testing.T) {
 				time.Sleep(400 * time.Millisecond)
 				return nil
 			}
-			c, err := consumer.New(&endless{Client: srv.Client(), data: make([]byte, size)}, "orders", handle, silent(), consumer.WithDrainTimeout(0))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			ended := make(chan error, 1)
-			go func() { ended <- c.Run(ctx) }()
-			synctest.Wait()
-			debug.SetMemoryLimit(limit)
+			client := &endless{Client: srv.Client(), data: make([]byte, size)}
+			stop := client.consume(t, 200<<20, handle)
 			time.Sleep(time.Minute)
-			cancel()
-			<-ended
+			stop()
 		})
 		return n
 	}

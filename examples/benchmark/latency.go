@@ -50,8 +50,8 @@ var limits = []time.Duration{
 }
 
 // delays measures the subjects one after the other, on 10 shards that get 200 records a second in all, unless a subject has a
-// rate of its own, and a tenth of the records then. A read takes the server
-// 20 ms. Events of fan-out take it none, but it has at least 200 ms between two of a shard.
+// rate of its own, and a tenth of the records then. A read takes the server 20 ms. Events of fan-out take it none, but it has at
+// least 200 ms between two of a shard.
 func delays(ctx context.Context, puts int, progress io.Writer) (list []delay, err error) {
 	for _, d := range delayed {
 		j := d.job

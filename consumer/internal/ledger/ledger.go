@@ -112,7 +112,7 @@ func (l *Ledger) Done(items []page.Item) (freed int64) {
 	return freed
 }
 
-// settle is Done. It returns the pages to free, behind the mutex.
+// settle is Done, but for the pages that it returns: they are to be freed once the mutex is.
 func (l *Ledger) settle(items []page.Item) (freed int64, done []*page.Page) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

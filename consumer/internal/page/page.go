@@ -49,6 +49,9 @@ const escaped = 6
 // recordCost is what a record costs besides its data and key: its structs here and in an event.
 const recordCost = 400
 
+// FullCost is what the largest page of the service is charged: 10,000 records, and 10 MiB.
+const FullCost = 10_000*recordCost + 2*10<<20
+
 // Len is the number of records.
 func (p *Page) Len() int { return len(p.recs) }
 

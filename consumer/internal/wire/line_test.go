@@ -187,8 +187,8 @@ func TestLineKeepsConnections(t *testing.T) {
 	}
 }
 
-// A server that answers before it has the whole request breaks no call: 10,000 pages come without an error, over
-// few connections.
+// A server that answers before it has the whole request breaks no call: 10,000 pages come without an error, over few
+// connections.
 func TestLineCarriesPages(t *testing.T) {
 	const readers, pages = 8, 10_000
 	var dials atomic.Int64
